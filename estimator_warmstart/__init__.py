@@ -1,0 +1,19 @@
+"""Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
+from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.hooks import VariableRecoverHook, recover_variables
+from estimator_warmstart.matching import match_variables
+from estimator_warmstart.planning import Plan, plan_recovery
+from estimator_warmstart.report import format_report, report_as_json
+
+__all__ = [
+    "Plan",
+    "VariableRecoverHook",
+    "WarmStartError",
+    "format_report",
+    "match_variables",
+    "plan_recovery",
+    "recover_variables",
+    "report_as_json",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,125 @@
+"""Parses the index file of a V2 checkpoint: which tensor has which slices, which shard holds how many bytes.
+
+Enters: the path of `PREFIX.index`. Leaves: slices by tensor name and the length that each data shard must have. Nothing
+is read but the index. TensorFlow's own reader gives names, shapes and dtypes and verifies the index's checksums; it
+does not tell slices and sizes, which is why this module exists.
+
+Source: the file is a LevelDB table (tensorflow/core/lib/io/table_builder.cc, format.cc) of `BundleEntryProto`
+(tensorflow/core/protobuf/tensor_bundle.proto); TensorFlow never writes it compressed (tensor_bundle.cc).
+"""
+from __future__ import annotations
+
+import struct
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+from estimator_warmstart._tf import tf
+from estimator_warmstart.errors import CheckpointError
+
+# After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
+from google.protobuf.message import DecodeError  # isort: skip
+from tensorflow.core.protobuf import tensor_bundle_pb2  # isort: skip
+
+_FOOTER_SIZE = 48
+_MAGIC = 0xDB4775248B80FB57
+_BLOCK_TRAILER_SIZE = 5
+Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
+
+
+class BundleIndex(NamedTuple):
+    """What an index file says beyond names, shapes and dtypes.
+
+    Attributes:
+      slices: {tensor name: ((offset, shape), ...)}, only for tensors stored in slices (partitioned variables).
+      shard_sizes: bytes that each data shard must at least have, by shard number.
+    """
+
+    slices: Dict[str, Tuple[Box, ...]]
+    shard_sizes: List[int]
+
+
+def read_bundle_index(path: str) -> BundleIndex:
+    """Parses the index file at `path`.
+
+    Raises:
+      CheckpointError: if it is no index file.
+    """
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
+    try:
+        return _collect(_entries(content))
+    except (struct.error, IndexError, ValueError, DecodeError) as error:
+        raise CheckpointError(f"{path} is not the index of a checkpoint, or is damaged: {error}") from error
+
+
+def _collect(entries: Iterator[Tuple[bytes, bytes]]) -> BundleIndex:
+    slices: Dict[str, Tuple[Box, ...]] = {}
+    sizes: List[int] = []
+    entry = tensor_bundle_pb2.BundleEntryProto()
+    for key, value in entries:
+        if not key:
+            header = tensor_bundle_pb2.BundleHeaderProto.FromString(value)
+            sizes = [0] * header.num_shards
+            continue
+        entry.ParseFromString(value)
+        if entry.slices:
+            shape = tuple(dim.size for dim in entry.shape.dim)
+            slices[key.decode("utf-8")] = tuple(_box(part, shape) for part in entry.slices)
+        else:
+            sizes[entry.shard_id] = max(sizes[entry.shard_id], entry.offset + entry.size)
+    return BundleIndex(slices, sizes)
+
+
+def _box(part, shape: Tuple[int, ...]) -> Box:
+    # An extent without a length is the whole dimension (tensor_slice.proto).
+    lengths = tuple(
+        extent.length if extent.HasField("length") else size for extent, size in zip(part.extent, shape)
+    )
+    return tuple(extent.start for extent in part.extent), lengths
+
+
+def _entries(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
+    if len(content) < _FOOTER_SIZE or struct.unpack("<Q", content[-8:])[0] != _MAGIC:
+        raise ValueError("it does not end as an index does")
+    footer = content[-_FOOTER_SIZE:]
+    _, at = _handle(footer, 0)
+    (offset, size), _ = _handle(footer, at)
+    for _, value in _block(content, offset, size):
+        (data_offset, data_size), _ = _handle(value, 0)
+        for entry in _block(content, data_offset, data_size):
+            yield entry
+
+
+def _block(content: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]:
+    block = content[offset:offset + size]
+    if len(content) < offset + size + _BLOCK_TRAILER_SIZE:
+        raise ValueError("it is cut short")
+    if content[offset + size] != 0:
+        raise ValueError("its blocks are compressed, which no TensorFlow writes")
+    restarts = struct.unpack("<I", block[-4:])[0]
+    end = size - 4 * (restarts + 1)
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        unshared, at = _varint(block, at)
+        length, at = _varint(block, at)
+        key = key[:shared] + block[at:at + unshared]
+        at += unshared
+        yield key, block[at:at + length]
+        at += length
+
+
+def _handle(data: bytes, at: int) -> Tuple[Tuple[int, int], int]:
+    offset, at = _varint(data, at)
+    size, at = _varint(data, at)
+    return (offset, size), at
+
+
+def _varint(data: bytes, at: int) -> Tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7

@@ -1,0 +1,110 @@
+"""TensorFlow, and all of it that is private or differs between versions.
+
+No other module imports a private name of TensorFlow or looks at its version. Importing this module beside a TensorFlow
+that has no Estimator raises one `ImportError`.
+"""
+from __future__ import annotations
+
+from typing import Any, List, Optional, Tuple
+
+_WORKS_WITH = (
+    "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and TensorFlow 2.0 to 2.15 (2.15: Python 3.9 to 3.11), "
+    "each with the tensorflow-estimator of the same version; TensorFlow 2.16 and later have no Estimator"
+)
+
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise ImportError(f"{_WORKS_WITH}. TensorFlow cannot be imported here: {error}") from error
+
+
+def _version(text: str) -> Tuple[int, int]:
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
+
+
+if not (1, 15) <= _version(tf.__version__) < (2, 16):
+    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
+try:
+    # The attribute is loaded lazily from the package tensorflow-estimator: touching it finds out whether that is there.
+    SessionRunHook = tf.estimator.SessionRunHook
+except (AttributeError, ImportError) as error:
+    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__} without Estimator: {error}") from error
+
+tf1 = tf.compat.v1
+# A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
+logger = tf.get_logger().getChild("estimator_warmstart")
+
+__all__ = [
+    "SessionRunHook", "add_control_input", "copies_of", "initializer_op", "is_initialized", "is_variable", "logger",
+    "session_has_own_variables", "set_initial_value",
+    "slice_of", "tf", "tf1", "update_input", "variable_graph",
+]
+
+
+def is_variable(value: Any) -> bool:
+    """Whether `value` is a variable of the graph: plain, resource, reference, mirrored or aggregating."""
+    if isinstance(value, tf.Variable):  # Also every resource variable, and in 2.x the distributed ones.
+        return True
+    # 1.15: DistributedVariable derives from an abstract class that is not exported.
+    return hasattr(value, "initializer") and hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "name")
+
+
+def copies_of(variable: Any) -> List[Any]:
+    """The physical variables behind `variable`: each replica's copy of a mirrored one, else the variable itself."""
+    values = getattr(variable, "values", None)
+    if values is None or callable(values):
+        # AggregatingVariable (ParameterServerStrategy) and CachingVariable hold one plain variable.
+        inner = getattr(variable, "_v", None)
+        return [variable if inner is None or not is_variable(inner) else inner]
+    return list(values)
+
+
+def slice_of(variable: Any) -> Optional[Any]:
+    """The `SaveSliceInfo` of one part of a partitioned variable (full_name, full_shape, var_offset, var_shape)."""
+    return getattr(variable, "_save_slice_info", None)
+
+
+def initializer_op(variable: Any) -> Any:
+    """The operation that assigns the first value: input 0 is the variable's handle or reference, input 1 the value."""
+    initializer = variable.initializer
+    return getattr(initializer, "op", initializer)
+
+
+def is_initialized(variable: Any) -> Any:
+    """A scalar bool tensor: whether `variable` has a value in the session."""
+    # The public function's result complains on stderr if it is never looked at.
+    target = initializer_op(variable).inputs[0]
+    if target.dtype == tf.resource:
+        return tf.raw_ops.VarIsInitializedOp(resource=target)
+    return tf.raw_ops.IsVariableInitialized(ref=target)
+
+
+def variable_graph(variable: Any) -> Any:
+    """The `tf.Graph` that `variable` belongs to."""
+    return copies_of(variable)[0].graph
+
+
+def update_input(op: Any, index: int, tensor: Any) -> None:
+    """Makes `tensor` the input `index` of `op`, in place of what it was."""
+    op._update_input(index, tensor)
+
+
+def add_control_input(op: Any, control: Any) -> None:
+    """Makes `op` run after `control`."""
+    op._add_control_input(control)
+
+
+def set_initial_value(variable: Any, tensor: Any) -> None:
+    """Makes `variable.initial_value` the tensor that its initializer now assigns, as `init_from_checkpoint` does."""
+    variable._initial_value = tensor
+
+
+def session_has_own_variables() -> bool:
+    """Whether this process's session owns its variables' values, or is the chief of those that share them.
+
+    False only for a worker whose variables another process initializes.
+    """
+    if tf.distribute.has_strategy():
+        return bool(tf.distribute.get_strategy().extended.experimental_should_init)
+    return bool(tf1.estimator.RunConfig().is_chief)

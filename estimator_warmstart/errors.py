@@ -1,0 +1,66 @@
+"""What goes wrong, in one message.
+
+Enters: problems found while a checkpoint is opened, names are matched or a plan is made. Leaves: one exception that
+lists all of them. This module knows nothing of TensorFlow, checkpoints or graphs.
+"""
+from __future__ import annotations
+
+import difflib
+from typing import Iterable, List, Sequence
+
+
+class WarmStartError(ValueError):
+    """A warm start cannot be done as asked; nothing has been touched.
+
+    Catch this one to catch everything that this package raises on purpose. It is a `ValueError`, so code written for
+    the plain hook of the article keeps working.
+
+    Attributes:
+      problems: tuple of str, each problem as one sentence or more; the message lists them all.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()):
+        self.problems = tuple(problems) or (message,)
+        if len(problems) == 1:
+            message = f"{message}: {problems[0]}"
+        elif problems:
+            message = "\n  * ".join([f"{message}, {len(problems)} problems:"] + list(problems))
+        super().__init__(message)
+
+
+class CheckpointError(WarmStartError):
+    """The old side cannot be read: not there, not whole, or not a checkpoint."""
+
+
+class MatchError(WarmStartError):
+    """Names, patterns or arguments that fit nothing, or fit twice."""
+
+
+class PlanError(WarmStartError):
+    """Old values that do not go into the new variables as asked."""
+
+
+class RecoveryError(WarmStartError):
+    """Recovering was begun by the session and did not come to its end: no step may be trained on what is there."""
+
+
+def close_spellings(name: str, known: Iterable[str], count: int = 3) -> List[str]:
+    """The `count` names in `known` that look most like `name`, best first, the same last part of the name preferred."""
+    known = list(known)
+    last = name.rsplit("/", 1)[-1]
+    close = difflib.get_close_matches(name, known, n=count, cutoff=0.6)
+    same_last = [other for other in known if other.rsplit("/", 1)[-1] == last and other not in close]
+    return (close + difflib.get_close_matches(name, same_last, n=count, cutoff=0.0))[:count]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A half sentence with the close spellings, or an empty string where nothing is close."""
+    close = close_spellings(name, known)
+    return f" (did you mean {' or '.join(repr(other) for other in close)}?)" if close else ""
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
+    """Raises `WarmStartError` unless `value` is one of `choices`."""
+    if value not in choices:
+        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise WarmStartError(f"{argument} must be {' or '.join(repr(choice) for choice in choices)}, got {value!r}{hint}")

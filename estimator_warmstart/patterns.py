@@ -1,0 +1,115 @@
+"""Patterns: regular expressions that name a whole variable or a whole scope. Pure.
+
+Enters: what the user wrote as `include`, `exclude`, `rename` or a key of `adapters`. Leaves: compiled patterns that say
+which names they fit. `hidden[123]` fits `hidden1` and `hidden1/kernel`, never `hidden10/kernel`; the empty pattern (or
+`/`) names the root, that is every variable.
+"""
+from __future__ import annotations
+
+import re
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart.errors import MatchError, close_spellings
+
+
+class Pattern(NamedTuple):
+    """One compiled pattern.
+
+    Attributes:
+      text: as the user wrote it.
+      regex: anchored at the start of a name and at the end of one of its scopes.
+      replacement: for a rename, what takes the place of the part that fits; else `None`.
+    """
+
+    text: str
+    regex: Any
+    replacement: Optional[str] = None
+
+    def fits(self, name: str) -> bool:
+        """Whether `name` is, or lies below, what this pattern names."""
+        return self.regex.match(name) is not None
+
+    def rename(self, name: str) -> str:
+        """`name` with the part that fits replaced."""
+        match = self.regex.match(name)
+        rest = name[match.end():].lstrip("/")
+        return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
+
+
+def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
+    """Compiles one pattern or a sequence of them; `None` is none.
+
+    Raises:
+      MatchError: for what is no string or does not compile; the message names `argument`.
+    """
+    if patterns is None:
+        return ()
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    if isinstance(patterns, Mapping) or not isinstance(patterns, Iterable):
+        raise MatchError(f"{argument} must be a pattern or a list of patterns, got {patterns!r}")
+    return tuple(compile_pattern(pattern, argument) for pattern in patterns)
+
+
+def compile_renames(rename: Any) -> Tuple[Pattern, ...]:
+    """Compiles `{old pattern: new name or scope}`, or a sequence of such pairs, in order.
+
+    Raises:
+      MatchError: for what is neither, or does not compile.
+    """
+    if rename is None:
+        return ()
+    pairs = list(rename.items()) if isinstance(rename, Mapping) else rename
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise MatchError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
+    compiled = []
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[1], str):
+            raise MatchError(f"rename must be made of pairs (old pattern, new name or scope), got {pair!r}")
+        pattern = compile_pattern(pair[0], "rename")
+        try:
+            pattern.regex.sub(pair[1].strip("/"), "")  # Checks the group references; `expand` would need a match.
+        except (re.error, IndexError) as error:
+            raise MatchError(f"rename[{pair[0]!r}]: the replacement {pair[1]!r} is not valid: {error}") from error
+        compiled.append(pattern._replace(replacement=pair[1].strip("/")))
+    return tuple(compiled)
+
+
+def compile_pattern(pattern: Any, argument: str) -> Pattern:
+    """Compiles one pattern.
+
+    Raises:
+      MatchError: if it is no string or does not compile, with the place where it does not.
+    """
+    if not isinstance(pattern, str):
+        raise MatchError(f"{argument}: a pattern is a string, got {pattern!r}")
+    body = pattern.strip("/")
+    try:
+        re.compile(body)  # On its own first: the error's position is then one in what the user wrote.
+        return Pattern(pattern, re.compile(f"(?:{body})(?=/|$)" if body else ""))
+    except re.error as error:
+        raise MatchError(f"{argument}: the pattern {pattern!r} is no regular expression: {error}") from error
+
+
+def fits_any(patterns: Sequence[Pattern], name: str) -> bool:
+    """Whether one of `patterns` fits `name`."""
+    return any(pattern.fits(name) for pattern in patterns)
+
+
+def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str]) -> Optional[str]:
+    """The problem of a pattern that fits none of `names`, with the close spellings; else `None`."""
+    names = list(names)
+    if any(pattern.fits(name) for name in names):
+        return None
+    close = close_spellings(pattern.text, names + _scopes(names))
+    hint = f" (did you mean {' or '.join(repr(name) for name in close)}?)" if close else ""
+    return f"{argument} {pattern.text!r} fits no {what}{hint}"
+
+
+def _scopes(names: Iterable[str]) -> List[str]:
+    scopes = {}
+    for name in names:
+        while "/" in name:
+            name = name.rpartition("/")[0]
+            scopes[name] = None
+    return list(scopes)

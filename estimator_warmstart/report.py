@@ -1,0 +1,194 @@
+"""A `Plan` as a text table and as JSON.
+
+Enters: a `Plan`. Leaves: text. Variables of numbered scopes that share everything else in their row are folded into one
+row (`layer{0..11}/kernel`). This module must not know how the plan was made or is carried out.
+"""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart.planning import Fate, Plan, covered_share
+
+# A number without a leading zero, and not one that a fold has put there ({0..11}).
+_NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
+_NO_NAME = "-"
+
+
+class Row(NamedTuple):
+    """One line of the table before it is aligned; `count` variables folded into it."""
+
+    old: str
+    old_shape: str
+    new: str
+    new_shape: str
+    what: str
+    nbytes: int
+    count: int = 1
+
+
+def format_report(plan: Plan) -> str:
+    """The plan as one aligned text table with totals, what stayed as initialized and why, and what was not used.
+
+    Args:
+      plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
+
+    Returns:
+      Several lines of text without a newline at the end. Sizes are of one copy of each new variable.
+    """
+    recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
+    kept = [_row(fate) for fate in plan.fates if fate.old is None]
+    lines = [f"Warm start from {plan.checkpoint.prefix} ({plan.checkpoint.format})"]
+    lines += _table(fold(recovered) + fold(kept))
+    lines.append(_totals(plan))
+    if plan.unused:
+        unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
+        lines.append(f"Old variables not used: {len(plan.unused)}")
+        lines += [f"  {row.old} {row.old_shape}" for row in unused]
+    lines += [f"Note: {note}" for note in plan.notes]
+    return "\n".join(lines)
+
+
+def report_as_json(plan: Plan) -> str:
+    """The plan as a JSON object: `checkpoint`, `format`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`.
+
+    Nothing is folded here: one object for each new variable.
+    """
+    return json.dumps(report_as_dict(plan), indent=2)
+
+
+def report_as_dict(plan: Plan) -> Dict[str, Any]:
+    """What `report_as_json` writes, as plain dicts and lists."""
+    return {
+        "checkpoint": plan.checkpoint.prefix,
+        "format": plan.checkpoint.format,
+        "coverage": plan.coverage,
+        "slot_coverage": plan.slot_coverage,
+        "variables": [_fate_as_dict(fate) for fate in plan.fates],
+        "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
+        "notes": list(plan.notes),
+    }
+
+
+def _fate_as_dict(fate: Fate) -> Dict[str, Any]:
+    return {
+        "new": fate.new.name,
+        "new_shape": None if fate.new.shape is None else list(fate.new.shape),
+        "dtype": fate.new.dtype,
+        "bytes": fate.new.nbytes,
+        "action": fate.action,
+        "old": fate.old.name if fate.old else None,
+        "old_shape": list(fate.old.shape) if fate.old else None,
+        "recovered_bytes": fate.recovered_bytes,
+        "slot_of": fate.new.tie.primary if fate.new.tie else None,
+        "reason": fate.reason,
+    }
+
+
+def fold(rows: Sequence[Row]) -> List[Row]:
+    """Joins rows that differ in nothing but one number of a scope, the same number in the old and the new name.
+
+    Example:
+      >>> row = Row("enc/layer0/kernel", "[4, 4]", "layer0/kernel", "[4, 4]", "restored", 64)
+      >>> folded, = fold([row, row._replace(old="enc/layer1/kernel", new="layer1/kernel")])
+      >>> folded.old, folded.new, folded.nbytes, folded.count
+      ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
+    """
+    rows = list(rows)
+    for place in (-1, -2, -3):  # Innermost scope first: tower{0..1}/layer{0..11}/kernel.
+        groups: Dict[Tuple, List[Tuple[int, Row]]] = {}
+        for row in rows:
+            key, number = _fold_key(row, place)
+            groups.setdefault(key, []).append((number, row))
+        rows = [row for members in groups.values() for row in _fold_runs(members, place)]
+    return rows
+
+
+def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
+    """What rows must share to be folded at one place of their names, and the number there; -1 where there is none."""
+    found = [_scope_number(name, place) for name in (row.old, row.new) if name not in ("", _NO_NAME)]
+    if not found or any(match is None or match.group() != found[0].group() for match in found):
+        return (row,), -1
+    number = found[0].group()
+    blank = row._replace(
+        old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, number, "#")
+    )
+    return tuple(blank), int(number)
+
+
+def _scope_number(name: str, place: int) -> Optional[Match]:
+    numbers = list(_NUMBER.finditer(name, 0, name.rfind("/") + 1))
+    return numbers[place] if len(numbers) >= -place else None
+
+
+def _put(name: str, place: int, text: str) -> str:
+    match = _scope_number(name, place)
+    return name[:match.start()] + text + name[match.end():] if match else name
+
+
+def _put_in_text(what: str, number: str, text: str) -> str:
+    return re.sub(rf"(?<!\d){number}(?!\d)", text, what)
+
+
+def _fold_runs(members: List[Tuple[int, Row]], place: int) -> List[Row]:
+    """Folds each run of consecutive numbers."""
+    if len(members) == 1:
+        return [members[0][1]]
+    folded: List[Row] = []
+    run: List[Tuple[int, Row]] = []
+    for member in sorted(members, key=lambda member: member[0]):
+        if run and member[0] != run[-1][0] + 1:
+            folded.append(_fold_run(run, place))
+            run = []
+        run.append(member)
+    return folded + [_fold_run(run, place)]
+
+
+def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
+    (first, row), (last, _) = run[0], run[-1]
+    if len(run) == 1:
+        return row
+    span = f"{{{first}..{last}}}"
+    names_differ = any(member.what != row.what for _, member in run)
+    return row._replace(
+        old=_put(row.old, place, span), new=_put(row.new, place, span),
+        what=_put_in_text(row.what, str(first), span) if names_differ else row.what,
+        nbytes=sum(member.nbytes for _, member in run), count=sum(member.count for _, member in run),
+    )
+
+
+def _row(fate: Fate) -> Row:
+    old = fate.old
+    what = fate.action if old is not None else f"as initialized: {fate.reason}"
+    return Row(
+        old.name if old else _NO_NAME, _shape(old.shape) if old else "", fate.new.name,
+        "[?]" if fate.new.shape is None else _shape(fate.new.shape), what, fate.new.nbytes,
+    )
+
+
+def _shape(shape: Tuple[int, ...]) -> str:
+    return f"[{', '.join(str(length) for length in shape)}]"
+
+
+def _table(rows: Sequence[Row]) -> List[str]:
+    header = ("old variable", "shape", "new variable", "shape", "bytes", "what happens")
+    cells = [header] + [(row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    lines = []
+    for line in cells:
+        padded = [cell.rjust(width) if column == 4 else cell.ljust(width)
+                  for column, (cell, width) in enumerate(zip(line, widths))]
+        lines.append("  " + "  ".join(padded + [line[5]]))
+    lines.insert(1, "  " + "  ".join("-" * width for width in widths + [len(header[5])]))
+    return lines
+
+
+def _totals(plan: Plan) -> str:
+    recovered = sum(fate.recovered_bytes for fate in plan.fates)
+    total = sum(fate.new.nbytes for fate in plan.fates)
+    slots = [fate for fate in plan.fates if fate.new.is_optimizer_state]
+    share = f"{100 * plan.coverage:.1f} % of the new model's bytes"
+    if slots:
+        share += f", {100 * covered_share(slots):.1f} % of its optimizer's"
+    return f"Recovered: {len(plan.recovered)} of {len(plan.fates)} new variables, {recovered:,} of {total:,} bytes; {share}"

@@ -1,0 +1,186 @@
+"""A `Plan` -> operations in the graph. The only module that writes to a graph.
+
+Enters: a plan whose variables are the graph's. Leaves: a `Recovery`. Two things are done to the graph:
+
+1. The input of each recovered variable's own initializing operation is changed to the old value, so whatever runs that
+   operation (the default `init_op`, a user's `Scaffold(init_op=...)` built before, `session.run(v.initializer)`)
+   recovers. It is TensorFlow's own moment for first values: once per fresh model, on the chief, before any worker is let
+   in and before `model.ckpt-0` is written; the random values are never drawn.
+2. The same old values can be assigned by one operation, `Recovery.recover`, for a session whose variables were
+   initialized some other way.
+
+Values go from the file to the variable on the variable's own device; none is a constant of the graph or passes through
+the client. Either way a flag is set in the session, beside the variables: a variable that is in no collection, so no
+Saver knows it and a session resumed from a checkpoint does not have it.
+
+Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/checkpoint_utils.py) replaces
+`variable.initializer`; that leaves out whoever took hold of the old operation before, such as an `init_op` of the user's.
+"""
+from __future__ import annotations
+
+import re
+import weakref
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from estimator_warmstart._tf import add_control_input, initializer_op, set_initial_value, tf, tf1, update_input
+from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.planning import Fate, Plan
+from estimator_warmstart.variables import NewVariable, Part
+
+_SCOPE = "estimator_warmstart"
+# {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
+_CLAIMS: Any = weakref.WeakKeyDictionary()
+_COPIES_INITIAL_VALUE = ("If", "StatelessIf", "Switch", "RefSwitch")
+
+
+class Recovery(NamedTuple):
+    """The operations of one plan in one graph.
+
+    Attributes:
+      recover: assigns every old value, then sets the flag.
+      is_marked: scalar bool tensor, whether the flag is set in the session.
+      mark: sets the flag alone.
+    """
+
+    recover: Any
+    is_marked: Any
+    mark: Any
+
+
+def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) -> Recovery:
+    """Builds the operations of `plan`.
+
+    Args:
+      plan: a plan for `graph`.
+      graph: a `tf.Graph` that is not finalized.
+      replace_initializers: whether the variables' own initializers recover from now on.
+
+    Raises:
+      RecoveryError: if the graph is finalized, or another plan already recovers one of the variables.
+    """
+    if graph.finalized:
+        raise RecoveryError(
+            "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
+            "MonitoredSession that finalizes it is made, or hand the hook to that session"
+        )
+    if replace_initializers:
+        _claim(plan, graph)
+    # No device, control dependency or control flow of whoever calls reaches what is built here.
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
+        flag = _Flag(graph)
+        reader = _Reader(plan.checkpoint.prefix)
+        assigns: List[Any] = []
+        for fate in plan.recovered:
+            for part in fate.new.parts:
+                for copy in part.copies:
+                    value = reader.read(fate, part, copy)
+                    assigns.append(_assign(copy, value))
+                    if replace_initializers:
+                        _replace_initializer(copy, value, flag.mark)
+        with tf1.control_dependencies(assigns):
+            recover = flag.set("recover")
+    return Recovery(recover, flag.is_marked, flag.mark)
+
+
+def _claim(plan: Plan, graph: Any) -> None:
+    """Raises if another plan has changed one of the initializers that this one is about to change."""
+    claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
+    twice = [
+        f"the new {fate.new.name!r} already takes its value from {claims[fate.new.name]}, now {plan.checkpoint.prefix} is "
+        "to fill it; name it in one hook only"
+        for fate in plan.recovered if fate.new.name in claims
+    ]
+    if twice:
+        raise RecoveryError("a variable cannot be recovered twice", twice)
+    claims.update((fate.new.name, plan.checkpoint.prefix) for fate in plan.recovered)
+
+
+class _Flag:
+    """A variable that is initialized in exactly the sessions in which old values were recovered.
+
+    It is made of raw operations: a `tf.Variable` would be mirrored under a strategy, placed by a device setter, and
+    counted by whoever counts variables.
+    """
+
+    def __init__(self, graph: Any):
+        # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
+        # is lost with a parameter server is lost together with variables.
+        variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
+        self._device = _device_of(variables[0]) if variables else ""
+        name = graph.unique_name(f"{_SCOPE}/recovered", mark_as_used=False)
+        with graph.device(self._device):
+            self._handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=name, name="recovered")
+            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=self._handle, name="is_recovered")
+        self.mark = self.set("mark")
+
+    def set(self, name: str) -> Any:
+        with tf.device(self._device):
+            value = tf.constant(True)
+            return tf.raw_ops.AssignVariableOp(resource=self._handle, value=value, name=name)
+
+
+class _Reader:
+    """Makes tensors that hold old values, each on the host of the device that its variable is on."""
+
+    def __init__(self, prefix: str):
+        self._prefix = prefix
+        self._path_in_names = re.sub(r"[^\w./-]+", "_", prefix).replace("//", "/").strip("/")
+        self._constants: Dict[Tuple[str, str], Any] = {}
+
+    def read(self, fate: Fate, part: Part, copy: Any) -> Any:
+        """The old value for one copy of one part, its shape checked when it is read."""
+        with tf.device(_device_of(copy)), tf.device("/cpu:0"):
+            value = tf.raw_ops.RestoreV2(
+                prefix=self._constant(copy.device, self._prefix), tensor_names=[fate.old.key],
+                shape_and_slices=self._constant(copy.device, slice_spec(fate.new, part), vector=True),
+                dtypes=[tf.as_dtype(fate.new.dtype)],
+                # The session's error about a damaged file names the operation, and on 1.15 nothing else.
+                name=f"restore/{copy.name.split(':')[0]}/from/{self._path_in_names}",
+            )[0]
+            # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
+            return tf.ensure_shape(value, part.shape, name="ensure_shape")
+
+    def _constant(self, device: str, text: str, vector: bool = False) -> Any:
+        key = (device, text if not vector else f"[{text}]")
+        if key not in self._constants:
+            self._constants[key] = tf.constant([text] if vector else text)
+        return self._constants[key]
+
+
+def slice_spec(new: NewVariable, part: Part) -> str:
+    """What `RestoreV2` is told to read for `part`; empty for a whole tensor, which is read faster."""
+    if len(new.parts) == 1:
+        return ""
+    box = ":".join(f"{offset},{length}" for offset, length in zip(part.offset, part.shape))
+    return f"{' '.join(map(str, new.shape))} {box}"
+
+
+def _device_of(variable: Any) -> str:
+    return getattr(variable, "device", "") or ""
+
+
+def _assign(copy: Any, value: Any) -> Any:
+    """An operation that assigns `value` where the initializer of `copy` assigns the initial value."""
+    target = initializer_op(copy).inputs[0]
+    with tf1.colocate_with(target.op, ignore_existing=True):
+        if target.dtype == tf.resource:
+            return tf.raw_ops.AssignVariableOp(resource=target, value=value, name="assign")
+        return tf.raw_ops.Assign(ref=target, value=value, name="assign").op
+
+
+def _replace_initializer(copy: Any, value: Any, mark: Any) -> None:
+    initializer = initializer_op(copy)
+    if len(initializer.inputs) < 2:
+        raise RecoveryError(
+            f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value that could be replaced"
+        )
+    initial = initializer.inputs[1]
+    update_input(initializer, 1, value)
+    add_control_input(initializer, mark)
+    set_initial_value(copy, value)
+    # A moving average, or whatever else begins as `v.initialized_value()`, holds a conditional on the first value of v.
+    for consumer in initial.consumers():
+        if consumer.type in _COPIES_INITIAL_VALUE:
+            for index, tensor in enumerate(consumer.inputs):
+                if tensor is initial:
+                    update_input(consumer, index, value)

@@ -1,0 +1,92 @@
+"""Which variables are an optimizer's slots, and of which variable. Pure.
+
+Enters: names and shapes, of a graph or of a checkpoint. Leaves: for each slot its primary variable. TensorFlow keeps no
+record of this tie in either place, but it always names a slot after its primary: `fm/w/Adagrad`, below a variable scope
+`training/fm/w/Adam`, from a Keras optimizer `training/Adam/fm/w/m` (tensorflow/python/training/slot_creator.py).
+"""
+from __future__ import annotations
+
+import re
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+Shape = Tuple[int, ...]
+
+# Adam's bias correction (AdaMax has the first one only): scalars of the whole optimizer, uniquified by a number.
+_POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
+
+
+class SlotOf(NamedTuple):
+    """A slot's name taken apart: `prefix + primary + "/" + leaf`."""
+
+    prefix: str
+    primary: str
+    leaf: str
+
+
+def is_power(name: str, shape: Shape) -> bool:
+    """Whether this is Adam's `beta1_power` or `beta2_power`."""
+    return shape == () and _POWER.search(name) is not None
+
+
+def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]] = None) -> Dict[str, SlotOf]:
+    """Finds the slots among `shapes` and the primary variable of each.
+
+    A slot has the shape of its primary and its primary's name within its own. Where two primaries would do (`a` and
+    `scope/a` for `scope/a/Adagrad`) the longer name is meant.
+
+    Args:
+      shapes: {name: shape} of all variables of a graph or a checkpoint.
+      may_be_slot: the names that can be slots; in a graph those that are not trainable. `None`: all.
+
+    Returns:
+      {slot's name: SlotOf}. A slot of a slot (a moving average of an accumulator) is tied to the first primary.
+
+    Example:
+      >>> ties = tie_slots({"fm/w": (5, 1), "fm/w/Adagrad": (5, 1), "fm/b": ()})
+      >>> ties["fm/w/Adagrad"]
+      SlotOf(prefix='', primary='fm/w', leaf='Adagrad')
+    """
+    direct: Dict[str, SlotOf] = {}
+    for name in shapes if may_be_slot is None else may_be_slot:
+        tie = _direct_tie(name, shapes)
+        if tie is not None:
+            direct[name] = tie
+    return {name: _to_the_first(tie, direct) for name, tie in direct.items()}
+
+
+def _direct_tie(name: str, shapes: Mapping[str, Shape]) -> Optional[SlotOf]:
+    owner, separator, leaf = name.rpartition("/")
+    if not separator:
+        return None
+    start = 0
+    while True:
+        primary = owner[start:]
+        if shapes.get(primary) == shapes[name]:
+            return SlotOf(owner[:start], primary, leaf)
+        start = owner.find("/", start) + 1
+        if start == 0:
+            return None
+
+
+def _to_the_first(tie: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
+    while tie.primary in direct:
+        outer = direct[tie.primary]
+        tie = SlotOf(tie.prefix + outer.prefix, outer.primary, f"{outer.leaf}/{tie.leaf}")
+    return tie
+
+
+class SlotFinder:
+    """Finds old slots by their primary's old name, whatever scope the old optimizer was built in."""
+
+    def __init__(self, ties: Mapping[str, SlotOf]):
+        self._by_primary: Dict[Tuple[str, str], List[str]] = {}
+        for name, tie in ties.items():
+            self._by_primary.setdefault((tie.primary, tie.leaf), []).append(name)
+
+    def find(self, primary: str, leaf: str, prefix: str) -> Optional[str]:
+        """The old slot `leaf` of the old variable `primary`, or None; the one below `prefix` first if there are more."""
+        names = self._by_primary.get((primary, leaf), [])
+        same_scope = f"{prefix}{primary}/{leaf}"
+        if same_scope in names or not names:
+            return same_scope if names else None
+        return min(names, key=len)
