@@ -1,14 +1,18 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
+from estimator_warmstart import adapters
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.hooks import VariableRecoverHook, recover_variables
+from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
 from estimator_warmstart.matching import match_variables
-from estimator_warmstart.planning import Plan, plan_recovery
+from estimator_warmstart.plan import Plan
+from estimator_warmstart.planning import plan_recovery
 from estimator_warmstart.report import format_report, report_as_json
 
 __all__ = [
     "Plan",
+    "ShapeAdaptingRecoverHook",
     "VariableRecoverHook",
     "WarmStartError",
+    "adapters",
     "format_report",
     "match_variables",
     "plan_recovery",

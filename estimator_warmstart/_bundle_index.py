@@ -10,7 +10,7 @@ Source: the file is a LevelDB table (tensorflow/core/lib/io/table_builder.cc, fo
 from __future__ import annotations
 
 import struct
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError
@@ -69,7 +69,7 @@ def _collect(entries: Iterator[Tuple[bytes, bytes]]) -> BundleIndex:
     return BundleIndex(slices, sizes)
 
 
-def _box(part, shape: Tuple[int, ...]) -> Box:
+def _box(part: Any, shape: Tuple[int, ...]) -> Box:
     # An extent without a length is the whole dimension (tensor_slice.proto).
     lengths = tuple(
         extent.length if extent.HasField("length") else size for extent, size in zip(part.extent, shape)
@@ -85,8 +85,7 @@ def _entries(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
     (offset, size), _ = _handle(footer, at)
     for _, value in _block(content, offset, size):
         (data_offset, data_size), _ = _handle(value, 0)
-        for entry in _block(content, data_offset, data_size):
-            yield entry
+        yield from _block(content, data_offset, data_size)
 
 
 def _block(content: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]:

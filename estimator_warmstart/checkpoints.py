@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from estimator_warmstart._bundle_index import BundleIndex, Box, read_bundle_index
+from estimator_warmstart._bundle_index import Box, BundleIndex, read_bundle_index
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean
 from estimator_warmstart.slots import SlotOf, tie_slots

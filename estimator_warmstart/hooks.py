@@ -11,18 +11,14 @@ must not know how a plan is made or how a value is restored.
 """
 from __future__ import annotations
 
-import os
-import time
 from typing import Any, Mapping, Optional
 
-from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, session_has_own_variables, tf, tf1
-from estimator_warmstart.errors import CheckpointError, RecoveryError, WarmStartError, check_choice
-from estimator_warmstart.planning import Plan, check_arguments, plan_recovery
-from estimator_warmstart.report import format_report
-from estimator_warmstart.restoring import Recovery, build_recovery
-
-_POLL_SECS = 0.5
-_REMIND_SECS = 30.0
+from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, tf, tf1
+from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice
+from estimator_warmstart.finiteness import check_finite as refuse_unless_finite
+from estimator_warmstart.plan import Plan
+from estimator_warmstart.planning import check_arguments, plan_recovery
+from estimator_warmstart.sessions import Prepared, prepare, refuse_same_directory
 
 
 class VariableRecoverHook(SessionRunHook):
@@ -46,6 +42,7 @@ class VariableRecoverHook(SessionRunHook):
         inside it).
       missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable as
         initialized and report it.
+      check_finite: whether to read every old value first and refuse NaN and infinity.
       model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, and
         lets a resumed run go on when the old model is gone.
       max_wait_secs: seconds that a worker waits for the chief to recover before it gives up.
@@ -76,142 +73,150 @@ class VariableRecoverHook(SessionRunHook):
     Source: the hook of the same name in the sharkdtu article on recovering Estimator variables, with its parameter names.
     """
 
+    _adapters: Optional[Mapping[Any, Any]] = None
+
     def __init__(
         self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, with_slots: bool = False,
-        when: str = "fresh", missing: str = "error", model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+        when: str = "fresh", missing: str = "error", check_finite: bool = False, model_dir: Optional[str] = None,
+        max_wait_secs: float = 7200.0
     ):
-        check_arguments(recover_vars, with_slots, missing)
+        check_arguments(recover_vars, self._adapters, with_slots, missing)
         check_choice("when", when, ("fresh", "every_train"))
         if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._ckp_dir, self._recover_vars = ckp_dir, recover_vars
         self._with_slots, self._when, self._missing = with_slots, when, missing
-        self._model_dir, self._max_wait_secs = model_dir, max_wait_secs
+        self._check_finite, self._model_dir, self._max_wait_secs = check_finite, model_dir, max_wait_secs
         self.plan: Optional[Plan] = None
-        self._graph: Any = None
-        self._recovery: Optional[Recovery] = None
-        self._step: Any = None
-        self._step_is_set: Any = None
-        self._is_chief = True
+        self._prepared: Optional[Prepared] = None
         self._train_begins = False
 
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
         graph = tf1.get_default_graph()
         self._train_begins = True
-        if graph is self._graph:  # A second session of the same graph: what was built serves again.
-            return
-        self._recovery, self.plan = None, None
+        if self._prepared is not None and graph is self._prepared.graph:
+            return  # A second session of the same graph: what was built serves again.
+        self._prepared, self.plan = None, None
         if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
             logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
             return
-        self._prepare(graph)
+        try:
+            self._prepare(graph)
+        except CheckpointError as error:
+            if self._model_dir is None or tf.train.latest_checkpoint(self._model_dir) is None:
+                raise
+            logger.warning("The old model is gone; %s resumes from its own checkpoint: %s", self._model_dir, error)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Recovers into a fresh session that its initializers did not reach; leaves any other alone."""
         begins, self._train_begins = self._train_begins, False
-        if self._recovery is None or self.plan is None:
+        prepared = self._prepared
+        if prepared is None:
             return
-        step = self._step_of(session)
-        marked = session.run(self._recovery.is_marked)
-        if self._when == "every_train" and begins and self._acts(coord) and (step or not marked):
-            self._recover(session)
-        elif marked:
-            self._tell_recovered(step)
-        elif not self._acts(coord):
-            self._wait_for_chief(session, coord)
+        step = prepared.step_of(session)
+        is_marked = session.run(prepared.recovery.is_marked)
+        # Without a coordinator the hook is driven by hand: nobody else will do it.
+        acts = prepared.is_chief or coord is None
+        if self._when == "every_train" and begins and acts and (step or not is_marked):
+            prepared.recover(session)
+        elif is_marked:
+            prepared.tell_recovered(step)
+        elif not acts:
+            prepared.wait_for_chief(session, coord, self._max_wait_secs)
         elif step:
-            self._refuse_own_checkpoint(session)
-            session.run(self._recovery.mark)
+            prepared.refuse_own_checkpoint(session)
+            session.run(prepared.recovery.mark)
             logger.info("Resumed at step %d: the model's own values are kept, nothing is recovered.", step)
         else:
-            self._recover(session)
+            prepared.recover(session)
 
-    def recover_in(self, session: Any) -> None:
+    def recover_in(self, session: Any) -> Plan:
         """Does all that the hook does, in a session that is there already; see `recover_variables`."""
         graph = session.graph
         # The operations of a session that has run keep their inputs: changing them would change nothing but confuse.
         has_run = not graph.finalized and _is_initialized(session, graph)
-        self._prepare(graph, replace_initializers=not has_run)
+        plan = self._prepare(graph, replace_initializers=not has_run)
         self._train_begins = True
         self.after_create_session(session, None)
-
-    def _prepare(self, graph: Any, replace_initializers: bool = True) -> None:
-        self.plan = self._make_plan(graph)
-        if self.plan is not None:
-            self._recovery = build_recovery(self.plan, graph, replace_initializers)
-        self._step = tf1.train.get_global_step(graph)
-        self._is_chief = session_has_own_variables()
-        self._graph = graph
-        with graph.as_default():
-            # Built now: after begin() the session finalizes the graph.
-            self._step_is_set = None if self._step is None else is_initialized(copies_of(self._step)[0])
-
-    def _make_plan(self, graph: Any) -> Optional[Plan]:
-        resumed = self._model_dir is not None and tf.train.latest_checkpoint(self._model_dir) is not None
-        try:
-            plan = plan_recovery(
-                self._ckp_dir, self._recover_vars, graph=graph, with_slots=self._with_slots, missing=self._missing
-            )
-        except CheckpointError as error:
-            if not resumed:
-                raise
-            logger.warning("The old model is gone, but %s has its own checkpoint and resumes: %s", self._model_dir, error)
-            return None
-        if self._model_dir is not None:
-            _refuse_same_directory(plan, self._model_dir)
         return plan
 
-    def _acts(self, coord: Any) -> bool:
-        # Without a coordinator the hook is driven by hand: nobody else will do it.
-        return self._is_chief or coord is None
+    def _prepare(self, graph: Any, replace_initializers: bool = True) -> Plan:
+        self.plan = self._plan(graph)
+        self._prepared = prepare(self.plan, graph, replace_initializers)
+        return self.plan
 
-    def _step_of(self, session: Any) -> int:
-        """The session's global step; 0 where there is none or it is not initialized."""
-        if self._step is None or not session.run(self._step_is_set):
-            return 0
-        return int(session.run(self._step))
+    def _plan(self, graph: Any) -> Plan:
+        plan = plan_recovery(
+            self._ckp_dir, self._recover_vars, self._adapters, graph=graph, with_slots=self._with_slots,
+            missing=self._missing
+        )
+        if self._model_dir is not None:
+            refuse_same_directory(plan, self._model_dir)
+        if self._check_finite:
+            refuse_unless_finite(plan)
+        return plan
 
-    def _recover(self, session: Any) -> None:
-        started = time.monotonic()
-        try:
-            session.run(self._recovery.recover)
-        except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError) as error:
-            raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
-        logger.info("Recovered in %.1f s.\n%s", time.monotonic() - started, format_report(self.plan))
 
-    def _tell_recovered(self, step: int) -> None:
-        if step:
-            logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
-        elif self._is_chief:
-            logger.info("Recovered while the variables were initialized.\n%s", format_report(self.plan))
+class ShapeAdaptingRecoverHook(VariableRecoverHook):
+    """Recovers parameters of an old model whose shapes, vocabularies or features have changed since.
 
-    def _wait_for_chief(self, session: Any, coord: Any) -> None:
-        started = reminded = time.monotonic()
-        while not session.run(self._recovery.is_marked):
-            now = time.monotonic()
-            if coord is not None and coord.should_stop():
-                return
-            if now - started > self._max_wait_secs:
-                raise RecoveryError(
-                    f"waited {now - started:.0f} s for the chief to recover from {self.plan.checkpoint.prefix}, and gave up "
-                    "(max_wait_secs): is the chief running, and does its model_fn have this hook?"
-                )
-            if now - reminded > _REMIND_SECS or reminded == started:
-                logger.info("Waiting since %.0f s for the chief to recover from %s.", now - started, self.plan.checkpoint.prefix)
-                reminded = now
-            time.sleep(_POLL_SECS)
+    Use it where part of an old value is still good. It makes the same promises as `VariableRecoverHook`. Whatever happens
+    to a variable's rows and columns happens to each of its optimizer slots; what is new in a slot takes the slot's own
+    initial value.
 
-    def _refuse_own_checkpoint(self, session: Any) -> None:
-        """Where the session's Saver knows checkpoints, their directory is the Estimator's own `model_dir`."""
-        for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS):
-            for path in saver.last_checkpoints:
-                _refuse_same_directory(self.plan, path.rpartition("/")[0])
+    Args:
+      ckp_dir: as for `VariableRecoverHook`.
+      recover_vars: as for `VariableRecoverHook`, but shapes may differ.
+      adapters: `{new variable, its name or a pattern: adapter}`, with adapters from `estimator_warmstart.adapters` or lists
+        of them; the first that fits wins. Where shapes differ and none is named: `crop_or_pad()`.
+      with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
+      when: as for `VariableRecoverHook`.
+      missing: as for `VariableRecoverHook`.
+      check_finite: as for `VariableRecoverHook`.
+      model_dir: as for `VariableRecoverHook`.
+      max_wait_secs: as for `VariableRecoverHook`.
+
+    Attributes:
+      plan: the `Plan`, from `begin` on.
+
+    Raises:
+      WarmStartError: as for `VariableRecoverHook`; also for an adapter whose result does not fit the new shape, and for one
+        that no variable uses.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import ShapeAdaptingRecoverHook, adapters
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", initializer=tf.constant([1.0, 2.0, 3.0]))
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default():
+      ...     w = tf1.get_variable("w", [4], initializer=tf1.zeros_initializer())
+      ...     remap = adapters.remap_rows(["a", "b", "c"], ["c", "d", "b", "a"])
+      ...     hook = ShapeAdaptingRecoverHook(folder, adapters={"w": remap})
+      ...     with tf1.train.MonitoredSession(hooks=[hook]) as session:
+      ...         [float(value) for value in session.run(w)]
+      [3.0, 0.0, 2.0, 1.0]
+    """
+
+    def __init__(
+        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None,
+        *, with_slots: bool = True, when: str = "fresh", missing: str = "error", check_finite: bool = False,
+        model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+    ):
+        self._adapters = {} if adapters is None else adapters
+        super().__init__(
+            ckp_dir, recover_vars, with_slots=with_slots, when=when, missing=missing, check_finite=check_finite,
+            model_dir=model_dir, max_wait_secs=max_wait_secs,
+        )
 
 
 def recover_variables(
-    session: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, with_slots: bool = False,
-    when: str = "fresh", missing: str = "error"
+    session: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None, **options: Any
 ) -> Plan:
     """Recovers parameters of an old model into the variables of a session, without hooks.
 
@@ -222,9 +227,8 @@ def recover_variables(
       session: a `tf.compat.v1.Session` whose graph is not finalized.
       ckp_dir: as for `VariableRecoverHook`, and so are the other arguments.
       recover_vars: as for `VariableRecoverHook`.
-      with_slots: as for `VariableRecoverHook`.
-      when: `"fresh"`, or `"every_train"` to recover into a trained model too.
-      missing: as for `VariableRecoverHook`.
+      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      **options: the keyword-only arguments of that hook, with its defaults.
 
     Returns:
       The `Plan` that was carried out.
@@ -248,22 +252,15 @@ def recover_variables(
       ...     [float(value) for value in session.run(w)]
       [1.0, 1.0]
     """
-    hook = VariableRecoverHook(ckp_dir, recover_vars, with_slots=with_slots, when=when, missing=missing)
-    hook.recover_in(session)
-    return hook.plan
+    if adapters is None:
+        hook = VariableRecoverHook(ckp_dir, recover_vars, **options)
+    else:
+        hook = ShapeAdaptingRecoverHook(ckp_dir, recover_vars, adapters, **options)
+    return hook.recover_in(session)
 
 
 def _is_initialized(session: Any, graph: Any) -> bool:
     """Whether any variable of the session has a value."""
+    variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
     with graph.as_default():
-        checks = [is_initialized(copies_of(variable)[0]) for variable in graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)]
-        return any(session.run(checks))
-
-
-def _refuse_same_directory(plan: Plan, model_dir: str) -> None:
-    own, old = os.path.realpath(model_dir), os.path.realpath(os.path.dirname(plan.checkpoint.prefix))
-    if own == old:
-        raise WarmStartError(
-            f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
-            "give the new model another model_dir, or leave the hook out"
-        )
+        return any(session.run([is_initialized(copies_of(variable)[0]) for variable in variables]))

@@ -25,7 +25,7 @@ def match_variables(
     ckp_dir: Any, include: Any = None, exclude: Any = None, rename: Any = None, *,
     collection: Optional[str] = None, graph: Any = None
 ) -> Dict[str, Any]:
-    """Matches a checkpoint's variables with a graph's, by name.
+    r"""Matches a checkpoint's variables with a graph's, by name.
 
     Use it where a dict of names would be long or would have to be kept in step with the model: a scope at a time. The
     new variables to fill are chosen by `collection`, `include` and `exclude`; each takes the old variable that a rule
@@ -38,7 +38,7 @@ def match_variables(
         or a whole scope: `hidden[123]` takes `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope}` or a list of such pairs; the first that fits an old name wins. `""`
-        names the root scope, on either side; `\\1` stands for what the first group of the pattern took.
+        names the root scope, on either side; `\1` stands for what the first group of the pattern took.
       collection: a name from `tf.compat.v1.GraphKeys`; only its variables are matched. `None`: all global variables.
       graph: a `tf.Graph`; `None`: the default graph.
 
@@ -87,7 +87,7 @@ def match_names(
     old_names = list(old_names)
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
     renames = compile_renames(rename)
-    fillable = [name for name, variable in new.items() if is_matched_by_default(variable)]
+    fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
         fits_nothing(pattern, argument, "new variable", fillable)
         for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns
@@ -107,11 +107,6 @@ def match_names(
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
-
-
-def is_matched_by_default(variable: NewVariable) -> bool:
-    """Whether `variable` is filled without being named: not the optimizer's, not the global step."""
-    return not variable.is_optimizer_state and not variable.is_step
 
 
 def _sources(

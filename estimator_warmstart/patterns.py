@@ -7,7 +7,7 @@ which names they fit. `hidden[123]` fits `hidden1` and `hidden1/kernel`, never `
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.errors import MatchError, close_spellings
 
@@ -107,7 +107,7 @@ def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str
 
 
 def _scopes(names: Iterable[str]) -> List[str]:
-    scopes = {}
+    scopes: Dict[str, None] = {}
     for name in names:
         while "/" in name:
             name = name.rpartition("/")[0]

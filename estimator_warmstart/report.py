@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
-from estimator_warmstart.planning import Fate, Plan, covered_share
+from estimator_warmstart.plan import Fate, Plan, covered_share
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
 _NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
@@ -17,7 +17,7 @@ _NO_NAME = "-"
 
 
 class Row(NamedTuple):
-    """One line of the table before it is aligned; `count` variables folded into it."""
+    """One line of the table before it is aligned; `folded` variables joined into it."""
 
     old: str
     old_shape: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     new_shape: str
     what: str
     nbytes: int
-    count: int = 1
+    folded: int = 1
 
 
 def format_report(plan: Plan) -> str:
@@ -74,7 +74,7 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
 def _fate_as_dict(fate: Fate) -> Dict[str, Any]:
     return {
         "new": fate.new.name,
-        "new_shape": None if fate.new.shape is None else list(fate.new.shape),
+        "new_shape": list(fate.new.shape) if fate.new.has_static_shape else None,
         "dtype": fate.new.dtype,
         "bytes": fate.new.nbytes,
         "action": fate.action,
@@ -92,7 +92,7 @@ def fold(rows: Sequence[Row]) -> List[Row]:
     Example:
       >>> row = Row("enc/layer0/kernel", "[4, 4]", "layer0/kernel", "[4, 4]", "restored", 64)
       >>> folded, = fold([row, row._replace(old="enc/layer1/kernel", new="layer1/kernel")])
-      >>> folded.old, folded.new, folded.nbytes, folded.count
+      >>> folded.old, folded.new, folded.nbytes, folded.folded
       ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
     """
     rows = list(rows)
@@ -107,10 +107,11 @@ def fold(rows: Sequence[Row]) -> List[Row]:
 
 def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
     """What rows must share to be folded at one place of their names, and the number there; -1 where there is none."""
-    found = [_scope_number(name, place) for name in (row.old, row.new) if name not in ("", _NO_NAME)]
-    if not found or any(match is None or match.group() != found[0].group() for match in found):
+    names = [name for name in (row.old, row.new) if name not in ("", _NO_NAME)]
+    numbers = {match.group() if match else "" for match in (_scope_number(name, place) for name in names)}
+    number = numbers.pop() if len(numbers) == 1 else ""
+    if not number:
         return (row,), -1
-    number = found[0].group()
     blank = row._replace(
         old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, number, "#")
     )
@@ -154,16 +155,20 @@ def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
     return row._replace(
         old=_put(row.old, place, span), new=_put(row.new, place, span),
         what=_put_in_text(row.what, str(first), span) if names_differ else row.what,
-        nbytes=sum(member.nbytes for _, member in run), count=sum(member.count for _, member in run),
+        nbytes=sum(member.nbytes for _, member in run), folded=sum(member.folded for _, member in run),
     )
 
 
 def _row(fate: Fate) -> Row:
     old = fate.old
-    what = fate.action if old is not None else f"as initialized: {fate.reason}"
+    what = fate.action if old is not None else "as initialized"
+    if fate.steps:
+        what += f", {100 * fate.recovered_bytes / max(fate.new.nbytes, 1):.4g} % old"
+    if fate.reason:
+        what += f": {fate.reason}"
     return Row(
         old.name if old else _NO_NAME, _shape(old.shape) if old else "", fate.new.name,
-        "[?]" if fate.new.shape is None else _shape(fate.new.shape), what, fate.new.nbytes,
+        _shape(fate.new.shape) if fate.new.has_static_shape else "[?]", what, fate.new.nbytes,
     )
 
 

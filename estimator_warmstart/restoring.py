@@ -20,17 +20,20 @@ from __future__ import annotations
 
 import re
 import weakref
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import add_control_input, initializer_op, set_initial_value, tf, tf1, update_input
+from estimator_warmstart.adapting import Box, Target, adapt
+from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.errors import RecoveryError
-from estimator_warmstart.planning import Fate, Plan
-from estimator_warmstart.variables import NewVariable, Part
+from estimator_warmstart.plan import Fate, Plan
+from estimator_warmstart.variables import Part
 
 _SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
 _CLAIMS: Any = weakref.WeakKeyDictionary()
 _COPIES_INITIAL_VALUE = ("If", "StatelessIf", "Switch", "RefSwitch")
+_BUDGET_BYTES = 64 * 2**20
 
 
 class Recovery(NamedTuple):
@@ -68,15 +71,13 @@ def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) ->
     # No device, control dependency or control flow of whoever calls reaches what is built here.
     with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
         flag = _Flag(graph)
-        reader = _Reader(plan.checkpoint.prefix)
+        values = _Values(plan.checkpoint.prefix)
         assigns: List[Any] = []
         for fate in plan.recovered:
-            for part in fate.new.parts:
-                for copy in part.copies:
-                    value = reader.read(fate, part, copy)
-                    assigns.append(_assign(copy, value))
-                    if replace_initializers:
-                        _replace_initializer(copy, value, flag.mark)
+            for copy, value in values.of(fate):
+                assigns.append(_assign(copy, value))
+                if replace_initializers:
+                    _replace_initializer(copy, value, flag.mark)
         with tf1.control_dependencies(assigns):
             recover = flag.set("recover")
     return Recovery(recover, flag.is_marked, flag.mark)
@@ -119,40 +120,110 @@ class _Flag:
             return tf.raw_ops.AssignVariableOp(resource=self._handle, value=value, name=name)
 
 
-class _Reader:
-    """Makes tensors that hold old values, each on the host of the device that its variable is on."""
+class _Values:
+    """Makes tensors that hold old values, each on the host of the device that its variable is on.
+
+    Values that are adapted exist twice for a while, old and new, so large ones wait for each other on each device.
+    """
+
+    def __init__(self, prefix: str):
+        self._files = _Files(prefix)
+        self._joins: Dict[str, Dict[Any, Any]] = {}
+        self._queues: Dict[str, _Queue] = {}
+
+    def of(self, fate: Fate) -> Iterator[Tuple[Any, Any]]:
+        """Each physical variable of `fate` with the value for it, the shape checked when it is read."""
+        wholes: Dict[str, Any] = {}
+        devices = [_device_of(copy) for part in fate.new.parts for copy in part.copies]
+        for part in fate.new.parts:
+            for copy in part.copies:
+                device = _device_of(copy)
+                # Parts on one device share one read: a slice of a tensor that is stored whole costs as much as the whole.
+                share = wholes if devices.count(device) > 1 and not fate.source.slices else None
+                with tf.device(device), tf.device("/cpu:0"):
+                    yield copy, self._value(fate, part, copy, share)
+
+    def _value(self, fate: Fate, part: Part, copy: Any, wholes: Optional[Dict[str, Any]]) -> Any:
+        device, name = _device_of(copy), copy.name.split(":")[0]
+
+        def read(box: Box) -> Any:
+            if wholes is None:
+                return self._files.read(fate.source, box, name, device)
+            if device not in wholes:
+                wholes[device] = self._files.read(fate.source, _whole(fate.source.shape), name, device)
+            return _cut(wholes[device], box)
+
+        if not fate.steps:
+            return read((part.offset, part.shape))
+        queue = self._queues.setdefault(device, _Queue())
+        target = Target(part.offset, part.shape, initializer_op(copy).inputs[1], fate.new.tie is not None)
+        with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
+            value = adapt(read, fate.source.shape, fate.steps, target, self._joins.setdefault(device, {}))
+            value = tf.ensure_shape(value, part.shape)
+        queue.add(value)
+        return value
+
+
+class _Queue:
+    """Lets values be adapted together while their old ones fit a budget; later ones wait for these."""
+
+    def __init__(self) -> None:
+        self._before: List[Any] = []
+        self._now: List[Any] = []
+        self._nbytes = 0
+
+    def wait_for(self, nbytes: int) -> List[Any]:
+        """What a value with an old one of `nbytes` must wait for."""
+        if self._now and self._nbytes + nbytes > _BUDGET_BYTES:
+            self._before, self._now, self._nbytes = self._now, [], 0
+        self._nbytes += nbytes
+        return self._before
+
+    def add(self, value: Any) -> None:
+        self._now.append(value)
+
+
+class _Files:
+    """Reads boxes of old variables."""
 
     def __init__(self, prefix: str):
         self._prefix = prefix
         self._path_in_names = re.sub(r"[^\w./-]+", "_", prefix).replace("//", "/").strip("/")
         self._constants: Dict[Tuple[str, str], Any] = {}
 
-    def read(self, fate: Fate, part: Part, copy: Any) -> Any:
-        """The old value for one copy of one part, its shape checked when it is read."""
-        with tf.device(_device_of(copy)), tf.device("/cpu:0"):
-            value = tf.raw_ops.RestoreV2(
-                prefix=self._constant(copy.device, self._prefix), tensor_names=[fate.old.key],
-                shape_and_slices=self._constant(copy.device, slice_spec(fate.new, part), vector=True),
-                dtypes=[tf.as_dtype(fate.new.dtype)],
-                # The session's error about a damaged file names the operation, and on 1.15 nothing else.
-                name=f"restore/{copy.name.split(':')[0]}/from/{self._path_in_names}",
-            )[0]
-            # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
-            return tf.ensure_shape(value, part.shape, name="ensure_shape")
+    def read(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+        """The values of `box` of `old`; `name` is the new variable's, for messages."""
+        value = tf.raw_ops.RestoreV2(
+            prefix=self._constant(device, self._prefix), tensor_names=[old.key],
+            shape_and_slices=self._constant(device, slice_spec(old, box), vector=True), dtypes=[tf.as_dtype(old.dtype)],
+            # The session's error about a damaged file names the operation, and on 1.15 nothing else.
+            name=f"restore/{name}/from/{self._path_in_names}",
+        )[0]
+        # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
+        return tf.ensure_shape(value, box[1], name="ensure_shape")
 
     def _constant(self, device: str, text: str, vector: bool = False) -> Any:
         key = (device, text if not vector else f"[{text}]")
         if key not in self._constants:
-            self._constants[key] = tf.constant([text] if vector else text)
+            with tf1.control_dependencies(None):
+                self._constants[key] = tf.constant([text] if vector else text)
         return self._constants[key]
 
 
-def slice_spec(new: NewVariable, part: Part) -> str:
-    """What `RestoreV2` is told to read for `part`; empty for a whole tensor, which is read faster."""
-    if len(new.parts) == 1:
+def slice_spec(old: OldVariable, box: Box) -> str:
+    """What `RestoreV2` is told to read; empty for a whole tensor, which is read faster."""
+    if box == _whole(old.shape):
         return ""
-    box = ":".join(f"{offset},{length}" for offset, length in zip(part.offset, part.shape))
-    return f"{' '.join(map(str, new.shape))} {box}"
+    text = ":".join(f"{offset},{length}" for offset, length in zip(*box))
+    return f"{' '.join(map(str, old.shape))} {text}"
+
+
+def _whole(shape: Tuple[int, ...]) -> Box:
+    return (0,) * len(shape), tuple(shape)
+
+
+def _cut(value: Any, box: Box) -> Any:
+    return value if box == _whole(tuple(value.shape.as_list())) else tf.slice(value, *box)
 
 
 def _device_of(variable: Any) -> str:
@@ -172,7 +243,7 @@ def _replace_initializer(copy: Any, value: Any, mark: Any) -> None:
     initializer = initializer_op(copy)
     if len(initializer.inputs) < 2:
         raise RecoveryError(
-            f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value that could be replaced"
+            f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value to replace"
         )
     initial = initializer.inputs[1]
     update_input(initializer, 1, value)

@@ -36,9 +36,10 @@ class NewVariable(NamedTuple):
 
     Attributes:
       name: as a checkpoint of this graph would call it.
-      shape: of the whole; `None` where the graph does not know it.
+      shape: of the whole; empty where the graph does not know it.
       dtype: TensorFlow's name of it, such as `"float32"`.
       parts: in the order of their offsets.
+      has_static_shape: whether the graph knows the shape.
       tie: for an optimizer's slot, its primary variable; else `None`.
       powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it.
       is_power: whether this is such a scalar.
@@ -46,9 +47,10 @@ class NewVariable(NamedTuple):
     """
 
     name: str
-    shape: Optional[Tuple[int, ...]]
+    shape: Tuple[int, ...]
     dtype: str
     parts: Tuple[Part, ...]
+    has_static_shape: bool = True
     tie: Optional[SlotOf] = None
     powers: Tuple[str, ...] = ()
     is_power: bool = False
@@ -57,12 +59,17 @@ class NewVariable(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of one copy of the values; 0 where the shape is not known."""
-        return 0 if self.shape is None else count_bytes(self.shape, self.dtype)
+        return count_bytes(self.shape, self.dtype) if self.has_static_shape else 0
 
     @property
     def is_optimizer_state(self) -> bool:
         """Whether this is a slot or a power: part of the optimizer, not of the model."""
         return self.tie is not None or self.is_power
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether this is part of the model itself: neither the optimizer's nor the global step."""
+        return not self.is_optimizer_state and not self.is_step
 
     @property
     def target(self) -> Any:
@@ -94,8 +101,8 @@ def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
     powers = _powers_by_slot(known, ties)
     return {
         name: NewVariable(
-            name, shapes[name], parts[0][1].copies[0].dtype.base_dtype.name,
-            tuple(sorted((part for _, part in parts), key=lambda part: part.offset)),
+            name, known.get(name, ()), parts[0][1].copies[0].dtype.base_dtype.name,
+            tuple(sorted((part for _, part in parts), key=lambda part: part.offset)), name in known,
             ties.get(name), powers.get(name, ()), name in known and is_power(name, known[name]), name in steps,
         )
         for name, parts in found.items()

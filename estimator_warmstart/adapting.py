@@ -1,0 +1,283 @@
+"""Steps -> tensors: the old value on its way into one part of a new variable.
+
+Enters: the steps of a fate, a way to read the old value, one part of the new variable. Leaves: a tensor of the part's
+shape. Only what the part needs is read; beside the result at most the old value is in memory, which is why new rows are
+put in place after the old value is done with, and few initial values are drawn instead of all. This module must not know
+about plans, checkpoints or hooks.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart._tf import tf
+from estimator_warmstart.axis_maps import (
+    AxisMap,
+    Fill,
+    Filled,
+    Joined,
+    Kept,
+    fills_of,
+    is_identity,
+    map_length,
+    old_range,
+    shift,
+    window,
+)
+from estimator_warmstart.initial_values import draw_initial
+from estimator_warmstart.joining import join_index
+from estimator_warmstart.steps import Apply, Join, Step, axis_maps_of, result_shape, split_at_last_apply
+
+Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
+
+
+class Target(NamedTuple):
+    """The part of a new variable that a value is for.
+
+    Attributes:
+      offset: where the part begins in the whole variable.
+      shape: of the part.
+      initial: the part's own initial value, a tensor.
+      is_slot: whether the variable is an optimizer's slot.
+    """
+
+    offset: Tuple[int, ...]
+    shape: Tuple[int, ...]
+    initial: Any
+    is_slot: bool
+
+
+class _Indices:
+    """Index vectors of one device; those of a join are made once for all variables that share it."""
+
+    def __init__(self, joins: Any):
+        self._joins = joins
+
+    def of(self, axis_map: AxisMap, fills: Sequence[Fill]) -> Any:
+        """int64 vector: the old position of each new one, or `-1 - i` where `fills[i]` belongs."""
+        return tf.concat([self._segment(segment, fills) for segment in axis_map], 0)
+
+    def _segment(self, segment: Any, fills: Sequence[Fill]) -> Any:
+        if isinstance(segment, Filled):
+            return tf.fill([segment.length], tf.constant(-1 - fills.index(segment.fill), tf.int64))
+        if isinstance(segment, Kept):
+            return _arithmetic(segment)
+        index = tf.gather(self.join(segment.join), _arithmetic(segment))
+        if segment.inner is not None:
+            inner = self.of(segment.inner, fills)
+            index = _where(tf.less(index, 0), index, tf.gather(inner, tf.maximum(index, 0)))
+            return _where(tf.equal(index, _MISSED), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
+        return _where(tf.less(index, 0), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
+
+    def join(self, join: Join) -> Any:
+        if join not in self._joins:
+            self._joins[join] = join_index(join, _MISSED)
+        return self._joins[join]
+
+
+# What a join says of a token without an old row; no fill's code, of which there are few.
+_MISSED = -(2 ** 40)
+
+
+def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> Optional[Box]:
+    """The (offset, shape) of the old value that `target` takes anything from; `None` where that is nothing."""
+    head, tail = split_at_last_apply(steps)
+    if head:
+        return (0,) * len(old_shape), tuple(old_shape)
+    ranges = [old_range(axis_map, length) for axis_map, length in zip(_windows(old_shape, tail, target), old_shape)]
+    if any(low == high for low, high in ranges) and old_shape:
+        return None
+    return tuple(low for low, _ in ranges), tuple(high - low for low, high in ranges)
+
+
+def adapt(
+    read: Callable[[Box], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any
+) -> Any:
+    """The value for `target`.
+
+    Args:
+      read: makes a tensor of a box of the old value.
+      old_shape: of the whole old value.
+      steps: from the old shape to the whole new one.
+      target: the part.
+      joins: a dict in which the index vectors of joins are kept, one dict for each device.
+
+    Returns:
+      A tensor of `target.shape`.
+    """
+    indices = _Indices(joins)
+    head, tail = split_at_last_apply(steps)
+    box = needed_box(old_shape, steps, target)
+    if box is None:
+        return _all_new(_windows(old_shape, tail, target), target)
+    with tf.control_dependencies(_joined(indices, steps)):  # The tables of a join are gone before the value is there.
+        value = read(box)
+    shape = old_shape
+    for step in head:
+        value = step.fn(value) if isinstance(step, Apply) else _general(value, _only(shape, step), indices, None)
+        shape = result_shape(shape, [step])
+    if head and target.is_slot:
+        return _without_zeros(value, shape, tail, target, indices)
+    offsets = (0,) * len(shape) if head else box[0]
+    maps = [shift(axis_map, by) for axis_map, by in zip(_windows(shape, tail, target), offsets)]
+    return _mapped(value, shape if head else box[1], maps, target, indices)
+
+
+def _windows(shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> List[AxisMap]:
+    return [
+        window(axis_map, offset, length)
+        for axis_map, offset, length in zip(axis_maps_of(shape, steps), target.offset, target.shape)
+    ]
+
+
+def _joined(indices: _Indices, steps: Sequence[Step]) -> List[Any]:
+    return [
+        indices.join(segment.join)
+        for step in steps if not isinstance(step, Apply) for segment in step.axis_map if isinstance(segment, Joined)
+    ]
+
+
+def _only(shape: Tuple[int, ...], step: Any) -> List[AxisMap]:
+    return axis_maps_of(shape, [step])
+
+
+def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], target: Target, indices: _Indices) -> Any:
+    """A slot's value where a user's function may have padded zeros: they take the slot's own initial value."""
+    maps = _windows(shape, tail, target)
+    moved = _mapped(value, shape, maps, target, indices)
+    return _where(tf.equal(moved, tf.zeros([], moved.dtype)), target.initial, moved)
+
+
+def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: _Indices) -> Any:
+    changed = [axis for axis, axis_map in enumerate(maps) if not is_identity(axis_map, shape[axis])]
+    if not changed:
+        return value
+    if changed == [0]:
+        return _rows(value, maps[0], target, indices)
+    if len(changed) == 1 and not any(isinstance(segment, Joined) for segment in maps[changed[0]]):
+        return _pieces(value, changed[0], maps[changed[0]], target)
+    return _general(value, maps, indices, target.initial)
+
+
+def _all_new(maps: List[AxisMap], target: Target) -> Any:
+    """The value of a part that no old position reaches: a partition of new rows only."""
+    fills = list(dict.fromkeys(fill for axis_map in maps for fill in fills_of(axis_map)))
+    if "initial" in fills:
+        return tf.identity(target.initial)
+    return tf.fill(target.shape, _number(fills[0], target.initial.dtype))
+
+
+def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> Any:
+    """Axis 0 alone changes: move the rows, let go of the old value, then put the new rows in place."""
+    fills = fills_of(axis_map)
+    means = {fill: _mean(value, 0) for fill in fills if fill == "mean"}
+    if _is_prefix(axis_map):
+        moved = _prefix(value, axis_map)
+        places = {fill: tf.range(axis_map[0].length, map_length(axis_map), dtype=tf.int64) for fill in fills}
+    else:
+        index = indices.of(axis_map, fills)
+        moved = tf.gather(value, tf.maximum(index, 0))
+        places = {fill: tf.reshape(tf.where(tf.equal(index, -1 - number)), [-1]) for number, fill in enumerate(fills)}
+    for fill, place in places.items():
+        if fill == "zeros" and _is_prefix(axis_map):
+            continue
+        with tf.control_dependencies([moved]):
+            shape = tf.concat([tf.shape(place), tf.constant(target.shape[1:], tf.int32)], 0)
+        rows = tf.broadcast_to(means[fill], shape) if fill in means else _filler(fill, shape, target.initial, place, 0)
+        moved = tf.tensor_scatter_nd_update(moved, place[:, tf.newaxis], rows)
+    return moved
+
+
+def _pieces(value: Any, axis: int, axis_map: AxisMap, target: Target) -> Any:
+    """One axis other than the first changes, by runs known beforehand: kept runs and new ones side by side."""
+    pieces, position = [], 0
+    for segment in axis_map:
+        if isinstance(segment, Kept):
+            pieces.append(_run(value, axis, segment))
+        else:
+            shape = target.shape[:axis] + (segment.length,) + target.shape[axis + 1:]
+            if segment.fill == "mean":
+                pieces.append(tf.broadcast_to(_mean(value, axis), shape))
+            else:
+                place = tf.range(position, position + segment.length)
+                pieces.append(_filler(segment.fill, tf.constant(shape, tf.int32), target.initial, place, axis))
+        position += segment.length
+    return tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
+
+
+def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -> Any:
+    """Any axes change in any way. A cell that is new on two axes takes "initial" if either says so, else the first's fill."""
+    rank = len(maps)
+    is_initial = []
+    for axis in reversed(range(rank)):
+        fills = fills_of(maps[axis])
+        if not fills and all(isinstance(segment, Kept) for segment in maps[axis]):
+            if len(maps[axis]) == 1 and not _shortens(value, axis, maps[axis]):
+                continue
+            pieces = [_run(value, axis, segment) for segment in maps[axis]]
+            value = tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
+            continue
+        index = indices.of(maps[axis], fills)
+        mean = _mean(value, axis) if "mean" in fills else None
+        value = tf.gather(value, tf.maximum(index, 0), axis=axis)
+        for number, fill in enumerate(fills):
+            mask = tf.reshape(tf.equal(index, -1 - number), [-1] + [1] * (rank - 1 - axis))
+            if fill == "initial":
+                is_initial.append(mask)
+            else:
+                value = _where(mask, mean if fill == "mean" else _number(fill, value.dtype), value)
+    for mask in is_initial:
+        value = _where(mask, initial, value)
+    return value
+
+
+def _shortens(value: Any, axis: int, axis_map: AxisMap) -> bool:
+    return not is_identity(axis_map, value.shape.as_list()[axis])
+
+
+def _is_prefix(axis_map: AxisMap) -> bool:
+    """Whether the new axis is one run of old positions in order, then new ones of one fill."""
+    kept = isinstance(axis_map[0], Kept) and axis_map[0].step == 1
+    return kept and (len(axis_map) == 1 or (len(axis_map) == 2 and isinstance(axis_map[1], Filled)))
+
+
+def _prefix(value: Any, axis_map: AxisMap) -> Any:
+    rows = _run(value, 0, axis_map[0])
+    if len(axis_map) == 1:
+        return rows
+    return tf.pad(rows, [[0, axis_map[1].length]] + [[0, 0]] * (value.shape.rank - 1))
+
+
+def _run(value: Any, axis: int, run: Any) -> Any:
+    stop: Optional[int] = run.start + run.step * run.length
+    # A negative stop would count from the end.
+    stop = None if stop is not None and stop < 0 else stop
+    return value[(slice(None),) * axis + (slice(run.start, stop, run.step),)]
+
+
+def _arithmetic(segment: Any) -> Any:
+    return segment.start + segment.step * tf.range(segment.length, dtype=tf.int64)
+
+
+def _filler(fill: Fill, shape: Any, initial: Any, place: Any, axis: int) -> Any:
+    """New values of `shape` for the positions `place` of `axis`."""
+    if fill != "initial":
+        return tf.fill(shape, _number(fill, initial.dtype))
+    drawn = draw_initial(initial, shape)
+    return tf.gather(initial, place, axis=axis) if drawn is None else drawn
+
+
+def _number(fill: Fill, dtype: Any) -> Any:
+    # The mean of no rows at all: nothing to take it of.
+    return tf.cast(0 if fill in ("zeros", "mean") else fill, dtype)
+
+
+def _mean(value: Any, axis: int) -> Any:
+    """The mean along `axis`, that axis kept with length 1; integers are rounded to the nearest."""
+    if value.dtype.is_floating:
+        exact = tf.cast(value, tf.float32) if value.dtype.size < 4 else value
+        return tf.cast(tf.reduce_mean(exact, axis, keepdims=True), value.dtype)
+    return tf.cast(tf.round(tf.reduce_mean(tf.cast(value, tf.float64), axis, keepdims=True)), value.dtype)
+
+
+def _where(condition: Any, positive: Any, negative: Any) -> Any:
+    return tf.compat.v2.where(condition, positive, negative)  # The one that broadcasts.

@@ -1,0 +1,81 @@
+"""A few of a variable's initial values, without drawing them all.
+
+Enters: the tensor that a variable's initializer assigns. Leaves: a tensor of another shape with values of the same kind.
+A grown table of five million rows needs initial values for its new rows only; drawing all of them takes longer than
+reading the old ones. It is possible where the initial value is made elementwise of random numbers and constants, as
+TensorFlow's initializers make it; elsewhere (an identity matrix, say) positions matter and the whole must be made.
+"""
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from estimator_warmstart._tf import tf
+
+_ELEMENTWISE = {"Add": "x y", "AddV2": "x y", "Sub": "x y", "Mul": "x y", "RealDiv": "x y", "Identity": "input"}
+_RANDOM = ("RandomUniform", "RandomStandardNormal", "TruncatedNormal")
+# The fields of a TensorProto that hold numbers one by one; one number there stands for all elements.
+_NUMBER_FIELDS = (
+    "half_val", "float_val", "double_val", "int_val", "int64_val", "bool_val", "uint32_val", "uint64_val"
+)
+
+
+def draw_initial(initial: Any, shape: Any) -> Optional[Any]:
+    """Values of the kind of `initial`, in another shape.
+
+    Args:
+      initial: tensor that a variable's initializer assigns.
+      shape: int32 vector tensor, or a list of ints.
+
+    Returns:
+      A tensor of that shape, newly drawn where `initial` is random, or `None` if the values of `initial` depend on their
+      position.
+    """
+    full = initial.shape.as_list() if initial.shape.rank is not None else None
+    if full is None or None in full or not _is_uniform(initial, full):
+        return None
+    return _remake(initial, full, tf.cast(tf.convert_to_tensor(shape), tf.int32))
+
+
+def _is_uniform(tensor: Any, full: Any) -> bool:
+    """Whether every element of `tensor` is made the same way."""
+    op = tensor.op
+    if op.type in _RANDOM:
+        return True
+    if op.type == "Fill":
+        return True
+    if op.type == "Const":
+        return tensor.shape.rank == 0 or _is_splat(op.get_attr("value"))
+    if op.type in _ELEMENTWISE:
+        # A smaller operand that is broadcast puts other values in other places.
+        return all(operand.shape.rank == 0 or operand.shape.as_list() == full for operand in op.inputs) and all(
+            _is_uniform(operand, full) for operand in op.inputs
+        )
+    return False
+
+
+def _is_splat(value: Any) -> bool:
+    return not value.tensor_content and max(len(getattr(value, field)) for field in _NUMBER_FIELDS) == 1
+
+
+def _remake(tensor: Any, full: Any, shape: Any) -> Any:
+    op = tensor.op
+    if op.type in _RANDOM:
+        make = getattr(tf.raw_ops, op.type)
+        return make(shape=shape, dtype=op.get_attr("dtype"), seed=op.get_attr("seed"), seed2=op.get_attr("seed2"))
+    if op.type == "Fill":
+        return tf.fill(shape, op.inputs[1])
+    if tensor.shape.rank == 0 and full:
+        return tensor
+    if op.type == "Const":
+        value = op.get_attr("value")
+        scalar = tf.make_ndarray(type(value).FromString(value.SerializeToString())) if not full else _splat_value(value)
+        return tf.fill(shape, tf.constant(scalar, tensor.dtype))
+    make = getattr(tf.raw_ops, op.type)
+    names = _ELEMENTWISE[op.type].split()
+    return make(**{name: _remake(operand, full, shape) for name, operand in zip(names, op.inputs)})
+
+
+def _splat_value(value: Any) -> Any:
+    scalar = type(value).FromString(value.SerializeToString())
+    scalar.tensor_shape.Clear()
+    return tf.make_ndarray(scalar)

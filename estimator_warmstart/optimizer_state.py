@@ -1,0 +1,139 @@
+"""What becomes of an optimizer's state: slots go with their variable, Adam's powers with its moments. Pure.
+
+Enters: the fates of the model's own variables. Leaves: the fates of slots and powers, added to them.
+"""
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from estimator_warmstart.checkpoints import Checkpoint, OldVariable
+from estimator_warmstart.fitting import check_dtype, check_same_shape, steps_between
+from estimator_warmstart.plan import INITIALIZED, Fate, initialized, recovered
+from estimator_warmstart.rules import Rules
+from estimator_warmstart.slots import SlotFinder, is_power
+from estimator_warmstart.steps import Misfit, for_slot, result_shape
+from estimator_warmstart.variables import NewVariable
+
+
+def plan_slots(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: Rules, fates: Dict[str, Fate]
+) -> List[str]:
+    """Gives each slot that has none yet the fate that follows from its variable's.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+      rules: the adapters; a slot that one names for itself takes that one.
+      fates: of the variables; the slots' are added.
+
+    Returns:
+      The problems of adapters that were named for slots. A slot that the checkpoint cannot give is no problem: it is left as
+      initialized, with the reason.
+    """
+    finder, problems = SlotFinder(checkpoint.ties), []
+    for name, slot in new.items():
+        if slot.tie is None or name in fates:
+            continue
+        primary = fates.get(slot.tie.primary)
+        if primary is None or primary.old is None:
+            fates[name] = initialized(slot, f"slot of {slot.tie.primary!r}, which is not recovered")
+            continue
+        found = finder.find(primary.old.name, slot.tie.leaf, slot.tie.prefix)
+        if found is None:
+            fates[name] = initialized(slot, f"the checkpoint has no slot {slot.tie.leaf!r} of {primary.old.name!r}")
+            continue
+        try:
+            fates[name] = _slot_fate(checkpoint.variables[found], slot, primary, rules)
+        except Misfit as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def _slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) -> Fate:
+    """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value."""
+    named = rules.adapter_for(slot)
+    if named is not None:
+        return recovered(slot, old, steps_between(old, slot, named), named.label)
+    try:
+        check_dtype(old, slot)
+    except Misfit as reason:
+        return initialized(slot, str(reason))
+    if result_shape(old.shape, primary.steps) != slot.shape:
+        return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
+    return recovered(slot, old, for_slot(primary.steps), f"as {primary.new.name!r}")
+
+
+def plan_powers(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate]
+) -> Tuple[List[str], List[str]]:
+    """Lets Adam's powers travel with its moments, and neither without the other: bias correction needs both.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+      fates: of variables and slots; the powers' are added, and moments without powers are taken back.
+
+    Returns:
+      Notes on what deserves a second look, and problems.
+    """
+    notes: List[str] = []
+    problems: List[str] = []
+    groups: Dict[Tuple[str, ...], List[str]] = {}
+    for name, slot in new.items():
+        if slot.powers:
+            groups.setdefault(slot.powers, []).append(name)
+    for powers, moments in groups.items():
+        travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
+        if travelling:
+            notes += _take_powers(checkpoint, new, fates, powers, moments)
+            continue
+        for power in powers:
+            if power in fates and fates[power].action != INITIALIZED:
+                problems.append(
+                    f"{power!r} is asked for without the moments it belongs to ({moments[0]!r}, ...): the first updates "
+                    "would be several times too large; recover the slots too (with_slots=True) or leave it out"
+                )
+            fates[power] = initialized(new[power], "goes with Adam's moments, of which none is recovered")
+    return notes, problems
+
+
+def _take_powers(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], powers: Tuple[str, ...],
+    moments: List[str]
+) -> List[str]:
+    travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
+    found = {power: _power_fate(checkpoint, new[power], fates.get(power)) for power in powers}
+    absent = [power for power, fate in found.items() if fate is None]
+    if absent:
+        for name in travelling:
+            fates[name] = initialized(new[name], f"Adam's moment, and the checkpoint has no {absent[0]!r} to go with it")
+        return []
+    fates.update({power: fate for power, fate in found.items() if fate is not None})
+    fresh = [name for name in moments if name not in travelling]
+    if not fresh:
+        return []
+    return [
+        f"{' and '.join(powers)} are recovered with {len(travelling)} of {len(moments)} moments; the first updates of "
+        f"variables whose moments start fresh are larger than Adam's usual ones: {', '.join(fresh[:4])}"
+        f"{', ...' if len(fresh) > 4 else ''}"
+    ]
+
+
+def _power_fate(checkpoint: Checkpoint, power: NewVariable, named: Optional[Fate]) -> Optional[Fate]:
+    if named is not None and named.old is not None:
+        return named
+    old = checkpoint.variables.get(power.name)
+    if old is None:
+        last = power.name.rsplit("/", 1)[-1]
+        same = [
+            other for name, other in checkpoint.variables.items()
+            if is_power(name, other.shape) and name.rsplit("/", 1)[-1] == last
+        ]
+        old = same[0] if len(same) == 1 else None
+    if old is None:
+        return None
+    try:
+        check_same_shape(old, power)
+    except Misfit:
+        return None
+    return recovered(power, old)

@@ -1,0 +1,99 @@
+"""What a warm start does, as plain data: one `Fate` for each new variable, all of them in a `Plan`. Pure.
+
+Enters: what the planner decided. Leaves: records, and the questions that can be asked of them.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart.checkpoints import Checkpoint, OldVariable, count_bytes
+from estimator_warmstart.steps import Step, count_kept
+from estimator_warmstart.variables import NewVariable
+
+RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
+
+
+class Fate(NamedTuple):
+    """What becomes of one new variable.
+
+    Attributes:
+      new: the new variable.
+      action: `"restored"` (the old value as it is), `"adapted"` (what the steps make of it) or `"initialized"` (left to its
+        own initializer).
+      old: the old variable whose value it takes, or `None`.
+      reason: how it is adapted, or why it is left as initialized; else empty.
+      steps: from the old shape to the new one; empty for a value that is taken as it is.
+    """
+
+    new: NewVariable
+    action: str
+    old: Optional[OldVariable] = None
+    reason: str = ""
+    steps: Tuple[Step, ...] = ()
+
+    @property
+    def source(self) -> OldVariable:
+        """The old variable, of a fate that has one."""
+        if self.old is None:
+            raise LookupError(f"{self.new.name!r} takes no old value")
+        return self.old
+
+    @property
+    def recovered_bytes(self) -> int:
+        """Bytes of the new variable that hold old values afterwards."""
+        if self.old is None:
+            return 0
+        return count_kept(self.old.shape, self.steps) * count_bytes((), self.new.dtype)
+
+
+def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Step, ...] = (), how: str = "") -> Fate:
+    """The fate of a new variable that takes the value of `old`, by `steps` if there are any."""
+    return Fate(new, ADAPTED, old, how, steps) if steps else Fate(new, RESTORED, old)
+
+
+def initialized(new: NewVariable, reason: str) -> Fate:
+    """The fate of a new variable that is left as initialized."""
+    return Fate(new, INITIALIZED, None, reason)
+
+
+class Plan(NamedTuple):
+    """What a warm start does, as plain data.
+
+    Attributes:
+      checkpoint: the old model.
+      fates: one `Fate` for each new variable, in the order of the graph.
+      unused: the old variables that no new one takes.
+      notes: sentences on what deserves a second look.
+    """
+
+    checkpoint: Checkpoint
+    fates: Tuple[Fate, ...]
+    unused: Tuple[OldVariable, ...]
+    notes: Tuple[str, ...] = ()
+
+    @property
+    def recovered(self) -> Tuple[Fate, ...]:
+        """The fates of the new variables that take an old value."""
+        return tuple(fate for fate in self.fates if fate.old is not None)
+
+    @property
+    def coverage(self) -> float:
+        """The share, 0 to 1, of the new model's bytes that old values fill; optimizer state and step do not count."""
+        return covered_share([fate for fate in self.fates if fate.new.is_parameter])
+
+    @property
+    def slot_coverage(self) -> float:
+        """The same share of the optimizer's state."""
+        return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "
+            f"coverage {100 * self.coverage:.1f} %"
+        )
+
+
+def covered_share(fates: Sequence[Fate]) -> float:
+    """The bytes with old values among all bytes of `fates`; 0 where there are none."""
+    total = sum(fate.new.nbytes for fate in fates)
+    return sum(fate.recovered_bytes for fate in fates) / total if total else 0.0

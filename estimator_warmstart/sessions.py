@@ -1,0 +1,113 @@
+"""One plan in one graph, and what its sessions need done.
+
+Enters: a plan and its graph. Leaves: a `Prepared`, whose methods look at a session, recover into it, or wait for the chief
+to have done so. This module must not know where a plan comes from, nor decide whether to recover: the hooks do.
+"""
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, NamedTuple
+
+from estimator_warmstart._tf import copies_of, is_initialized, logger, session_has_own_variables, tf, tf1
+from estimator_warmstart.errors import RecoveryError, WarmStartError
+from estimator_warmstart.plan import Plan
+from estimator_warmstart.report import format_report
+from estimator_warmstart.restoring import Recovery, build_recovery
+
+_POLL_SECS = 0.5
+_REMIND_SECS = 30.0
+
+
+class Prepared(NamedTuple):
+    """A plan whose operations are in the graph.
+
+    Attributes:
+      plan: the plan.
+      graph: the graph.
+      recovery: the operations.
+      step: the global step's variable, or `None`.
+      step_is_set: whether it is initialized; `None` where there is no global step.
+      is_chief: whether this process initializes the session's variables.
+    """
+
+    plan: Plan
+    graph: Any
+    recovery: Recovery
+    step: Any
+    step_is_set: Any
+    is_chief: bool
+
+    def step_of(self, session: Any) -> int:
+        """The session's global step; 0 where there is none or it is not initialized."""
+        if self.step is None or not session.run(self.step_is_set):
+            return 0
+        return int(session.run(self.step))
+
+    def recover(self, session: Any) -> None:
+        """Assigns the old values.
+
+        Raises:
+          RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
+        """
+        started = time.monotonic()
+        try:
+            session.run(self.recovery.recover)
+        except (tf.errors.AbortedError, tf.errors.UnavailableError):
+            raise  # A machine went away: the session is made anew, and with it this is tried again.
+        except tf.errors.OpError as error:
+            raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
+        logger.info("Recovered in %.1f s.\n%s", time.monotonic() - started, format_report(self.plan))
+
+    def tell_recovered(self, step: int) -> None:
+        """Logs that the session's variables were recovered, before or just now."""
+        if step:
+            logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
+        elif self.is_chief:
+            logger.info("Recovered while the variables were initialized.\n%s", format_report(self.plan))
+
+    def wait_for_chief(self, session: Any, coord: Any, max_wait_secs: float) -> None:
+        """Returns once the chief has recovered, or has found a model of its own to resume.
+
+        Raises:
+          RecoveryError: if that takes longer than `max_wait_secs`.
+        """
+        started = time.monotonic()
+        remind_after = 0.0
+        while not session.run(self.recovery.is_marked):
+            waited = time.monotonic() - started
+            if coord is not None and coord.should_stop():
+                return
+            if waited > max_wait_secs:
+                raise RecoveryError(
+                    f"waited {waited:.0f} s for the chief to recover from {self.plan.checkpoint.prefix}, and gave up "
+                    "(max_wait_secs): is the chief running, and does its model_fn have this hook?"
+                )
+            if waited >= remind_after:
+                logger.info("Waiting for the chief to recover from %s, %.0f s so far.", self.plan.checkpoint.prefix, waited)
+                remind_after += _REMIND_SECS
+            time.sleep(_POLL_SECS)
+
+    def refuse_own_checkpoint(self, session: Any) -> None:
+        """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""
+        for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS):
+            for path in saver.last_checkpoints:
+                refuse_same_directory(self.plan, os.path.dirname(path))
+
+
+def prepare(plan: Plan, graph: Any, replace_initializers: bool) -> Prepared:
+    """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
+    recovery = build_recovery(plan, graph, replace_initializers)
+    step = tf1.train.get_global_step(graph)
+    with graph.as_default():
+        step_is_set = None if step is None else is_initialized(copies_of(step)[0])
+    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables())
+
+
+def refuse_same_directory(plan: Plan, model_dir: str) -> None:
+    """Raises `WarmStartError` if `model_dir` is the directory that the old model is in."""
+    if os.path.realpath(model_dir) == os.path.realpath(os.path.dirname(plan.checkpoint.prefix)):
+        raise WarmStartError(
+            f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
+            "give the new model another model_dir, or leave the hook out"
+        )
