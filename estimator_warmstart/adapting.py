@@ -18,12 +18,11 @@ from estimator_warmstart.axis_maps import (
     Kept,
     fills_of,
     is_identity,
-    map_length,
     old_range,
     shift,
     window,
 )
-from estimator_warmstart.initial_values import draw_initial
+from estimator_warmstart.initial_values import draw_initial, same_everywhere
 from estimator_warmstart.joining import join_index
 from estimator_warmstart.steps import Apply, Join, Step, axis_maps_of, result_shape, split_at_last_apply
 
@@ -168,18 +167,14 @@ def _all_new(maps: List[AxisMap], target: Target) -> Any:
 
 def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> Any:
     """Axis 0 alone changes: move the rows, let go of the old value, then put the new rows in place."""
+    if _is_prefix(axis_map):
+        return _prefix(value, axis_map, target)
     fills = fills_of(axis_map)
     means = {fill: _mean(value, 0) for fill in fills if fill == "mean"}
-    if _is_prefix(axis_map):
-        moved = _prefix(value, axis_map)
-        places = {fill: tf.range(axis_map[0].length, map_length(axis_map), dtype=tf.int64) for fill in fills}
-    else:
-        index = indices.of(axis_map, fills)
-        moved = tf.gather(value, tf.maximum(index, 0))
-        places = {fill: tf.reshape(tf.where(tf.equal(index, -1 - number)), [-1]) for number, fill in enumerate(fills)}
-    for fill, place in places.items():
-        if fill == "zeros" and _is_prefix(axis_map):
-            continue
+    index = indices.of(axis_map, fills)
+    moved = tf.gather(value, tf.maximum(index, 0))
+    for number, fill in enumerate(fills):
+        place = tf.reshape(tf.where(tf.equal(index, -1 - number)), [-1])
         with tf.control_dependencies([moved]):
             shape = tf.concat([tf.shape(place), tf.constant(target.shape[1:], tf.int32)], 0)
         rows = tf.broadcast_to(means[fill], shape) if fill in means else _filler(fill, shape, target.initial, place, 0)
@@ -240,11 +235,17 @@ def _is_prefix(axis_map: AxisMap) -> bool:
     return kept and (len(axis_map) == 1 or (len(axis_map) == 2 and isinstance(axis_map[1], Filled)))
 
 
-def _prefix(value: Any, axis_map: AxisMap) -> Any:
+def _prefix(value: Any, axis_map: AxisMap, target: Target) -> Any:
     rows = _run(value, 0, axis_map[0])
     if len(axis_map) == 1:
-        return rows
-    return tf.pad(rows, [[0, axis_map[1].length]] + [[0, 0]] * (value.shape.rank - 1))
+        # A slice shares the old value's memory, and a variable that takes it over would keep all of that.
+        return tf.raw_ops.DeepCopy(x=rows)
+    fill, = fills_of(axis_map)
+    same = same_everywhere(target.initial) if fill == "initial" else _number(fill, value.dtype)
+    if same is None or fill == "mean":
+        return _pieces(value, 0, axis_map, target)
+    # Nothing but the old value and the new one is in memory: no tensor of new rows.
+    return tf.pad(rows, [[0, axis_map[1].length]] + [[0, 0]] * (value.shape.rank - 1), constant_values=same)
 
 
 def _run(value: Any, axis: int, run: Any) -> Any:

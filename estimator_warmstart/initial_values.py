@@ -30,10 +30,19 @@ def draw_initial(initial: Any, shape: Any) -> Optional[Any]:
       A tensor of that shape, newly drawn where `initial` is random, or `None` if the values of `initial` depend on their
       position.
     """
-    full = initial.shape.as_list() if initial.shape.rank is not None else None
+    full = initial.shape.as_list() if initial.shape.rank else None  # A scalar has no other shape.
     if full is None or None in full or not _is_uniform(initial, full):
         return None
     return _remake(initial, full, tf.cast(tf.convert_to_tensor(shape), tf.int32))
+
+
+def same_everywhere(initial: Any) -> Optional[Any]:
+    """The one value that all elements of `initial` have, a scalar tensor; `None` if they may differ."""
+    if initial.op.type == "Fill":
+        return initial.op.inputs[1]
+    if initial.op.type == "Const" and initial.shape.rank and _is_splat(initial.op.get_attr("value")):
+        return tf.constant(_splat_value(initial.op.get_attr("value")), initial.dtype)
+    return None
 
 
 def _is_uniform(tensor: Any, full: Any) -> bool:
@@ -62,14 +71,11 @@ def _remake(tensor: Any, full: Any, shape: Any) -> Any:
     if op.type in _RANDOM:
         make = getattr(tf.raw_ops, op.type)
         return make(shape=shape, dtype=op.get_attr("dtype"), seed=op.get_attr("seed"), seed2=op.get_attr("seed2"))
-    if op.type == "Fill":
-        return tf.fill(shape, op.inputs[1])
-    if tensor.shape.rank == 0 and full:
-        return tensor
-    if op.type == "Const":
-        value = op.get_attr("value")
-        scalar = tf.make_ndarray(type(value).FromString(value.SerializeToString())) if not full else _splat_value(value)
-        return tf.fill(shape, tf.constant(scalar, tensor.dtype))
+    if tensor.shape.rank == 0:
+        return tensor  # An operand, such as a standard deviation.
+    same = same_everywhere(tensor)
+    if same is not None:
+        return tf.fill(shape, same)
     make = getattr(tf.raw_ops, op.type)
     names = _ELEMENTWISE[op.type].split()
     return make(**{name: _remake(operand, full, shape) for name, operand in zip(names, op.inputs)})
