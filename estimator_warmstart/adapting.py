@@ -238,8 +238,7 @@ def _is_prefix(axis_map: AxisMap) -> bool:
 def _prefix(value: Any, axis_map: AxisMap, target: Target) -> Any:
     rows = _run(value, 0, axis_map[0])
     if len(axis_map) == 1:
-        # A slice shares the old value's memory, and a variable that takes it over would keep all of that.
-        return tf.raw_ops.DeepCopy(x=rows)
+        return rows
     fill, = fills_of(axis_map)
     same = same_everywhere(target.initial) if fill == "initial" else _number(fill, value.dtype)
     if same is None or fill == "mean":

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from estimator_warmstart._tf import add_control_input, initializer_op, set_initial_value, tf, tf1, update_input
 from estimator_warmstart.adapting import Box, Target, adapt
@@ -134,21 +134,20 @@ class _Values:
     def of(self, fate: Fate) -> Iterator[Tuple[Any, Any]]:
         """Each physical variable of `fate` with the value for it, the shape checked when it is read."""
         wholes: Dict[str, Any] = {}
-        devices = [_device_of(copy) for part in fate.new.parts for copy in part.copies]
         for part in fate.new.parts:
             for copy in part.copies:
                 device = _device_of(copy)
-                # Parts on one device share one read: a slice of a tensor that is stored whole costs as much as the whole.
-                share = wholes if devices.count(device) > 1 and not fate.source.slices else None
                 with tf.device(device), tf.device("/cpu:0"):
-                    yield copy, self._value(fate, part, copy, share)
+                    yield copy, self._value(fate, part, copy, wholes)
 
-    def _value(self, fate: Fate, part: Part, copy: Any, wholes: Optional[Dict[str, Any]]) -> Any:
+    def _value(self, fate: Fate, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
         device, name = _device_of(copy), copy.name.split(":")[0]
 
         def read(box: Box) -> Any:
-            if wholes is None:
+            if fate.source.slices:
                 return self._files.read(fate.source, box, name, device)
+            # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
+            # is read on several, and all parts on one device share it.
             if device not in wholes:
                 wholes[device] = self._files.read(fate.source, _whole(fate.source.shape), name, device)
             return _cut(wholes[device], box)
@@ -223,7 +222,10 @@ def _whole(shape: Tuple[int, ...]) -> Box:
 
 
 def _cut(value: Any, box: Box) -> Any:
-    return value if box == _whole(tuple(value.shape.as_list())) else tf.slice(value, *box)
+    if box == _whole(tuple(value.shape.as_list())):
+        return value
+    # A slice shares the memory of the whole, and a variable that takes it over would keep all of that.
+    return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))
 
 
 def _device_of(variable: Any) -> str:
