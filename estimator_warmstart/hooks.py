@@ -121,7 +121,7 @@ class VariableRecoverHook(SessionRunHook):
         if self._when == "every_train" and begins and acts and (step or not is_marked):
             prepared.recover(session)
         elif is_marked:
-            prepared.tell_recovered(step)
+            prepared.tell_recovered(step, is_first=begins)
         elif not acts:
             prepared.wait_for_chief(session, coord, self._max_wait_secs)
         elif step:

@@ -59,9 +59,9 @@ class Prepared(NamedTuple):
             raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
         logger.info("Recovered in %.1f s.\n%s", time.monotonic() - started, format_report(self.plan))
 
-    def tell_recovered(self, step: int) -> None:
-        """Logs that the session's variables were recovered, before or just now."""
-        if step:
+    def tell_recovered(self, step: int, is_first: bool) -> None:
+        """Logs that the session's variables were recovered: just now if the model is at its first step in its first session."""
+        if step or not is_first:
             logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
         elif self.is_chief:
             logger.info("Recovered while the variables were initialized.\n%s", format_report(self.plan))

@@ -1,7 +1,9 @@
 """VariableRecoverHook and recover_variables: when values are recovered, and when never."""
+import json
 import logging
 import os
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -244,6 +246,46 @@ class TestByHand:
         new_graph.finalize()
         with tf1.Session() as session, pytest.raises(WarmStartError, match="finalized"):
             recover_variables(session, fm_checkpoint, {"fm/w": w})
+
+
+class TestWorker:
+    """A worker whose variables the chief initializes. Its session is its own here, so nobody else sets the flag."""
+
+    @pytest.fixture
+    def worker(self, fm_checkpoint, new_graph, monkeypatch):
+        cluster = {"chief": ["localhost:1"], "worker": ["localhost:2"], "ps": ["localhost:3"]}
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+        w = tf1.get_variable("w", [3, 1], initializer=tf1.zeros_initializer())
+        tf1.train.get_or_create_global_step()
+        cold = tf1.assign(w, tf.zeros([3, 1]))
+        with tf1.Session() as session:
+            hook = VariableRecoverHook(fm_checkpoint, {"fm/w": w}, max_wait_secs=1.2)
+            hook.begin()
+            session.run([cold, tf1.train.get_global_step().initializer])
+            yield hook, session, w
+
+    def test_gives_up_when_the_chief_never_comes(self, worker, caplog):
+        hook, session, w = worker
+        caplog.set_level(logging.INFO, logger="tensorflow")
+        with pytest.raises(WarmStartError, match=r"waited \d+ s for the chief to recover .* is the chief running"):
+            hook.after_create_session(session, tf.train.Coordinator())
+        assert "Waiting for the chief to recover" in caplog.text
+        assert session.run(w).tolist() == [[0], [0], [0]]
+
+    def test_waits_until_the_chief_has_recovered(self, worker):
+        hook, session, w = worker
+        chief = threading.Timer(0.3, session.run, [hook._prepared.recovery.recover])
+        chief.start()
+        hook.after_create_session(session, tf.train.Coordinator())
+        chief.join()
+        assert session.run(w).tolist() == OLD_W
+
+    def test_stops_waiting_when_training_is_stopped(self, worker):
+        hook, session, w = worker
+        coordinator = tf.train.Coordinator()
+        coordinator.request_stop()
+        hook.after_create_session(session, coordinator)
+        assert session.run(w).tolist() == [[0], [0], [0]]
 
 
 def recovered_values(ckp_dir, recover_vars, names, **options):
