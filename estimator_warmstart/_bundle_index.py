@@ -43,8 +43,11 @@ def read_bundle_index(path: str) -> BundleIndex:
     Raises:
       CheckpointError: if it is no index file.
     """
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = file.read()
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+    except tf.errors.OpError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.message}") from error
     try:
         return _collect(_entries(content))
     except (struct.error, IndexError, ValueError, DecodeError) as error:

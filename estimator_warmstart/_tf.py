@@ -23,6 +23,8 @@ def _version(text: str) -> Tuple[int, int]:
     return int(major), int(minor)
 
 
+if not hasattr(tf, "__version__"):
+    raise ImportError(f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or what is left of one")
 if not (1, 15) <= _version(tf.__version__) < (2, 16):
     raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
 try:

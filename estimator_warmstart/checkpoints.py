@@ -107,10 +107,9 @@ class _NameBased:
         return _OBJECT_GRAPH_KEY not in names
 
     def variables(self) -> Dict[str, OldVariable]:
+        names = {dtype: tf.as_dtype(dtype).name for dtype in set(self._dtypes.values())}
         return {
-            name: OldVariable(
-                name, tuple(shape), tf.as_dtype(self._dtypes[name]).name, name, self._index.slices.get(name, ())
-            )
+            name: OldVariable(name, tuple(shape), names[self._dtypes[name]], name, self._index.slices.get(name, ()))
             for name, shape in sorted(self._shapes.items())
         }
 
@@ -123,8 +122,8 @@ def _find_prefix(ckp_dir: Any) -> str:
         path = os.fspath(ckp_dir)
     except TypeError as error:
         raise WarmStartError(f"ckp_dir must be a directory or a checkpoint prefix, got {ckp_dir!r}") from error
-    path = path.decode() if isinstance(path, bytes) else path
-    if not path or "\0" in path:
+    path = os.fsdecode(path)
+    if not path or "\0" in path or not _is_text(path):
         raise WarmStartError(f"ckp_dir must be a directory or a checkpoint prefix, got {path!r}")
     try:
         if tf.io.gfile.isdir(path):
@@ -136,8 +135,19 @@ def _find_prefix(ckp_dir: Any) -> str:
     raise CheckpointError(_nothing_at(path))
 
 
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:  # Bytes that are no UTF-8, which TensorFlow's filesystems take for no path.
+        return False
+    return True
+
+
 def _latest_in(directory: str) -> str:
-    state = tf.train.get_checkpoint_state(directory)
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except ValueError:  # Empty, or not text.
+        state = None
     if state is not None and state.model_checkpoint_path:
         prefix = state.model_checkpoint_path
         if tf.io.gfile.exists(prefix + ".index"):

@@ -104,6 +104,11 @@ def match_names(
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
+    if not pairs and not found:
+        found.append(
+            "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
+            f"old names are {', '.join(old_names[:5])}; the first new ones {', '.join(fillable[:5])}"
+        )
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
@@ -149,6 +154,12 @@ def _unused_rename(rule: Pattern, took_some: bool, old_names: List[str], fillabl
         return f"rename {rule.text!r} fits only old variables that an earlier rule takes"
     example = next(old for old in old_names if rule.fits(old))
     target = rule.rename(example)
+    left_out = next((rule.rename(old) for old in old_names if rule.fits(old) and rule.rename(old) in fillable), None)
+    if left_out is not None:
+        return (
+            f"rename {rule.text!r} -> {rule.replacement!r} makes {left_out!r} and the like, which include or exclude leaves "
+            "out, and of nothing a new variable to fill"
+        )
     return (
         f"rename {rule.text!r} -> {rule.replacement!r} makes {target!r} of {example!r}, "
         f"and of nothing a new variable to fill{did_you_mean(target, fillable)}"

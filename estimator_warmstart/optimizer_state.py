@@ -31,6 +31,7 @@ def plan_slots(
       initialized, with the reason.
     """
     finder, problems = SlotFinder(checkpoint.ties), []
+    new_leaves = SlotFinder({name: slot.tie for name, slot in new.items() if slot.tie is not None})
     for name, slot in new.items():
         if slot.tie is None or name in fates:
             continue
@@ -39,11 +40,18 @@ def plan_slots(
             fates[name] = initialized(slot, f"slot of {slot.tie.primary!r}, which is not recovered")
             continue
         found = finder.find(primary.old.name, slot.tie.leaf, slot.tie.prefix)
-        if found is None:
+        old_family = finder.family(primary.old.name, slot.tie.leaf)
+        if not slot.is_whole:
+            fates[name] = initialized(slot, f"slot of {slot.tie.primary!r} whose parts have names of their own")
+        elif found is None:
             fates[name] = initialized(slot, f"the checkpoint has no slot {slot.tie.leaf!r} of {primary.old.name!r}")
+        elif old_family != new_leaves.family(slot.tie.primary, slot.tie.leaf):
+            # RMSProp_1 is the momentum, but the mean gradient if the optimizer is centered.
+            fates[name] = initialized(slot, f"the checkpoint has other slots of this kind: {', '.join(old_family)}")
+        if name in fates:
             continue
         try:
-            fates[name] = _slot_fate(checkpoint.variables[found], slot, primary, rules)
+            fates[name] = _slot_fate(checkpoint.variables[str(found)], slot, primary, rules)
         except Misfit as problem:
             problems.append(str(problem))
     return problems

@@ -11,6 +11,8 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 from estimator_warmstart.errors import MatchError, close_spellings
 
+_FLAGS = re.compile(r"(?:\(\?[aimsux]+\))*")
+
 
 class Pattern(NamedTuple):
     """One compiled pattern.
@@ -86,7 +88,9 @@ def compile_pattern(pattern: Any, argument: str) -> Pattern:
     body = pattern.strip("/")
     try:
         re.compile(body)  # On its own first: the error's position is then one in what the user wrote.
-        return Pattern(pattern, re.compile(f"(?:{body})(?=/|$)" if body else ""))
+        flags = _FLAGS.match(body)
+        begin = flags.end() if flags else 0  # Flags for the whole must stay in front.
+        return Pattern(pattern, re.compile(f"{body[:begin]}(?:{body[begin:]})(?=/|$)" if body else ""))
     except re.error as error:
         raise MatchError(f"{argument}: the pattern {pattern!r} is no regular expression: {error}") from error
 

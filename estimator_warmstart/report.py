@@ -13,6 +13,7 @@ from estimator_warmstart.plan import Fate, Plan, covered_share
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
 _NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
+_QUOTED = re.compile(r"'[^']*'")
 _NO_NAME = "-"
 
 
@@ -36,6 +37,19 @@ def format_report(plan: Plan) -> str:
 
     Returns:
       Several lines of text without a newline at the end. Sizes are of one copy of each new variable.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import format_report, plan_recovery
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      ...     report = format_report(plan_recovery(folder))
+      >>> print(report.splitlines()[-1])
+      Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the new model's bytes
     """
     recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
     kept = [_row(fate) for fate in plan.fates if fate.old is None]
@@ -54,6 +68,25 @@ def report_as_json(plan: Plan) -> str:
     """The plan as a JSON object: `checkpoint`, `format`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`.
 
     Nothing is folded here: one object for each new variable.
+
+    Args:
+      plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
+
+    Returns:
+      JSON text. Sizes are in bytes of one copy of each new variable; coverages are 0 to 1.
+
+    Example:
+      >>> import json, os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import plan_recovery, report_as_json
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      ...     report = json.loads(report_as_json(plan_recovery(folder)))
+      >>> report["coverage"], report["variables"][0]["action"]
+      (1.0, 'restored')
     """
     return json.dumps(report_as_dict(plan), indent=2)
 
@@ -96,7 +129,8 @@ def fold(rows: Sequence[Row]) -> List[Row]:
       ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
     """
     rows = list(rows)
-    for place in (-1, -2, -3):  # Innermost scope first: tower{0..1}/layer{0..11}/kernel.
+    # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A number that was folded is none any more.
+    for place in (-1, -2, -1, -3, -2, -1):
         groups: Dict[Tuple, List[Tuple[int, Row]]] = {}
         for row in rows:
             key, number = _fold_key(row, place)
@@ -113,7 +147,7 @@ def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
     if not number:
         return (row,), -1
     blank = row._replace(
-        old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, number, "#")
+        old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, place, number, "#")
     )
     return tuple(blank), int(number)
 
@@ -128,8 +162,13 @@ def _put(name: str, place: int, text: str) -> str:
     return name[:match.start()] + text + name[match.end():] if match else name
 
 
-def _put_in_text(what: str, number: str, text: str) -> str:
-    return re.sub(rf"(?<!\d){number}(?!\d)", text, what)
+def _put_in_text(what: str, place: int, number: str, text: str) -> str:
+    """Replaces the number at `place` of the names that `what` quotes, where it is `number`."""
+    def put(quoted: Match) -> str:
+        match = _scope_number(quoted.group(), place)
+        return _put(quoted.group(), place, text) if match and match.group() == number else quoted.group()
+
+    return _QUOTED.sub(put, what)
 
 
 def _fold_runs(members: List[Tuple[int, Row]], place: int) -> List[Row]:
@@ -151,10 +190,9 @@ def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
     if len(run) == 1:
         return row
     span = f"{{{first}..{last}}}"
-    names_differ = any(member.what != row.what for _, member in run)
     return row._replace(
         old=_put(row.old, place, span), new=_put(row.new, place, span),
-        what=_put_in_text(row.what, str(first), span) if names_differ else row.what,
+        what=_put_in_text(row.what, place, str(first), span),
         nbytes=sum(member.nbytes for _, member in run), folded=sum(member.folded for _, member in run),
     )
 

@@ -7,12 +7,14 @@ record of this tie in either place, but it always names a slot after its primary
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Shape = Tuple[int, ...]
 
 # Adam's bias correction (AdaMax has the first one only): scalars of the whole optimizer, uniquified by a number.
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
+_NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
@@ -32,7 +34,7 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
     """Finds the slots among `shapes` and the primary variable of each.
 
     A slot has the shape of its primary and its primary's name within its own. Where two primaries would do (`a` and
-    `scope/a` for `scope/a/Adagrad`) the longer name is meant.
+    `scope/a` for `scope/a/Adagrad`), all slots of an optimizer being made in one scope decides, then the longer name.
 
     Args:
       shapes: {name: shape} of all variables of a graph or a checkpoint.
@@ -46,26 +48,31 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
       >>> ties["fm/w/Adagrad"]
       SlotOf(prefix='', primary='fm/w', leaf='Adagrad')
     """
-    direct: Dict[str, SlotOf] = {}
-    for name in shapes if may_be_slot is None else may_be_slot:
-        tie = _direct_tie(name, shapes)
-        if tie is not None:
-            direct[name] = tie
+    candidates = {name: _candidates(name, shapes) for name in (shapes if may_be_slot is None else may_be_slot)}
+    seen = Counter((tie.leaf, tie.prefix) for ties in candidates.values() for tie in ties)
+    direct = {
+        name: max(ties, key=lambda tie: (seen[tie.leaf, tie.prefix], len(tie.primary)))
+        for name, ties in candidates.items() if ties
+    }
     return {name: _to_the_first(tie, direct) for name, tie in direct.items()}
 
 
-def _direct_tie(name: str, shapes: Mapping[str, Shape]) -> Optional[SlotOf]:
+def family_of(leaf: str) -> str:
+    """The name that the slots of one optimizer share: `Adam` of `Adam` and `Adam_1`."""
+    return _NUMBERS_AT_END.sub("", leaf)
+
+
+def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
     owner, separator, leaf = name.rpartition("/")
-    if not separator:
-        return None
+    found: List[SlotOf] = []
     start = 0
-    while True:
-        primary = owner[start:]
-        if shapes.get(primary) == shapes[name]:
-            return SlotOf(owner[:start], primary, leaf)
+    while separator:
+        if shapes.get(owner[start:]) == shapes[name]:
+            found.append(SlotOf(owner[:start], owner[start:], leaf))
         start = owner.find("/", start) + 1
         if start == 0:
-            return None
+            break
+    return found
 
 
 def _to_the_first(tie: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
@@ -79,13 +86,17 @@ class SlotFinder:
     """Finds old slots by their primary's old name, whatever scope the old optimizer was built in."""
 
     def __init__(self, ties: Mapping[str, SlotOf]):
-        self._by_primary: Dict[Tuple[str, str], List[str]] = {}
+        self._by_primary: Dict[str, Dict[str, List[str]]] = {}
         for name, tie in ties.items():
-            self._by_primary.setdefault((tie.primary, tie.leaf), []).append(name)
+            self._by_primary.setdefault(tie.primary, {}).setdefault(tie.leaf, []).append(name)
+
+    def family(self, primary: str, leaf: str) -> List[str]:
+        """The leaves of all slots of the old variable `primary` that are of the same family as `leaf`."""
+        return sorted(found for found in self._by_primary.get(primary, {}) if family_of(found) == family_of(leaf))
 
     def find(self, primary: str, leaf: str, prefix: str) -> Optional[str]:
         """The old slot `leaf` of the old variable `primary`, or None; the one below `prefix` first if there are more."""
-        names = self._by_primary.get((primary, leaf), [])
+        names = self._by_primary.get(primary, {}).get(leaf, [])
         same_scope = f"{prefix}{primary}/{leaf}"
         if same_scope in names or not names:
             return same_scope if names else None

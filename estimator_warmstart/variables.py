@@ -6,10 +6,11 @@ checkpoint, and changes nothing in the graph.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, slice_of, tf1
 from estimator_warmstart.checkpoints import count_bytes
+from estimator_warmstart.powers import powers_by_slot
 from estimator_warmstart.slots import SlotOf, is_power, tie_slots
 
 
@@ -40,6 +41,8 @@ class NewVariable(NamedTuple):
       dtype: TensorFlow's name of it, such as `"float32"`.
       parts: in the order of their offsets.
       has_static_shape: whether the graph knows the shape.
+      is_whole: whether the parts make up the whole shape. They do not for slots of partitioned variables made below a
+        variable scope: TensorFlow cuts their names wrongly, one name for each part (slot_creator.py).
       tie: for an optimizer's slot, its primary variable; else `None`.
       powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it.
       is_power: whether this is such a scalar.
@@ -51,6 +54,7 @@ class NewVariable(NamedTuple):
     dtype: str
     parts: Tuple[Part, ...]
     has_static_shape: bool = True
+    is_whole: bool = True
     tie: Optional[SlotOf] = None
     powers: Tuple[str, ...] = ()
     is_power: bool = False
@@ -59,7 +63,7 @@ class NewVariable(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of one copy of the values; 0 where the shape is not known."""
-        return count_bytes(self.shape, self.dtype) if self.has_static_shape else 0
+        return sum(count_bytes(part.shape, self.dtype) for part in self.parts) if self.has_static_shape else 0
 
     @property
     def is_optimizer_state(self) -> bool:
@@ -96,17 +100,43 @@ def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
     shapes = {name: _whole_shape(parts) for name, parts in found.items()}
     trainable = {logical_name(variable) for variable in graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)}
     known = {name: shape for name, shape in shapes.items() if shape is not None}
-    ties = tie_slots(known, [name for name in known if name not in trainable])
+    whole = {name for name, shape in known.items() if _covers(found[name], shape)}
+    ties = tie_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in whole - trainable])
+    ties.update(_ties_of_parts({name: found[name] for name in known if name not in trainable}, found, known, whole))
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
-    powers = _powers_by_slot(known, ties)
+    parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
+    powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, ties)
     return {
         name: NewVariable(
-            name, known.get(name, ()), parts[0][1].copies[0].dtype.base_dtype.name,
-            tuple(sorted((part for _, part in parts), key=lambda part: part.offset)), name in known,
-            ties.get(name), powers.get(name, ()), name in known and is_power(name, known[name]), name in steps,
+            name, known.get(name, ()), parts[0].copies[0].dtype.base_dtype.name, parts, name in known,
+            name in whole or name not in known, ties.get(name), powers.get(name, ()),
+            name in known and is_power(name, known[name]), name in steps,
         )
-        for name, parts in found.items()
+        for name, parts in parts_of.items()
     }
+
+
+def _covers(parts: List[Tuple[Any, Part]], shape: Tuple[int, ...]) -> bool:
+    return _size(shape) == sum(_size(part.shape) for _, part in parts)
+
+
+def _size(shape: Tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _ties_of_parts(
+    may_be_slots: Dict[str, Any], found: Dict[str, List[Tuple[Any, Part]]], known: Dict[str, Tuple[int, ...]], whole: Set[str]
+) -> Dict[str, SlotOf]:
+    """The ties of slots whose parts do not make up a whole: by the names of the parts, which are right."""
+    broken = {part.name: name for name in may_be_slots if name not in whole for _, part in found[name]}
+    if not broken:
+        return {}
+    owners = {part.name: name for name in known for _, part in found[name]}
+    ties = tie_slots({part.name: part.shape for name in known for _, part in found[name]}, list(broken))
+    return {broken[part]: tie._replace(primary=owners[tie.primary]) for part, tie in ties.items()}
 
 
 def logical_name(variable: Any) -> str:
@@ -124,8 +154,7 @@ def _part(variable: Any) -> Tuple[str, Any, Part]:
     copies = tuple(copies_of(variable))
     info = slice_of(copies[0])
     physical = variable.name.split(":")[0]
-    static = copies[0].shape
-    shape = tuple(static.as_list()) if static.is_fully_defined() else ()
+    shape = _static_shape(copies[0]) or ()
     offset = tuple(info.var_offset) if info else (0,) * len(shape)
     return (info.full_name if info else physical), info, Part(physical, offset, shape, variable, copies)
 
@@ -134,25 +163,9 @@ def _whole_shape(parts: List[Tuple[Any, Part]]) -> Optional[Tuple[int, ...]]:
     info, part = parts[0]
     if info:
         return tuple(info.full_shape)
-    return part.shape if part.copies[0].shape.is_fully_defined() else None
+    return part.shape or _static_shape(part.copies[0])
 
 
-def _powers_by_slot(shapes: Dict[str, Tuple[int, ...]], ties: Dict[str, SlotOf]) -> Dict[str, Tuple[str, ...]]:
-    """Which powers go with which moments.
-
-    An Adam makes its powers first and then its moments (adam.py, `_create_slots`), so the moments are those slots that
-    follow the powers up to the next optimizer's; that other optimizers' slots may follow too shows in their leaf.
-    """
-    found: Dict[str, Tuple[str, ...]] = {}
-    powers: Tuple[str, ...] = ()
-    in_slots, leaf = True, ""
-    for name, shape in shapes.items():
-        if is_power(name, shape):
-            powers, in_slots, leaf = ((name,) if in_slots else powers + (name,)), False, ""
-        elif name in ties and powers:
-            in_slots = True
-            base = ties[name].leaf.rsplit("_", 1)[0] if ties[name].leaf[-1:].isdigit() else ties[name].leaf
-            leaf = leaf or base
-            if base == leaf:
-                found[name] = powers
-    return found
+def _static_shape(variable: Any) -> Optional[Tuple[int, ...]]:
+    shape = variable.shape
+    return tuple(shape.as_list()) if shape.is_fully_defined() else None

@@ -1,0 +1,123 @@
+"""Axis maps against the index arrays that they stand for."""
+import numpy as np
+from hypothesis import given, settings, strategies as st
+
+from estimator_warmstart.axis_maps import (
+    Filled, Joined, Kept, compose, fills_of, identity, is_identity, kept_length, map_length, merge, old_range, shift, window,
+)
+
+quickly = settings(max_examples=400, derandomize=True, deadline=None, database=None)
+
+
+class Index:
+    """Stands for a join: the old row of each of its rows, or None."""
+
+    def __init__(self, rows):
+        self.rows, self.kept = tuple(rows), sum(row is not None for row in rows)
+
+    def __repr__(self):
+        return f"Index({self.rows})"
+
+
+def positions(axis_map):
+    """For each new position its old one, or its fill as a string."""
+    found = []
+    for segment in axis_map:
+        assert segment.length > 0
+        for number in range(segment.length):
+            if isinstance(segment, Filled):
+                found.append(str(segment.fill))
+                continue
+            place = segment.start + segment.step * number
+            assert place >= 0
+            if isinstance(segment, Joined):
+                place = segment.join.rows[place]
+                place = str(segment.fill) if place is None else positions(segment.inner)[place] if segment.inner else place
+            found.append(place)
+    return found
+
+
+fills = st.sampled_from(["initial", "zeros", "mean", 7])
+
+
+@st.composite
+def kept(draw, old_length):
+    start, step = draw(st.integers(0, old_length - 1)), draw(st.sampled_from([1, 1, 2, -1, -2, 3]))
+    most = (old_length - 1 - start) // step + 1 if step > 0 else start // -step + 1
+    return Kept(draw(st.integers(1, most)), start, step)
+
+
+@st.composite
+def joined(draw, old_length):
+    rows = draw(st.lists(st.one_of(st.none(), st.integers(0, old_length - 1)), min_size=1, max_size=6))
+    start, step = draw(st.integers(0, len(rows) - 1)), draw(st.sampled_from([1, 1, 2, -1]))
+    most = (len(rows) - 1 - start) // step + 1 if step > 0 else start // -step + 1
+    return Joined(draw(st.integers(1, most)), start, step, Index(rows), draw(fills))
+
+
+def maps(old_length):
+    filled = st.builds(Filled, st.integers(1, 3), fills)
+    choices = [filled] if old_length == 0 else [filled, kept(old_length), kept(old_length), joined(old_length)]
+    return st.lists(st.one_of(*choices), min_size=1, max_size=4).map(lambda segments: merge(iter(segments)))
+
+
+@quickly
+@given(st.data(), maps(7))
+def test_a_window_is_a_slice(data, axis_map):
+    whole = positions(axis_map)
+    assert map_length(axis_map) == len(whole)
+    start, step = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.sampled_from([1, 1, 2, 3, -1, -2]))
+    most = (len(whole) - 1 - start) // step + 1 if step > 0 else start // -step + 1
+    length = data.draw(st.integers(0, most))
+    assert positions(window(axis_map, start, length, step)) == [whole[start + step * number] for number in range(length)]
+
+
+@quickly
+@given(st.data(), maps(6))
+def test_a_composition_is_one_after_the_other(data, inner):
+    first = positions(inner)
+    outer = data.draw(maps(len(first)))
+    expected = [place if isinstance(place, str) else first[place] for place in positions(outer)]
+    assert positions(compose(outer, inner)) == expected
+    third = data.draw(maps(len(expected)))
+    last = [place if isinstance(place, str) else expected[place] for place in positions(third)]
+    assert positions(compose(third, compose(outer, inner))) == last == positions(compose(compose(third, outer), inner))
+
+
+@quickly
+@given(maps(7))
+def test_questions_about_a_map(axis_map):
+    whole = positions(axis_map)
+    assert set(map(str, fills_of(axis_map))) >= {place for place in whole if isinstance(place, str)}
+    kept_places = [place for place in whole if not isinstance(place, str)]
+    assert kept_length(axis_map) >= len(kept_places)
+    low, high = old_range(axis_map, 7)
+    assert all(low <= place < high for place in kept_places)
+    if any(isinstance(segment, Joined) for segment in axis_map) or "mean" in fills_of(axis_map):
+        assert (low, high) == (0, 7)
+    else:
+        assert kept_length(axis_map) == len(kept_places)
+        assert (low, high) == ((min(kept_places), max(kept_places) + 1) if kept_places else (0, 0))
+        moved = shift(axis_map, low)
+        assert positions(moved) == [place if isinstance(place, str) else place - low for place in whole]
+
+
+@quickly
+@given(st.lists(st.one_of(kept(7), st.builds(Filled, st.integers(0, 3), fills)), max_size=6))
+def test_merging_changes_nothing(segments):
+    merged = merge(iter(segments))
+    assert positions(merged) == positions([segment for segment in segments if segment.length])
+    assert merge(iter(merged)) == merged
+
+
+def test_equal_maps_look_equal():
+    assert merge(iter((Kept(1, 0), Kept(2, 1), Filled(1, 0.0), Filled(2, 0.0)))) == (Kept(3, 0), Filled(3, 0.0))
+    assert merge(iter((Kept(2, 0, 2), Kept(1, 4, 5)))) == (Kept(2, 0, 2), Kept(1, 4))
+    assert window((Kept(5, 0, 2),), 1, 1) == (Kept(1, 2),)
+    assert window((Kept(3, 0),), 0, 0) == ()
+
+
+def test_identity():
+    assert is_identity(identity(5), 5) and not is_identity(identity(4), 5) and not is_identity((Kept(5, 0, -1),), 5)
+    assert is_identity(window(identity(5), 0, 5), 5) and is_identity(compose(identity(5), identity(5)), 5)
+    assert positions(identity(3)) == list(np.arange(3))
