@@ -7,7 +7,9 @@ about plans, checkpoints or hooks.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.axis_maps import (
@@ -106,8 +108,10 @@ def adapt(
     indices = _Indices(joins)
     head, tail = split_at_last_apply(steps)
     box = needed_box(old_shape, steps, target)
+    if 0 in target.shape:
+        return tf.zeros(target.shape, target.initial.dtype)
     if box is None:
-        return _all_new(_windows(old_shape, tail, target), target)
+        return _all_new(old_shape, _windows(old_shape, tail, target), target, indices)
     with tf.control_dependencies(_joined(indices, steps)):  # The tables of a join are gone before the value is there.
         value = read(box)
     shape = old_shape
@@ -157,12 +161,17 @@ def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Tar
     return _general(value, maps, indices, target.initial)
 
 
-def _all_new(maps: List[AxisMap], target: Target) -> Any:
+def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: _Indices) -> Any:
     """The value of a part that no old position reaches: a partition of new rows only."""
     fills = list(dict.fromkeys(fill for axis_map in maps for fill in fills_of(axis_map)))
-    if "initial" in fills:
+    if fills == ["initial"]:
         return tf.identity(target.initial)
-    return tf.fill(target.shape, _number(fills[0], target.initial.dtype))
+    if len(fills) == 1:
+        return tf.fill(target.shape, _number(fills[0], target.initial.dtype))
+    # Something to fill into, one position long where nothing old is taken.
+    ranges = [old_range(axis_map, length) for axis_map, length in zip(maps, old_shape)]
+    nothing = tf.zeros([max(high - low, 1) for low, high in ranges], target.initial.dtype)
+    return _general(nothing, [shift(axis_map, low) for axis_map, (low, _) in zip(maps, ranges)], indices, target.initial)
 
 
 def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> Any:
@@ -184,19 +193,27 @@ def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> A
 
 def _pieces(value: Any, axis: int, axis_map: AxisMap, target: Target) -> Any:
     """One axis other than the first changes, by runs known beforehand: kept runs and new ones side by side."""
-    pieces, position = [], 0
+    position = 0
+    places: Dict[Fill, List[Any]] = {}
     for segment in axis_map:
-        if isinstance(segment, Kept):
-            pieces.append(_run(value, axis, segment))
-        else:
-            shape = target.shape[:axis] + (segment.length,) + target.shape[axis + 1:]
-            if segment.fill == "mean":
-                pieces.append(tf.broadcast_to(_mean(value, axis), shape))
-            else:
-                place = tf.range(position, position + segment.length)
-                pieces.append(_filler(segment.fill, tf.constant(shape, tf.int32), target.initial, place, axis))
+        if isinstance(segment, Filled):
+            places.setdefault(segment.fill, []).append(tf.range(position, position + segment.length))
         position += segment.length
+    # One draw for all new runs: two of a seeded initializer would be alike.
+    fillers = {fill: iter(_split(fill, runs, value, axis, target)) for fill, runs in places.items()}
+    pieces = [_run(value, axis, run) if isinstance(run, Kept) else next(fillers[run.fill]) for run in axis_map]
     return tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
+
+
+def _split(fill: Fill, runs: List[Any], value: Any, axis: int, target: Target) -> List[Any]:
+    """The new values for `runs`, which are ranges of positions of `axis`."""
+    lengths = [run.shape.as_list()[0] for run in runs]
+    shape = target.shape[:axis] + (sum(lengths),) + target.shape[axis + 1:]
+    if fill == "mean":
+        filler = tf.broadcast_to(_mean(value, axis), shape)
+    else:
+        filler = _filler(fill, tf.constant(shape, tf.int32), target.initial, tf.concat(runs, 0), axis)
+    return tf.split(tf.ensure_shape(filler, shape), lengths, axis) if len(runs) > 1 else [filler]
 
 
 def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -> Any:
@@ -268,7 +285,7 @@ def _filler(fill: Fill, shape: Any, initial: Any, place: Any, axis: int) -> Any:
 
 def _number(fill: Fill, dtype: Any) -> Any:
     # The mean of no rows at all: nothing to take it of.
-    return tf.cast(0 if fill in ("zeros", "mean") else fill, dtype)
+    return tf.constant(np.asarray(0 if fill in ("zeros", "mean") else fill).astype(dtype.as_numpy_dtype), dtype)
 
 
 def _mean(value: Any, axis: int) -> Any:

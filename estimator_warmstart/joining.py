@@ -27,11 +27,11 @@ def join_index(join: Join, missed: int) -> Any:
     tokens = _tokens(join.new)
     if join.aliases:
         names, meant = zip(*join.aliases)
-        table, ready = _table(tf.constant(names), tf.constant(meant))
-        other = _find_and_destroy(table, ready, tokens, tf.constant(""))
-        tokens = tf.compat.v2.where(tf.equal(other, ""), tokens, other)
-    if join.old.path is None:
-        table, ready = _table(tf.constant(join.old.tokens), tf.range(join.old.size, dtype=tf.int64))
+        table, ready = _table(tf.constant(names), tf.range(len(names), dtype=tf.int64))
+        alias = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
+        tokens = tf.compat.v2.where(tf.less(alias, 0), tokens, tf.gather(tf.constant(meant), tf.maximum(alias, 0)))
+    if join.old.path is None or join.old.has_empty_token:  # TensorFlow fills no table from a file with an empty line.
+        table, ready = _table(_tokens(join.old), tf.range(join.old.size, dtype=tf.int64))
     else:
         table, ready = _table_of_file(join.old)
     rows = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
@@ -53,21 +53,21 @@ def _tokens(vocabulary: Vocabulary) -> Any:
 
 
 def _table(keys: Any, values: Any) -> Tuple[Any, Any]:
-    table = _empty_table(values.dtype)
+    table = _empty_table()
     return table, tf.raw_ops.InitializeTableV2(table_handle=table, keys=keys, values=values)
 
 
 def _table_of_file(vocabulary: Vocabulary) -> Tuple[Any, Any]:
-    table = _empty_table(tf.int64)
+    table = _empty_table()
     return table, tf.raw_ops.InitializeTableFromTextFileV2(
         table_handle=table, filename=vocabulary.path, key_index=_WHOLE_LINE, value_index=_LINE_NUMBER,
         vocab_size=vocabulary.size, delimiter="\t",
     )
 
 
-def _empty_table(value_dtype: Any) -> Any:
+def _empty_table() -> Any:
     # Shared by no name: each operation has a table of its own.
-    return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=value_dtype, use_node_name_sharing=True)
+    return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, use_node_name_sharing=True)
 
 
 def _find_and_destroy(table: Any, ready: Any, keys: Any, default: Any) -> Any:

@@ -51,14 +51,18 @@ def plan_slots(
         if name in fates:
             continue
         try:
-            fates[name] = _slot_fate(checkpoint.variables[str(found)], slot, primary, rules)
+            fates[name] = slot_fate(checkpoint.variables[str(found)], slot, primary, rules)
         except Misfit as problem:
             problems.append(str(problem))
     return problems
 
 
-def _slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) -> Fate:
-    """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value."""
+def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) -> Fate:
+    """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
+
+    Raises:
+      Misfit: if an adapter that was named for the slot does not make its shape.
+    """
     named = rules.adapter_for(slot)
     if named is not None:
         return recovered(slot, old, steps_between(old, slot, named), named.label)

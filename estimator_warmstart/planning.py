@@ -13,7 +13,7 @@ from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
 from estimator_warmstart.errors import PlanError, WarmStartError, check_choice, did_you_mean
 from estimator_warmstart.fitting import check_same_shape, steps_between
 from estimator_warmstart.matching import Pair, resolve_pairs
-from estimator_warmstart.optimizer_state import plan_powers, plan_slots
+from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.rules import Rules, compile_rules
 from estimator_warmstart.steps import Misfit
@@ -146,7 +146,8 @@ class _Planner:
         ]
 
     def _take(self, pairs: List[Pair]) -> None:
-        for pair in pairs:
+        # Slots that are named come after their variables, whose steps they follow.
+        for pair in sorted(pairs, key=lambda pair: self._new[pair.new].tie is not None):
             new = self._new[pair.new]
             if pair.old not in self._old:
                 self._fates[pair.new] = initialized(new, f"the checkpoint has no {pair.old!r} (missing='keep')")
@@ -163,6 +164,9 @@ class _Planner:
 
     def _fate(self, pair: Pair, new: NewVariable) -> Fate:
         old = self._old[pair.old]
+        primary = self._fates.get(new.tie.primary) if new.tie is not None else None
+        if primary is not None and primary.old is not None:
+            return slot_fate(old, new, primary, self._rules)
         adapter = self._rules.adapter_for(new) or self._rules.default_for(old.shape, new)
         if adapter is None:
             check_same_shape(old, new)

@@ -32,7 +32,10 @@ from estimator_warmstart.variables import Part
 _SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
 _CLAIMS: Any = weakref.WeakKeyDictionary()
-_COPIES_INITIAL_VALUE = ("If", "StatelessIf", "Switch", "RefSwitch")
+# Conditionals, and which input is the condition.
+_CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
+# BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
+_NO_SLICES = ("float16", "bfloat16")
 _BUDGET_BYTES = 64 * 2**20
 
 
@@ -187,11 +190,13 @@ class _Files:
 
     def __init__(self, prefix: str):
         self._prefix = prefix
-        self._path_in_names = re.sub(r"[^\w./-]+", "_", prefix).replace("//", "/").strip("/")
+        self._path_in_names = re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
         self._constants: Dict[Tuple[str, str], Any] = {}
 
     def read(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
         """The values of `box` of `old`; `name` is the new variable's, for messages."""
+        if old.slices and old.dtype in _NO_SLICES:
+            return self._read_slices(old, box, name, device)
         value = tf.raw_ops.RestoreV2(
             prefix=self._constant(device, self._prefix), tensor_names=[old.key],
             shape_and_slices=self._constant(device, slice_spec(old, box), vector=True), dtypes=[tf.as_dtype(old.dtype)],
@@ -200,6 +205,13 @@ class _Files:
         )[0]
         # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
         return tf.ensure_shape(value, box[1], name="ensure_shape")
+
+    def _read_slices(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+        """For dtypes of which TensorFlow reads stored slices as they are, but puts none together."""
+        whole = old._replace(slices=())
+        axis = next((axis for axis, length in enumerate(old.shape) if length != old.slices[0][1][axis]), 0)
+        slices = sorted(old.slices, key=lambda stored: stored[0][axis])
+        return _cut(tf.concat([self.read(whole, stored, name, device) for stored in slices], axis), box)
 
     def _constant(self, device: str, text: str, vector: bool = False) -> Any:
         key = (device, text if not vector else f"[{text}]")
@@ -251,9 +263,19 @@ def _replace_initializer(copy: Any, value: Any, mark: Any) -> None:
     update_input(initializer, 1, value)
     add_control_input(initializer, mark)
     set_initial_value(copy, value)
-    # A moving average, or whatever else begins as `v.initialized_value()`, holds a conditional on the first value of v.
+    # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
     for consumer in initial.consumers():
-        if consumer.type in _COPIES_INITIAL_VALUE:
+        if _asks_whether_initialized(consumer, initializer.inputs[0].op):
             for index, tensor in enumerate(consumer.inputs):
                 if tensor is initial:
                     update_input(consumer, index, value)
+
+
+def _asks_whether_initialized(operation: Any, storage: Any) -> bool:
+    """Whether `operation` is the conditional of `initialized_value()` of the variable that `storage` stands for."""
+    if operation.type not in _CONDITION_INPUT:
+        return False
+    asked = operation.inputs[_CONDITION_INPUT[operation.type]].op
+    while asked.type in ("Identity", "LogicalNot"):
+        asked = asked.inputs[0].op
+    return asked.type in ("VarIsInitializedOp", "IsVariableInitialized") and asked.inputs[0].op is storage

@@ -5,10 +5,11 @@ which adapters there are, nor how a tensor is made of a step.
 """
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
-from estimator_warmstart.axis_maps import AxisMap, Filled, Joined, compose, fills_of, identity, kept_length, map_length
+from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Joined, compose, fills_of, identity, kept_length, map_length
 from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.vocabularies import Vocabulary
 
@@ -79,8 +80,8 @@ def check_fill(fill: Any) -> None:
     """Raises `AdapterError` for what is no fill."""
     if isinstance(fill, str):
         check_choice("fill", fill, ("initial", "zeros", "mean"))
-    elif isinstance(fill, bool) or not isinstance(fill, numbers.Real):
-        raise AdapterError(f"fill must be 'initial', 'zeros', 'mean' or a number, got {fill!r}")
+    elif isinstance(fill, bool) or not isinstance(fill, numbers.Real) or not math.isfinite(fill):
+        raise AdapterError(f"fill must be 'initial', 'zeros', 'mean' or a finite number, got {fill!r}")
 
 
 def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
@@ -96,16 +97,18 @@ def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
 def for_slot(steps: Sequence[Step]) -> Tuple[Step, ...]:
     """The same steps for a slot: what is new takes the slot's own initial value, whatever the fill.
 
-    A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient.
+    A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. Before a function there
+    are no initial values of that shape: zeros hold their place, and become initial values after it.
     """
-    return tuple(
-        step if isinstance(step, Apply) else step._replace(axis_map=_initial_fills(step.axis_map)) for step in steps
-    )
+    head, tail = split_at_last_apply(steps)
+    return _filled(head, "zeros") + _filled(tail, "initial")
 
 
-def _initial_fills(axis_map: AxisMap) -> AxisMap:
+def _filled(steps: Sequence[Step], fill: Fill) -> Tuple[Step, ...]:
     return tuple(
-        segment._replace(fill="initial") if isinstance(segment, (Filled, Joined)) else segment for segment in axis_map
+        step if isinstance(step, Apply) else step._replace(axis_map=tuple(
+            segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
+        )) for step in steps
     )
 
 

@@ -31,6 +31,7 @@ class Vocabulary(NamedTuple):
       path: of the text file; `None` for a sequence.
       tokens: of a sequence; empty for a file.
       has_carriage_returns: whether the file's lines end in `\r\n`.
+      has_empty_token: whether one of the lines is empty.
       fingerprints: sorted 64-bit hashes of the tokens, for counting what two vocabularies share.
     """
 
@@ -38,6 +39,7 @@ class Vocabulary(NamedTuple):
     path: Optional[str]
     tokens: Tuple[bytes, ...]
     has_carriage_returns: bool
+    has_empty_token: bool
     fingerprints: Any
 
     @property
@@ -46,10 +48,10 @@ class Vocabulary(NamedTuple):
         return self.path if self.path is not None else f"the sequence of {self.size:,} tokens"
 
     def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Vocabulary) and self[:4] == other[:4]
+        return isinstance(other, Vocabulary) and self[:5] == other[:5]
 
     def __hash__(self) -> int:
-        return hash(self[:4])
+        return hash(self[:5])
 
 
 def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
@@ -119,7 +121,7 @@ def _vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens
     fingerprints = np.sort(hashes)
     if np.any(fingerprints[1:] == fingerprints[:-1]):
         _refuse_duplicates(name, content, starts, ends, hashes, "line" if path is not None else "token")
-    return Vocabulary(len(starts), path, tokens, has_carriage_returns, fingerprints)
+    return Vocabulary(len(starts), path, tokens, has_carriage_returns, bool((starts == ends).any()), fingerprints)
 
 
 def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes: Any, unit: str) -> None:
