@@ -181,7 +181,7 @@ def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> A
     fills = fills_of(axis_map)
     means = {fill: _mean(value, 0) for fill in fills if fill == "mean"}
     index = indices.of(axis_map, fills)
-    moved = tf.gather(value, tf.maximum(index, 0))
+    moved = _gather(value, index, 0)
     for number, fill in enumerate(fills):
         place = tf.reshape(tf.where(tf.equal(index, -1 - number)), [-1])
         with tf.control_dependencies([moved]):
@@ -230,7 +230,7 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
             continue
         index = indices.of(maps[axis], fills)
         mean = _mean(value, axis) if "mean" in fills else None
-        value = tf.gather(value, tf.maximum(index, 0), axis=axis)
+        value = _gather(value, index, axis)
         for number, fill in enumerate(fills):
             mask = tf.reshape(tf.equal(index, -1 - number), [-1] + [1] * (rank - 1 - axis))
             if fill == "initial":
@@ -283,6 +283,13 @@ def _filler(fill: Fill, shape: Any, initial: Any, place: Any, axis: int) -> Any:
     return tf.gather(initial, place, axis=axis) if drawn is None else drawn
 
 
+def _gather(value: Any, index: Any, axis: int) -> Any:
+    """The positions `index` of `axis`; anything where that is negative."""
+    if value.shape.as_list()[axis] == 0:  # There is nothing to point at, and yet something must be.
+        value = tf.pad(value, [[0, int(other == axis)] for other in range(value.shape.rank)])
+    return tf.gather(value, tf.maximum(index, 0), axis=axis)
+
+
 def _number(fill: Fill, dtype: Any) -> Any:
     # The mean of no rows at all: nothing to take it of.
     return tf.constant(np.asarray(0 if fill in ("zeros", "mean") else fill).astype(dtype.as_numpy_dtype), dtype)
@@ -290,6 +297,8 @@ def _number(fill: Fill, dtype: Any) -> Any:
 
 def _mean(value: Any, axis: int) -> Any:
     """The mean along `axis`, that axis kept with length 1; integers are rounded to the nearest."""
+    if value.shape.as_list()[axis] == 0:
+        return tf.zeros([1 if other == axis else length for other, length in enumerate(value.shape.as_list())], value.dtype)
     if value.dtype.is_floating:
         exact = tf.cast(value, tf.float32) if value.dtype.size < 4 else value
         return tf.cast(tf.reduce_mean(exact, axis, keepdims=True), value.dtype)

@@ -114,8 +114,7 @@ class VariableRecoverHook(SessionRunHook):
         prepared = self._prepared
         if prepared is None:
             return
-        step = prepared.step_of(session)
-        is_marked = session.run(prepared.recovery.is_marked)
+        step, is_marked = prepared.look_at(session)
         # Without a coordinator the hook is driven by hand: nobody else will do it.
         acts = prepared.is_chief or coord is None
         if self._when == "every_train" and begins and acts and (step or not is_marked):

@@ -247,7 +247,7 @@ def _device_of(variable: Any) -> str:
 def _assign(copy: Any, value: Any) -> Any:
     """An operation that assigns `value` where the initializer of `copy` assigns the initial value."""
     target = initializer_op(copy).inputs[0]
-    with tf1.colocate_with(target.op, ignore_existing=True):
+    with target.graph.colocate_with(target.op, ignore_existing=True):
         if target.dtype == tf.resource:
             return tf.raw_ops.AssignVariableOp(resource=target, value=value, name="assign")
         return tf.raw_ops.Assign(ref=target, value=value, name="assign").op

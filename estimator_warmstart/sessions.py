@@ -5,9 +5,10 @@ to have done so. This module must not know where a plan comes from, nor decide w
 """
 from __future__ import annotations
 
+import logging
 import os
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Tuple
 
 from estimator_warmstart._tf import copies_of, is_initialized, logger, session_has_own_variables, tf, tf1
 from estimator_warmstart.errors import RecoveryError, WarmStartError
@@ -38,11 +39,12 @@ class Prepared(NamedTuple):
     step_is_set: Any
     is_chief: bool
 
-    def step_of(self, session: Any) -> int:
-        """The session's global step; 0 where there is none or it is not initialized."""
-        if self.step is None or not session.run(self.step_is_set):
-            return 0
-        return int(session.run(self.step))
+    def look_at(self, session: Any) -> Tuple[int, bool]:
+        """The session's global step, 0 where there is none or it is not initialized; and whether the flag is set."""
+        if self.step is None:
+            return 0, bool(session.run(self.recovery.is_marked))
+        is_marked, step_is_set = session.run([self.recovery.is_marked, self.step_is_set])
+        return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
 
     def recover(self, session: Any) -> None:
         """Assigns the old values.
@@ -57,14 +59,18 @@ class Prepared(NamedTuple):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
             raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
-        logger.info("Recovered in %.1f s.\n%s", time.monotonic() - started, format_report(self.plan))
+        self._log_report(f"Recovered in {time.monotonic() - started:.1f} s.")
 
     def tell_recovered(self, step: int, is_first: bool) -> None:
         """Logs that the session's variables were recovered: just now if the model is at its first step in its first session."""
         if step or not is_first:
             logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
         elif self.is_chief:
-            logger.info("Recovered while the variables were initialized.\n%s", format_report(self.plan))
+            self._log_report("Recovered while the variables were initialized.")
+
+    def _log_report(self, what: str) -> None:
+        if logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
+            logger.info("%s\n%s", what, format_report(self.plan))
 
     def wait_for_chief(self, session: Any, coord: Any, max_wait_secs: float) -> None:
         """Returns once the chief has recovered, or has found a model of its own to resume.
