@@ -168,9 +168,10 @@ def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, in
         return tf.identity(target.initial)
     if len(fills) == 1:
         return tf.fill(target.shape, _number(fills[0], target.initial.dtype))
-    # Something to fill into, one position long where nothing old is taken.
+    # Something to fill into, one position long where nothing old is taken, though there is something.
     ranges = [old_range(axis_map, length) for axis_map, length in zip(maps, old_shape)]
-    nothing = tf.zeros([max(high - low, 1) for low, high in ranges], target.initial.dtype)
+    lengths = [max(high - low, min(length, 1)) for (low, high), length in zip(ranges, old_shape)]
+    nothing = tf.zeros(lengths, target.initial.dtype)
     return _general(nothing, [shift(axis_map, low) for axis_map, (low, _) in zip(maps, ranges)], indices, target.initial)
 
 
@@ -225,7 +226,7 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
         if not fills and all(isinstance(segment, Kept) for segment in maps[axis]):
             if len(maps[axis]) == 1 and not _shortens(value, axis, maps[axis]):
                 continue
-            pieces = [_run(value, axis, segment) for segment in maps[axis]]
+            pieces = [_run(value, axis, segment) for segment in maps[axis] or (Kept(0, 0),)]
             value = tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
             continue
         index = indices.of(maps[axis], fills)
