@@ -5,6 +5,7 @@ that has no Estimator raises one `ImportError`.
 """
 from __future__ import annotations
 
+import os
 from typing import Any, List, Optional, Tuple
 
 _WORKS_WITH = (
@@ -109,4 +110,5 @@ def session_has_own_variables() -> bool:
     """
     if tf.distribute.has_strategy():
         return bool(tf.distribute.get_strategy().extended.experimental_should_init)
-    return bool(tf1.estimator.RunConfig().is_chief)
+    # Where there is no cluster RunConfig says the same, after a part of a second of imports and a deprecation warning.
+    return not os.environ.get("TF_CONFIG") or bool(tf1.estimator.RunConfig().is_chief)

@@ -1,0 +1,56 @@
+"""A graph of many small variables and its checkpoint: what planning alone is timed on.
+
+In: how many. Out: variables by name, a checkpoint directory, and what is wrong with a plan for them. The variables are
+the kernels and biases of numbered layers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Tuple
+
+import tensorflow as tf
+
+_KERNEL: Tuple[int, ...] = (2, 2)
+_BIAS: Tuple[int, ...] = (2,)
+
+
+def directory(parent: str) -> str:
+    """Where the checkpoint of many variables lies."""
+    return os.path.join(parent, "checkpoint-of-many-variables")
+
+
+def build(count: int) -> Dict[str, Any]:
+    """Builds so many variables in the default graph."""
+    zeros = tf.compat.v1.zeros_initializer()
+    return {name: tf.compat.v1.get_variable(name, shape, initializer=zeros) for name, shape in _shapes(count).items()}
+
+
+def write_checkpoint(path: str, count: int) -> None:
+    """Writes a checkpoint that has every one of them, by one operation and without variables, which take long."""
+    os.makedirs(path)
+    prefix = os.path.join(path, "model.ckpt")
+    shapes = _shapes(count)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tensors = {shape: tf.ones(shape) for shape in (_KERNEL, _BIAS)}
+        write = tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=list(shapes),
+            shape_and_slices=[""] * count,
+            tensors=[tensors[shape] for shape in shapes.values()],
+        )
+        session.run(write)
+    tf.compat.v1.train.update_checkpoint_state(path, prefix)
+
+
+def problems(plan: Any, variables: Dict[str, Any]) -> List[str]:
+    """What the plan leaves out or takes from elsewhere; empty when each variable takes the old one of its name."""
+    planned = {fate.new.name: fate.old.name for fate in plan.recovered}
+    return [f"{name} takes {planned.get(name)}" for name in variables if planned.get(name) != name][:3]
+
+
+def _shapes(count: int) -> Dict[str, Tuple[int, ...]]:
+    return {
+        f"layer_{index // 2}/{'bias' if index % 2 else 'kernel'}": _BIAS if index % 2 else _KERNEL
+        for index in range(count)
+    }
