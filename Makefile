@@ -8,6 +8,7 @@ TF2 := .venvs/tf2
 FIND_TF1 := tools/find_python PYTHON_TF1 3.7
 FIND_TF2 := tools/find_python PYTHON_TF2 3.11 3.10 3.9
 DEMO := examples/estimator_fm/main.py
+SHORT_VOCABULARY_CASE := --case vocabulary --initial-accumulator 0.001 --rows 40000 --old-steps 500 --steps 200
 
 # What is run must be what is installed, not what the caller's shell points at.
 unexport PYTHONPATH PYTHONHOME
@@ -22,12 +23,14 @@ help: ## list the targets
 
 # The example begins with an untrained model, and so refuses a directory that holds one.
 demo: environment-tf2 ## run the factorization machine example, cold and warm
-	@rm -rf build/demo-tf2
+	@rm -rf build/demo-tf2 build/demo-tf2-vocabulary
 	@$(TF2)/bin/python $(DEMO) --output-dir build/demo-tf2
+	@$(TF2)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf2-vocabulary
 
 demo-tf1: environment-tf1 ## the same on TensorFlow 1.15
-	@rm -rf build/demo-tf1
+	@rm -rf build/demo-tf1 build/demo-tf1-vocabulary
 	@$(TF1)/bin/python $(DEMO) --output-dir build/demo-tf1
+	@$(TF1)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf1-vocabulary
 
 test: lint ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
 	@$(TF2)/bin/python -I tools/run_tests.py $(ARGS)

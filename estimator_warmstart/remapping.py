@@ -57,7 +57,7 @@ def remap_rows(
             raise AdapterError(f"remap_rows: {argument} must be positive or None, got {size!r}")
     old, new = read_vocabulary(old_vocab, old_vocab_size), read_vocabulary(new_vocab, new_vocab_size)
     pairs = _alias_pairs(aliases, old, new)
-    label = f"remap_rows({old.label} -> {new.label})"
+    label = f"remap_rows({old.short_label} -> {new.short_label})"
 
     def steps(old_shape: Shape, new_shape: Shape, dtype: str) -> Tuple[Step, ...]:
         where = _axis_in(axis, old_shape, label)

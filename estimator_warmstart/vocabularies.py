@@ -47,6 +47,11 @@ class Vocabulary(NamedTuple):
         """How messages call it."""
         return self.path if self.path is not None else f"the sequence of {self.size:,} tokens"
 
+    @property
+    def short_label(self) -> str:
+        """The same for a table's row: of a path its last part."""
+        return os.path.basename(self.path) if self.path is not None else f"{self.size:,} tokens"
+
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Vocabulary) and self[:5] == other[:5]
 

@@ -59,7 +59,7 @@ def expected_value(case, old, initial, is_slot):
     value, shape = old, case.old_shape
     sources = [list(range(length)) for length in shape]
     transformed = False
-    for number, spec in enumerate(case.specs):
+    for spec in case.specs:
         if spec.function is not None:
             # What a slot has no value for before a function is 0, and 0 after it is what the slot has no value for.
             value = spec.function(evaluate(value, sources, None, is_slot and "zeros"))
@@ -251,7 +251,7 @@ def functions(draw, shape):
     if shape:
         padding = [[1, 0]] + [[0, 1]] * (len(shape) - 1)
         choices += [
-            ("pad", adapters.transform(lambda tensor: tf.pad(tensor, padding)), lambda value: np.pad(value, padding, "constant")),
+            ("pad", adapters.transform(lambda tensor: tf.pad(tensor, padding)), lambda old: np.pad(old, padding, "constant")),
             ("reverse", adapters.transform(lambda tensor: tf.reverse(tensor, [0])), lambda value: value[::-1]),
         ]
     if shape and shape[0]:
@@ -350,8 +350,8 @@ def recover(folder, numbered, use_resource, by_initializers):
     with tf.Graph().as_default():
         variables = [
             [
-                make_variable(f"c{number}/v", case, initial_values(case, False), use_resource=use_resource),
-                make_variable(f"c{number}/v/Slot", case, initial_values(case, True), use_resource=use_resource, trainable=False),
+                make_variable(name, case, initial_values(case, is_slot), use_resource=use_resource, trainable=not is_slot)
+                for name, is_slot in ((f"c{number}/v", False), (f"c{number}/v/Slot", True))
             ] for number, case in numbered
         ]
         for number, case in numbered:

@@ -1,9 +1,22 @@
 """Axis maps against the index arrays that they stand for."""
 import numpy as np
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from estimator_warmstart.axis_maps import (
-    Filled, Joined, Kept, compose, fills_of, identity, is_identity, kept_length, map_length, merge, old_range, shift, window,
+    Filled,
+    Joined,
+    Kept,
+    compose,
+    fills_of,
+    identity,
+    is_identity,
+    kept_length,
+    map_length,
+    merge,
+    old_range,
+    shift,
+    window,
 )
 
 quickly = settings(max_examples=400, derandomize=True, deadline=None, database=None)

@@ -39,7 +39,9 @@ def vocabulary(folder, *lines):
         "take(np.s_[:-1]) makes [2, 2] of the old 'v' [3, 2]", "'v' has shape [3, 2]", "2 instead of 3 on axis 0",
     ], id="take"),
     pytest.param(adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) makes [2]", "1 axes instead of 2"], id="take an axis away"),
-    pytest.param(adapters.take(np.s_[:, :, 0]), [3, 2], ["take(np.s_[:, :, 0])", "does not go into [3, 2]"], id="take too deep"),
+    pytest.param(adapters.take(np.s_[:, :, 0]), [3, 2], [
+        "take(np.s_[:, :, 0])", "does not go into [3, 2]",
+    ], id="take too deep"),
     pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not go into [3, 2]"], id="take out of bounds"),
     pytest.param(adapters.crop_or_pad(), [3, 2, 1], [
         "crop_or_pad(fill='initial')", "'v' [3, 2, 1]", "'v' [3, 2]", "2 axes", "has 3",
@@ -47,7 +49,9 @@ def vocabulary(folder, *lines):
     pytest.param(adapters.remap_rows(list("abc"), list("abcd")), [6, 2], [
         "remap_rows(", "makes [4, 2] of the old 'v' [3, 2]", "'v' has shape [6, 2]", "4 instead of 6 on axis 0",
     ], id="fewer tokens than rows"),
-    pytest.param(adapters.remap_rows(list("abc"), list("abcd")), [3, 2], ["4 instead of 3 on axis 0"], id="more tokens than rows"),
+    pytest.param(adapters.remap_rows(list("abc"), list("abcd")), [3, 2], [
+        "4 instead of 3 on axis 0",
+    ], id="more tokens than rows"),
     pytest.param(adapters.remap_rows(list("abc"), list("abc"), num_oov_buckets=2), [4, 2], [
         "makes [5, 2]", "5 instead of 4 on axis 0",
     ], id="more buckets than rows"),
@@ -65,11 +69,21 @@ def vocabulary(folder, *lines):
     pytest.param(adapters.remap_segments({"x": 2, "y": 1}, {"x": 3, "z": 1}), [3, 2], [
         "remap_segments(2 -> 2 features) makes [4, 2]", "4 instead of 3 on axis 0",
     ], id="new widths"),
-    pytest.param(adapters.transform(tf.transpose), [3, 2], ["transform(transpose", "makes [2, 3]", "2 instead of 3 on axis 0"], id="transform"),
-    pytest.param(adapters.transform(lambda tensor: tensor[:, None]), [3, 2], ["3 axes instead of 2"], id="transform to another rank"),
-    pytest.param(adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)), [3, 2], ["makes int32 of float32"], id="transform to another dtype"),
-    pytest.param(adapters.transform(lambda tensor: 1 // 0), [3, 2], ["raised ZeroDivisionError for [3, 2]"], id="a function that raises"),
-    pytest.param(adapters.transform(lambda tensor: None), [3, 2], ["transform(<lambda>)", "None"], id="a function without a result"),
+    pytest.param(adapters.transform(tf.transpose), [3, 2], [
+        "transform(transpose", "makes [2, 3]", "2 instead of 3 on axis 0",
+    ], id="transform"),
+    pytest.param(adapters.transform(lambda tensor: tensor[:, None]), [3, 2], [
+        "3 axes instead of 2",
+    ], id="transform to another rank"),
+    pytest.param(adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)), [3, 2], [
+        "makes int32 of float32",
+    ], id="transform to another dtype"),
+    pytest.param(adapters.transform(lambda tensor: 1 // 0), [3, 2], [
+        "raised ZeroDivisionError for [3, 2]",
+    ], id="a function that raises"),
+    pytest.param(adapters.transform(lambda tensor: None), [3, 2], [
+        "transform(<lambda>)", "None",
+    ], id="a function without a result"),
     pytest.param([adapters.crop_or_pad(), adapters.transform(tf.transpose)], [2, 3], [
         "fill='initial' before a transform", "'zeros', 'mean' or a number",
     ], id="initial values before a transform"),
@@ -238,7 +252,9 @@ def test_dtypes_that_differ(old_dir):
 class TestFinite:
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
     def test_nan_and_infinity_are_counted(self, old_dir, new_graph, dtype):
-        values = {"good": dtype([1, 2]), "ids": np.int64([1]), "v": dtype([1, np.nan, np.nan]), "w": dtype([-np.inf, 1, np.inf])}
+        values = {
+            "good": dtype([1, 2]), "ids": np.int64([1]), "v": dtype([1, np.nan, np.nan]), "w": dtype([-np.inf, 1, np.inf]),
+        }
         save_checkpoint(old_dir, values)
         for name, value in values.items():
             tf1.get_variable(name, initializer=np.zeros_like(value))

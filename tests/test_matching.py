@@ -89,6 +89,10 @@ class TestExclude:
     def test_leaves_out(self, match, exclude, left_out):
         assert list(match(LAYERS, LAYERS, exclude=exclude)) == [name for name in LAYERS if name not in left_out]
 
+    def test_everything_is_said_so(self, match):
+        with pytest.raises(WarmStartError, match="exclude"):
+            match(LAYERS, LAYERS, exclude="")
+
     def test_beats_include(self, match):
         assert match(LAYERS, LAYERS, include="hidden[12]", exclude=".*/bias") == {
             name: name for name in ("hidden1/kernel", "hidden2/kernel")

@@ -317,6 +317,17 @@ class TestSlots:
         plan = plan_recovery(fm_checkpoint, {"fm/w/Adagrad": "fm/w/Adagrad"})
         assert taken(plan) == {"fm/w/Adagrad": "fm/w/Adagrad"}
 
+    @pytest.mark.parametrize("value, words", [
+        (np.ones([3], np.float32), "'w/Adagrad' has shape .2., the old 'x' .3."),
+        (np.ones([2], np.float64), "'w/Adagrad' is float32, the old 'x' is float64"),
+    ], ids=["shape", "dtype"])
+    @pytest.mark.parametrize("more", [{}, {"w": "w"}], ids=["alone", "with the variable"])
+    def test_asked_for_by_name_must_fit(self, old_dir, new_graph, value, words, more):
+        save_checkpoint(old_dir, {"w": np.ones([2], np.float32), "x": value})
+        adagrad(zeros("w", [2]))
+        with pytest.raises(WarmStartError, match=words):
+            plan_recovery(str(old_dir), {"x": "w/Adagrad", **more})
+
     def test_asked_for_by_name_beats_following(self, old_dir, new_graph):
         save_checkpoint(old_dir, ones("w", "w/Adagrad", "better"))
         adagrad(zeros("w"))
@@ -415,6 +426,12 @@ class TestPowers:
         save_checkpoint(old_dir, ones("w", *MOMENTS, *POWERS))
         adam(zeros("w"))
         assert sorted(taken(plan_recovery(str(old_dir), {name: name for name in MOMENTS}))) == sorted(MOMENTS + POWERS)
+
+    def test_that_are_missing_are_an_error_when_the_moments_are_asked_for(self, old_dir, new_graph):
+        save_checkpoint(old_dir, ones("w", *MOMENTS))
+        adam(zeros("w"))
+        with pytest.raises(WarmStartError, match="beta1_power"):
+            plan_recovery(str(old_dir), {name: name for name in MOMENTS})
 
     def test_by_another_name_are_taken_as_asked(self, old_dir, new_graph):
         save_checkpoint(old_dir, ones("w", *MOMENTS, *POWERS, "beta1_power_1", "beta2_power_1"))

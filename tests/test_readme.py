@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import save_checkpoint
 
 import estimator_warmstart
+from conftest import save_checkpoint
 from estimator_warmstart import VariableRecoverHook, format_report
 
 tf1 = tf.compat.v1

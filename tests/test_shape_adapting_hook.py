@@ -110,20 +110,21 @@ def remapping_model(ckp_dir, **options):
     return model_fn
 
 
-class TestWhen:
-    WARM = [[5, 6], [-1, -1], [1, 2], [3, 4]]
+WARM = [[5, 6], [-1, -1], [1, 2], [3, 4]]
 
+
+class TestWhen:
     def test_the_first_checkpoint_is_warm_and_a_second_train_untouched(self, fm_checkpoint, tmp_path):
         for _ in range(2):  # As a new process: a new Estimator on the same model_dir.
             estimator_of(remapping_model(fm_checkpoint), tmp_path / "new").train(one_row, steps=2)
-        assert values_at(tmp_path / "new", 0, "fm/v").tolist() == self.WARM
-        assert values_at(tmp_path / "new", 4, "fm/v").tolist() == (np.array(self.WARM) + 2).tolist()
+        assert values_at(tmp_path / "new", 0, "fm/v").tolist() == WARM
+        assert values_at(tmp_path / "new", 4, "fm/v").tolist() == (np.array(WARM) + 2).tolist()
 
     def test_every_train(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(remapping_model(fm_checkpoint, when="every_train"), tmp_path / "new")
         estimator.train(one_row, steps=2)
         estimator.train(one_row, steps=1)
-        assert values_at(tmp_path / "new", 3, "fm/v").tolist() == (np.array(self.WARM) + 0.5).tolist()
+        assert values_at(tmp_path / "new", 3, "fm/v").tolist() == (np.array(WARM) + 0.5).tolist()
 
     @pytest.mark.parametrize("order", ["init alone", "init first", "hook first", "init before begin"])
     def test_by_hand(self, fm_checkpoint, new_graph, order):
@@ -140,7 +141,7 @@ class TestWhen:
                 hook.after_create_session(session, None)
             if order == "hook first":
                 session.run(init)
-            assert session.run(v).tolist() == self.WARM
+            assert session.run(v).tolist() == WARM
 
     def test_one_session_recovers_again_and_again(self, fm_checkpoint, new_graph):
         v, step = filled("fm/v", [4, 2], -1.0), tf1.train.get_or_create_global_step()
@@ -152,7 +153,7 @@ class TestWhen:
                 session.run(train)
                 hook.begin()
                 hook.after_create_session(session, None)
-                assert session.run(v).tolist() == self.WARM
+                assert session.run(v).tolist() == WARM
 
 
 PARTITIONED_CASES = [
@@ -242,7 +243,7 @@ class TestSlots:
         slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, None, {"fm/v": REMAP}, with_slots=False)
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
-            assert session.run(v).tolist() == TestWhen.WARM
+            assert session.run(v).tolist() == WARM
             assert session.run(slot).tolist() == [[0.25, 0.25]] * 4
         assert "slot of 'fm/v', with_slots=True would recover it" in format_report(hook.plan)
 

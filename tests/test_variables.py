@@ -231,6 +231,17 @@ class TestSlots:
             minimize(optimizer, variables)
         assert ties_found() == ties_told(optimizer, variables)
 
+    def test_an_optimizer_in_a_scope_of_the_name_of_a_models(self, new_graph):
+        """`scope/a/Adagrad` is the slot of `scope/a`, made without a scope, though others were made within `scope`."""
+        within, without = tf1.train.AdagradOptimizer(0.1), tf1.train.AdagradOptimizer(0.1)
+        a, scoped = zeros("a", [2]), zeros("scope/a", [2])
+        others = [zeros(name, [2]) for name in ("c", "d", "e")]
+        with tf1.variable_scope("scope"):
+            minimize(within, others)
+        minimize(without, [scoped])
+        assert ties_found() == {**ties_told(within, others), **ties_told(without, [scoped])}
+        assert logical_name(a) not in ties_found().values()
+
     def test_two_optimizers_of_one_variable(self, new_graph):
         optimizers = [tf1.train.AdagradOptimizer(0.1), tf1.train.FtrlOptimizer(0.1), tf1.train.AdagradOptimizer(0.1)]
         w = zeros("w", [2])

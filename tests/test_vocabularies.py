@@ -10,7 +10,8 @@ from estimator_warmstart.vocabularies import count_shared, has_token, read_vocab
 
 
 @pytest.mark.parametrize("content, tokens", [
-    (b"a\nb\n", [b"a", b"b"]), (b"a\nb", [b"a", b"b"]), (b"a\r\nb\r\n", [b"a", b"b"]), (b"a\r\nb", [b"a", b"b"]), (b"\n", [b""]),
+    (b"a\nb\n", [b"a", b"b"]), (b"a\nb", [b"a", b"b"]), (b"a\r\nb\r\n", [b"a", b"b"]), (b"a\r\nb", [b"a", b"b"]),
+    (b"\n", [b""]),
     (b"a\n\n", [b"a", b""]), (b"\na", [b"", b"a"]), (b"\r\n", [b""]), (b"a\rb\n", [b"a\rb"]), (b"a\r\r\nb\n", [b"a\r", b"b"]),
     (b"a\t1\n\xff\xfe\n", [b"a\t1", b"\xff\xfe"]), (b"\r", [b""]), ("é\n".encode(), ["é".encode()]),
 ], ids=repr)
@@ -37,7 +38,8 @@ def test_carriage_returns_belong_to_a_sequences_tokens():
 
 
 @pytest.mark.parametrize("token, expected", [
-    ("é", b"\xc3\xa9"), (b"\xff", b"\xff"), (-3, b"-3"), (np.int64(7), b"7"), (np.str_("a"), b"a"), (2 ** 70, b"1180591620717411303424"),
+    ("é", b"\xc3\xa9"), (b"\xff", b"\xff"), (-3, b"-3"), (np.int64(7), b"7"), (np.str_("a"), b"a"),
+    (2 ** 70, b"1180591620717411303424"),
 ], ids=repr)
 def test_token_bytes(token, expected):
     assert token_bytes(token) == expected
@@ -88,5 +90,7 @@ def test_equal_hashes_of_different_tokens_are_no_duplicates(monkeypatch):
 
 
 def test_two_of_the_same_are_one():
-    assert read_vocabulary(["a", "b"]) == read_vocabulary(("a", b"b")) and len({read_vocabulary(["a"]), read_vocabulary(["a"])}) == 1
-    assert read_vocabulary(["a", "b"]) != read_vocabulary(["b", "a"]) and read_vocabulary(["a"]) != read_vocabulary(["a", "b"], 2)
+    assert read_vocabulary(["a", "b"]) == read_vocabulary(("a", b"b")) == read_vocabulary(["a", "b", "c"], 2)
+    assert len({read_vocabulary(["a"]), read_vocabulary([b"a"])}) == 1
+    assert read_vocabulary(["a", "b"]) != read_vocabulary(["b", "a"])
+    assert read_vocabulary(["a"]) != read_vocabulary(["a", "b"])
