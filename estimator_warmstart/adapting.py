@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
 from estimator_warmstart._tf import tf
 from estimator_warmstart.axis_maps import (
     AxisMap,
@@ -24,7 +22,8 @@ from estimator_warmstart.axis_maps import (
     shift,
     window,
 )
-from estimator_warmstart.initial_values import draw_initial, same_everywhere
+from estimator_warmstart.filling import constant_of, mean_along, new_values, where
+from estimator_warmstart.initial_values import same_everywhere
 from estimator_warmstart.joining import join_index
 from estimator_warmstart.steps import Apply, Join, Step, axis_maps_of, result_shape, split_at_last_apply
 
@@ -65,9 +64,9 @@ class _Indices:
         index = tf.gather(self.join(segment.join), _arithmetic(segment))
         if segment.inner is not None:
             inner = self.of(segment.inner, fills)
-            index = _where(tf.less(index, 0), index, tf.gather(inner, tf.maximum(index, 0)))
-            return _where(tf.equal(index, _MISSED), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
-        return _where(tf.less(index, 0), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
+            index = where(tf.less(index, 0), index, tf.gather(inner, tf.maximum(index, 0)))
+            return where(tf.equal(index, _MISSED), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
+        return where(tf.less(index, 0), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
 
     def join(self, join: Join) -> Any:
         if join not in self._joins:
@@ -147,7 +146,7 @@ def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], tar
     """A slot's value where a user's function may have padded zeros: they take the slot's own initial value."""
     maps = _windows(shape, tail, target)
     moved = _mapped(value, shape, maps, target, indices)
-    return _where(tf.equal(moved, tf.zeros([], moved.dtype)), target.initial, moved)
+    return where(tf.equal(moved, tf.zeros([], moved.dtype)), target.initial, moved)
 
 
 def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: _Indices) -> Any:
@@ -167,7 +166,7 @@ def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, in
     if fills == ["initial"]:
         return tf.identity(target.initial)
     if len(fills) == 1:
-        return tf.fill(target.shape, _number(fills[0], target.initial.dtype))
+        return tf.fill(target.shape, constant_of(fills[0], target.initial.dtype))
     # Something to fill into, one position long where nothing old is taken, though there is something.
     ranges = [old_range(axis_map, length) for axis_map, length in zip(maps, old_shape)]
     lengths = [max(high - low, min(length, 1)) for (low, high), length in zip(ranges, old_shape)]
@@ -180,14 +179,14 @@ def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> A
     if _is_prefix(axis_map):
         return _prefix(value, axis_map, target)
     fills = fills_of(axis_map)
-    means = {fill: _mean(value, 0) for fill in fills if fill == "mean"}
+    means = {fill: mean_along(value, 0) for fill in fills if fill == "mean"}
     index = indices.of(axis_map, fills)
     moved = _gather(value, index, 0)
-    for number, fill in enumerate(fills):
-        place = tf.reshape(tf.where(tf.equal(index, -1 - number)), [-1])
+    for code, fill in enumerate(fills):
+        place = tf.reshape(tf.where(tf.equal(index, -1 - code)), [-1])
         with tf.control_dependencies([moved]):
             shape = tf.concat([tf.shape(place), tf.constant(target.shape[1:], tf.int32)], 0)
-        rows = tf.broadcast_to(means[fill], shape) if fill in means else _filler(fill, shape, target.initial, place, 0)
+        rows = tf.broadcast_to(means[fill], shape) if fill in means else new_values(fill, shape, target.initial, place, 0)
         moved = tf.tensor_scatter_nd_update(moved, place[:, tf.newaxis], rows)
     return moved
 
@@ -211,9 +210,9 @@ def _split(fill: Fill, runs: List[Any], value: Any, axis: int, target: Target) -
     lengths = [run.shape.as_list()[0] for run in runs]
     shape = target.shape[:axis] + (sum(lengths),) + target.shape[axis + 1:]
     if fill == "mean":
-        filler = tf.broadcast_to(_mean(value, axis), shape)
+        filler = tf.broadcast_to(mean_along(value, axis), shape)
     else:
-        filler = _filler(fill, tf.constant(shape, tf.int32), target.initial, tf.concat(runs, 0), axis)
+        filler = new_values(fill, tf.constant(shape, tf.int32), target.initial, tf.concat(runs, 0), axis)
     return tf.split(tf.ensure_shape(filler, shape), lengths, axis) if len(runs) > 1 else [filler]
 
 
@@ -230,16 +229,16 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
             value = tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
             continue
         index = indices.of(maps[axis], fills)
-        mean = _mean(value, axis) if "mean" in fills else None
+        mean = mean_along(value, axis) if "mean" in fills else None
         value = _gather(value, index, axis)
-        for number, fill in enumerate(fills):
-            mask = tf.reshape(tf.equal(index, -1 - number), [-1] + [1] * (rank - 1 - axis))
+        for code, fill in enumerate(fills):
+            mask = tf.reshape(tf.equal(index, -1 - code), [-1] + [1] * (rank - 1 - axis))
             if fill == "initial":
                 is_initial.append(mask)
             else:
-                value = _where(mask, mean if fill == "mean" else _number(fill, value.dtype), value)
+                value = where(mask, mean if fill == "mean" else constant_of(fill, value.dtype), value)
     for mask in is_initial:
-        value = _where(mask, initial, value)
+        value = where(mask, initial, value)
     return value
 
 
@@ -258,7 +257,7 @@ def _prefix(value: Any, axis_map: AxisMap, target: Target) -> Any:
     if len(axis_map) == 1:
         return rows
     fill, = fills_of(axis_map)
-    same = same_everywhere(target.initial) if fill == "initial" else _number(fill, value.dtype)
+    same = same_everywhere(target.initial) if fill == "initial" else constant_of(fill, value.dtype)
     if same is None or fill == "mean":
         return _pieces(value, 0, axis_map, target)
     # Nothing but the old value and the new one is in memory: no tensor of new rows.
@@ -276,35 +275,8 @@ def _arithmetic(segment: Any) -> Any:
     return segment.start + segment.step * tf.range(segment.length, dtype=tf.int64)
 
 
-def _filler(fill: Fill, shape: Any, initial: Any, place: Any, axis: int) -> Any:
-    """New values of `shape` for the positions `place` of `axis`."""
-    if fill != "initial":
-        return tf.fill(shape, _number(fill, initial.dtype))
-    drawn = draw_initial(initial, shape)
-    return tf.gather(initial, place, axis=axis) if drawn is None else drawn
-
-
 def _gather(value: Any, index: Any, axis: int) -> Any:
     """The positions `index` of `axis`; anything where that is negative."""
     if value.shape.as_list()[axis] == 0:  # There is nothing to point at, and yet something must be.
         value = tf.pad(value, [[0, int(other == axis)] for other in range(value.shape.rank)])
     return tf.gather(value, tf.maximum(index, 0), axis=axis)
-
-
-def _number(fill: Fill, dtype: Any) -> Any:
-    # The mean of no rows at all: nothing to take it of.
-    return tf.constant(np.asarray(0 if fill in ("zeros", "mean") else fill).astype(dtype.as_numpy_dtype), dtype)
-
-
-def _mean(value: Any, axis: int) -> Any:
-    """The mean along `axis`, that axis kept with length 1; integers are rounded to the nearest."""
-    if value.shape.as_list()[axis] == 0:
-        return tf.zeros([1 if other == axis else length for other, length in enumerate(value.shape.as_list())], value.dtype)
-    if value.dtype.is_floating:
-        exact = tf.cast(value, tf.float32) if value.dtype.size < 4 else value
-        return tf.cast(tf.reduce_mean(exact, axis, keepdims=True), value.dtype)
-    return tf.cast(tf.round(tf.reduce_mean(tf.cast(value, tf.float64), axis, keepdims=True)), value.dtype)
-
-
-def _where(condition: Any, positive: Any, negative: Any) -> Any:
-    return tf.compat.v2.where(condition, positive, negative)  # The one that broadcasts.

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import WarmStartError, match_variables, plan_recovery, recover_variables
+from estimator_warmstart import WarmStartError, adapters, match_variables, plan_recovery, recover_variables
 
 tf1 = tf.compat.v1
 
@@ -328,6 +328,13 @@ class TestSlots:
         with pytest.raises(WarmStartError, match=words):
             plan_recovery(str(old_dir), {"x": "w/Adagrad", **more})
 
+    @pytest.mark.parametrize("names", [["w", "w/Adagrad"], ["w/Adagrad", "w"]], ids=["variable first", "slot first"])
+    def test_asked_for_by_name_are_adapted_as_their_variable(self, old_dir, new_graph, names):
+        save_checkpoint(old_dir, ones("w", "w/Adagrad", shape=(2,)))
+        adagrad(zeros("w", [2]))
+        plan = plan_recovery(str(old_dir), {name: name for name in names}, {"w": adapters.take(np.s_[::-1])})
+        assert [(fate.new.name, fate.action) for fate in plan.fates] == [("w", "adapted"), ("w/Adagrad", "adapted")]
+
     def test_asked_for_by_name_beats_following(self, old_dir, new_graph):
         save_checkpoint(old_dir, ones("w", "w/Adagrad", "better"))
         adagrad(zeros("w"))
@@ -362,6 +369,25 @@ class TestSlots:
             assert sum(np.prod(part.shape) for part in fate.new.parts) == np.prod(fate.new.shape)
         with tf1.Session() as session:
             recover_variables(session, prefix, with_slots=with_slots)
+
+
+    def test_of_a_whole_variable_follow_to_parts_below_a_scope(self, tmp_path, new_graph):
+        def model(**options):
+            with tf1.variable_scope("model"):
+                v = tf1.get_variable("v", [4], initializer=tf1.ones_initializer(), **options)
+                adagrad(v)
+
+        with tf.Graph().as_default(), tf1.Session() as session:
+            model()
+            old = {variable.op.name: variable for variable in tf1.global_variables()}
+            session.run([old["model/v"].initializer, tf1.assign(old["model/model/v/Adagrad"], [1, 2, 3, 4])])
+            prefix = tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        model(partitioner=tf1.fixed_size_partitioner(2))
+        with tf1.Session() as session:
+            recover_variables(session, prefix, with_slots=True)
+            slots = {variable.op.name: variable for variable in tf1.global_variables()}
+            assert session.run(slots["model/model/v/part_0/Adagrad"]).tolist() == [1, 2]
+            assert session.run(slots["model/model/v/part_1/Adagrad"]).tolist() == [3, 4]
 
 
 MOMENTS, POWERS = ["w/Adam", "w/Adam_1"], ["beta1_power", "beta2_power"]

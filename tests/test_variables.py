@@ -203,6 +203,7 @@ class TestSlots:
             optimizer.get_slot(part, "accumulator").op.name for part in v
         }
         assert {slot.tie.primary if slot.tie else None for slot in slots} == {whole}
+        assert sum(slot.nbytes for slot in slots) == 4 * 2 * 4
 
     def test_names_that_merely_look_alike(self, new_graph):
         optimizer = tf1.train.AdagradOptimizer(0.1)
@@ -289,6 +290,12 @@ def state_of(optimizer, power):
     return {variable.op.name for variable in optimizer.variables() if ("_power" in variable.name) == power}
 
 
+def apply(optimizer, pairs):
+    """One step of `optimizer`, as a tensor."""
+    with tf.control_dependencies([optimizer.apply_gradients(pairs)]):
+        return tf.constant(1)
+
+
 class TestPowers:
     def test_of_one_adam(self, new_graph):
         optimizer = tf1.train.AdamOptimizer(0.1)
@@ -330,6 +337,33 @@ class TestPowers:
         assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
             moment: state_of(optimizer, power=True)
             for optimizer in (first, second) for moment in state_of(optimizer, power=False)
+        }
+
+    def test_of_an_adam_that_waits_for_another(self, new_graph):
+        """Generator and discriminator: each step of the second comes after one of the first."""
+        first, second = tf1.train.AdamOptimizer(0.1), tf1.train.AdamOptimizer(0.2)
+        with tf.control_dependencies([minimize(first, [zeros("a", [2])])]):
+            minimize(second, [zeros("b", [2])])
+        assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
+            moment: state_of(optimizer, power=True)
+            for optimizer in (first, second) for moment in state_of(optimizer, power=False)
+        }
+
+    def test_of_an_adam_that_waits_for_another_optimizer(self, new_graph):
+        w = zeros("w", [2])
+        with tf.control_dependencies([minimize(tf1.train.FtrlOptimizer(0.1), [w])]):
+            minimize(tf1.train.AdamOptimizer(0.1), [w])
+        assert {name for name, new in logical_variables().items() if new.powers} == {"w/Adam", "w/Adam_1"}
+
+    def test_of_adams_in_conditionals(self, new_graph):
+        """On TensorFlow 2 the updates are in functions of their own, which the graph does not show."""
+        optimizers = [tf1.train.AdamOptimizer(0.1), tf1.train.AdamOptimizer(0.2)]
+        variables = [zeros("a", [2], use_resource=True), zeros("b", [2], use_resource=True)]
+        for optimizer, variable in zip(optimizers, variables):
+            pairs = [(tf.ones([2]), variable)]
+            tf.cond(tf1.placeholder_with_default(True, []), lambda: apply(optimizer, pairs), lambda: tf.constant(0))  # noqa: B023
+        assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
+            moment: state_of(optimizer, power=True) for optimizer in optimizers for moment in state_of(optimizer, power=False)
         }
 
     @pytest.mark.parametrize("name", ["Adam", "Adam_2", "Adam2", "Tower0", "AdamW"])
