@@ -88,7 +88,7 @@ def take(index: Any) -> Adapter:
         except (IndexError, TypeError, ValueError) as error:
             raise Misfit(f"{label} does not go into {list(old)}: {error}") from error
         if any(not isinstance(item, slice) and item is not Ellipsis for item in items):
-            return (Apply(lambda tensor: tensor[index], shape),)
+            return (Apply(lambda tensor: tensor[index], shape, may_pad=False),)
         return tuple(
             MapAxis(axis, _slice_map(item, old[axis]))
             for axis, item in enumerate(_without_ellipsis(items, len(old))) if item.indices(old[axis]) != (0, old[axis], 1)

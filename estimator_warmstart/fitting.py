@@ -20,7 +20,7 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
     check_dtype(old, new)
     try:
         steps = adapter.steps(old.shape, new.shape, new.dtype)
-        check_fills(steps)
+        check_fills(steps, new.dtype)
     except Misfit as reason:
         raise Misfit(
             f"{adapter.label} cannot make the new {new.name!r} {list(new.shape)} of the old {old.name!r} "

@@ -82,6 +82,8 @@ class VariableRecoverHook(SessionRunHook):
     ):
         check_arguments(recover_vars, self._adapters, with_slots, missing)
         check_choice("when", when, ("fresh", "every_train"))
+        if not isinstance(check_finite, bool):
+            raise WarmStartError(f"check_finite must be True or False, got {check_finite!r}")
         if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._ckp_dir, self._recover_vars = ckp_dir, recover_vars

@@ -25,7 +25,8 @@ def remap_rows(
 
     Args:
       old_vocab: the old vocabulary: a text file with one token a line (any path that `tf.io.gfile` reads, on the machine
-        that holds the variable too), or a sequence of str, bytes or int. Its tokens are those of the first rows.
+        that holds the variable too), or a sequence of str, bytes or int. Its tokens are those of the first
+        rows. A sequence becomes part of the graph's definition, which ends at 2 GB: give many tokens as a file.
       new_vocab: the new vocabulary, likewise; its tokens and buckets are all the rows of the new variable.
       axis: the axis whose positions are tokens; negative from the end.
       num_oov_buckets: out-of-vocabulary buckets of the new variable.
@@ -134,6 +135,8 @@ def _widths(widths: Any, argument: str) -> Dict[str, int]:
     for name, width in pairs:
         if isinstance(width, bool) or not isinstance(width, numbers.Integral) or width <= 0:
             raise AdapterError(f"remap_segments: {argument}[{name!r}] must be a positive int, got {width!r}")
+    if not pairs:
+        raise AdapterError(f"remap_segments: {argument} is empty")
     if len(dict(pairs)) != len(pairs):
         raise AdapterError(f"remap_segments: {argument} names a feature twice: {[name for name, _ in pairs]}")
     return dict(pairs)

@@ -32,10 +32,11 @@ class MapAxis(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """One step: the whole tensor goes through `fn`, which makes `shape` of it."""
+    """One step: the whole tensor goes through `fn`, which makes `shape` of it and may pad it with zeros."""
 
     fn: Callable[[Any], Any]
     shape: Shape
+    may_pad: bool = True
 
 
 Step = Union[MapAxis, Apply]
@@ -127,9 +128,12 @@ def split_at_last_apply(steps: Sequence[Step]) -> Tuple[Tuple[Step, ...], Tuple[
     return tuple(steps[:at]), tuple(steps[at:])
 
 
-def check_fills(steps: Sequence[Step]) -> None:
-    """Raises `Misfit` for initial values asked for where the shape is not yet the new variable's."""
+def check_fills(steps: Sequence[Step], dtype: str) -> None:
+    """Raises `Misfit` for initial values where the shape is not yet the new variable's, and for half numbers among ints."""
     head, _ = split_at_last_apply(steps)
+    for fill in (fill for step in steps if isinstance(step, MapAxis) for fill in fills_of(step.axis_map)):
+        if "int" in dtype and not isinstance(fill, str) and fill != int(fill):
+            raise Misfit(f"the fill {fill!r} is no {dtype}")
     for step in head:
         if isinstance(step, MapAxis) and "initial" in fills_of(step.axis_map):
             raise Misfit("fill='initial' before a transform is not possible, since only the new shape has initial values; "

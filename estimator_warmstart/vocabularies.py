@@ -73,6 +73,8 @@ def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
     """
     if isinstance(source, (str, bytes, os.PathLike)):
         path = os.fsdecode(source)
+        if "\0" in path or path != path.encode("utf-8", "replace").decode():
+            raise VocabularyError(f"a vocabulary's path is text, got {source!r}")
         content = _read(path)
         return _vocabulary(content, size, path, ())
     tokens = tuple(token_bytes(token) for token in source) if isinstance(source, (Sequence, np.ndarray, range)) else None
@@ -101,7 +103,10 @@ def token_bytes(token: Any) -> bytes:
     if isinstance(token, bytes):
         return token
     if isinstance(token, str):
-        return token.encode("utf-8")
+        try:
+            return token.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise VocabularyError(f"the token {token!r} is no text: {error}") from error
     if isinstance(token, (int, np.integer)) and not isinstance(token, bool):
         return str(int(token)).encode("ascii")
     raise VocabularyError(f"a token is str, bytes or int, got {token!r}")

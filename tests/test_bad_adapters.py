@@ -284,3 +284,21 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
     before = new_graph.as_graph_def()
     plan = plan_recovery(str(old_dir), None, {"v": adapters.transform(tf.transpose)})
     assert [fate.action for fate in plan.fates] == ["adapted"] and new_graph.as_graph_def() == before
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
+    (lambda: adapters.remap_rows(b"\xff", ["a"]), "path is text"),
+    (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
+    (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
+], ids=["lone surrogate", "path that is no text", "no new features", "check_finite"])
+def test_other_arguments_that_cannot_be(make, message):
+    with pytest.raises(WarmStartError, match=message):
+        make()
+
+
+def test_half_a_fill_for_an_int(old_dir, new_graph):
+    save_checkpoint(old_dir, {"count": np.int32([1, 2])})
+    tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
+    with pytest.raises(WarmStartError, match=r"'count' \[3\] of the old 'count' \[2\]: the fill 0\.5 is no int32"):
+        plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})

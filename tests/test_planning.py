@@ -384,6 +384,7 @@ class TestSlots:
             prefix = tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
         model(partitioner=tf1.fixed_size_partitioner(2))
         with tf1.Session() as session:
+            session.run(tf1.global_variables_initializer())
             recover_variables(session, prefix, with_slots=True)
             slots = {variable.op.name: variable for variable in tf1.global_variables()}
             assert session.run(slots["model/model/v/part_0/Adagrad"]).tolist() == [1, 2]

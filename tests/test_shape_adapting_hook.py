@@ -237,6 +237,16 @@ class TestSlots:
             assert session.run(v).tolist() == [[1, 3, 3, 5], [2, 4, 4, 6]]
             assert session.run(slot).tolist() == [[10, 30, 0.25, 50], [20, 40, 0.25, 60]]
 
+    def test_a_zero_that_was_taken_stays(self, old_dir, new_graph):
+        save_checkpoint(old_dir, {"w": np.float32([[1, 2]]), "w/RMSProp": np.float32([[0, 3]])})
+        w = filled("w", [2], -1.0)
+        tf1.train.RMSPropOptimizer(0.1).minimize(tf.reduce_sum(w))
+        slot, = [variable for variable in tf1.global_variables() if variable.op.name == "w/RMSProp"]
+        recover_vars = {"w": "w", "w/RMSProp": "w/RMSProp"}
+        hook = ShapeAdaptingRecoverHook(str(old_dir), recover_vars, {"w": adapters.take(np.s_[0])})
+        with tf1.train.MonitoredSession(hooks=[hook]) as session:
+            assert session.run(slot).tolist() == [0, 3]
+
     def test_without_slots(self, fm_checkpoint, new_graph):
         v = filled("fm/v", [4, 2], -1.0)
         tf1.train.AdagradOptimizer(0.1, initial_accumulator_value=0.25).minimize(tf.reduce_sum(v))
