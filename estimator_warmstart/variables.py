@@ -101,7 +101,8 @@ def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
     trainable = {logical_name(variable) for variable in graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)}
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     whole = {name for name, shape in known.items() if _covers(found[name], shape)}
-    ties = tie_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in whole - trainable])
+    may_be_slots = whole - trainable
+    ties = tie_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in may_be_slots])
     ties.update(_ties_of_parts({name: found[name] for name in known if name not in trainable}, found, known, whole))
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
     parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
