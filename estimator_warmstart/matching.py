@@ -104,7 +104,9 @@ def match_names(
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
-    if not pairs and not found:
+    if not pairs and not found and fillable and not wanted:
+        found.append(f"exclude leaves out every new variable: {exclude!r}")
+    elif not pairs and not found:
         found.append(
             "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
             f"old names are {', '.join(old_names[:5])}; the first new ones {', '.join(fillable[:5])}"

@@ -4,7 +4,7 @@ Enters: the fates of the model's own variables. Leaves: the fates of slots and p
 """
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.fitting import check_dtype, check_same_shape, steps_between
@@ -41,9 +41,7 @@ def plan_slots(
             continue
         found = finder.find(primary.old.name, slot.tie.leaf, slot.tie.prefix)
         old_family = finder.family(primary.old.name, slot.tie.leaf)
-        if not slot.is_whole:
-            fates[name] = initialized(slot, f"slot of {slot.tie.primary!r} whose parts have names of their own")
-        elif found is None:
+        if found is None:
             fates[name] = initialized(slot, f"the checkpoint has no slot {slot.tie.leaf!r} of {primary.old.name!r}")
         elif old_family != new_leaves.family(slot.tie.primary, slot.tie.leaf):
             # RMSProp_1 is the momentum, but the mean gradient if the optimizer is centered.
@@ -76,7 +74,7 @@ def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) 
 
 
 def plan_powers(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate]
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], asked: Collection[str]
 ) -> Tuple[List[str], List[str]]:
     """Lets Adam's powers travel with its moments, and neither without the other: bias correction needs both.
 
@@ -84,6 +82,7 @@ def plan_powers(
       checkpoint: the old model.
       new: the graph's logical variables.
       fates: of variables and slots; the powers' are added, and moments without powers are taken back.
+      asked: names of the new variables that were asked for by name: to take those back is a problem.
 
     Returns:
       Notes on what deserves a second look, and problems.
@@ -98,6 +97,10 @@ def plan_powers(
         travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
         if travelling:
             notes += _take_powers(checkpoint, new, fates, powers, moments)
+            problems += [
+                f"{name!r} is asked for, but {fates[name].reason}; leave it out" for name in travelling
+                if name in asked and fates[name].action == INITIALIZED
+            ]
             continue
         for power in powers:
             if power in fates and fates[power].action != INITIALIZED:

@@ -115,7 +115,7 @@ class _Planner:
         self._take(pairs)
         if self._with_slots:
             self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._fates)
-        notes, problems = plan_powers(self._checkpoint, self._new, self._fates)
+        notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
         recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
         self._problems += problems + self._rules.problems(recovered_names)
         if self._problems:
@@ -166,7 +166,11 @@ class _Planner:
         old = self._old[pair.old]
         primary = self._fates.get(new.tie.primary) if new.tie is not None else None
         if primary is not None and primary.old is not None:
-            return slot_fate(old, new, primary, self._rules)
+            fate = slot_fate(old, new, primary, self._rules)
+            if fate.old is None:  # It was asked for.
+                check_same_shape(old, new)
+                raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {fate.reason}")
+            return fate
         adapter = self._rules.adapter_for(new) or self._rules.default_for(old.shape, new)
         if adapter is None:
             check_same_shape(old, new)

@@ -40,7 +40,8 @@ def powers_by_slot(
         slot: tuple(name for name in shapes if name in powers)
         for slot, powers in updated.items() if family_of(ties[slot].leaf) in families
     }
-    return {**{slot: powers for slot, powers in by_order.items() if slot not in found}, **found}
+    # An Adam that waits for another is reached from the other's updates too; then the order of creation decides.
+    return {**found, **{slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))}}
 
 
 def _updated_with(power: Any, slots: Mapping[Any, str]) -> Iterator[str]:

@@ -34,7 +34,7 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
     """Finds the slots among `shapes` and the primary variable of each.
 
     A slot has the shape of its primary and its primary's name within its own. Where two primaries would do (`a` and
-    `scope/a` for `scope/a/Adagrad`), all slots of an optimizer being made in one scope decides, then the longer name.
+    `scope/a` for `scope/a/Adagrad`) the longer name is meant, unless that one has a slot of this kind without it.
 
     Args:
       shapes: {name: shape} of all variables of a graph or a checkpoint.
@@ -49,11 +49,15 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
       SlotOf(prefix='', primary='fm/w', leaf='Adagrad')
     """
     candidates = {name: _candidates(name, shapes) for name in (shapes if may_be_slot is None else may_be_slot)}
-    seen = Counter((tie.leaf, tie.prefix) for ties in candidates.values() for tie in ties)
-    direct = {
-        name: max(ties, key=lambda tie: (seen[tie.leaf, tie.prefix], len(tie.primary)))
-        for name, ties in candidates.items() if ties
-    }
+    direct = {name: ties[0] for name, ties in candidates.items() if ties}
+    owned = Counter((tie.primary, tie.leaf) for tie in direct.values())
+    for name in sorted(direct, key=len):
+        for tie in candidates[name][1:]:
+            first = direct[name]
+            if owned[first.primary, first.leaf] > 1 and not owned[tie.primary, tie.leaf]:
+                owned.subtract([(first.primary, first.leaf)])
+                owned.update([(tie.primary, tie.leaf)])
+                direct[name] = tie
     return {name: _to_the_first(tie, direct) for name, tie in direct.items()}
 
 
