@@ -117,7 +117,7 @@ def adapt(
     for step in head:
         value = step.fn(value) if isinstance(step, Apply) else _general(value, _only(shape, step), indices, None)
         shape = result_shape(shape, [step])
-    if target.is_slot and any(isinstance(step, Apply) and step.may_pad for step in head):
+    if target.is_slot and any(step.may_pad if isinstance(step, Apply) else fills_of(step.axis_map) for step in head):
         return _without_zeros(value, shape, tail, target, indices)
     offsets = (0,) * len(shape) if head else box[0]
     maps = [shift(axis_map, by) for axis_map, by in zip(_windows(shape, tail, target), offsets)]
