@@ -115,7 +115,7 @@ def adapt(
         value = read(box)
     shape = old_shape
     for step in head:
-        value = step.fn(value) if isinstance(step, Apply) else _general(value, _only(shape, step), indices, None)
+        value = step.fn(value) if isinstance(step, Apply) else _general(value, axis_maps_of(shape, [step]), indices, None)
         shape = result_shape(shape, [step])
     if target.is_slot and any(step.may_pad if isinstance(step, Apply) else fills_of(step.axis_map) for step in head):
         return _without_zeros(value, shape, tail, target, indices)
@@ -136,10 +136,6 @@ def _joined(indices: _Indices, steps: Sequence[Step]) -> List[Any]:
         indices.join(segment.join)
         for step in steps if not isinstance(step, Apply) for segment in step.axis_map if isinstance(segment, Joined)
     ]
-
-
-def _only(shape: Tuple[int, ...], step: Any) -> List[AxisMap]:
-    return axis_maps_of(shape, [step])
 
 
 def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], target: Target, indices: _Indices) -> Any:
@@ -223,7 +219,7 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
     for axis in reversed(range(rank)):
         fills = fills_of(maps[axis])
         if not fills and all(isinstance(segment, Kept) for segment in maps[axis]):
-            if len(maps[axis]) == 1 and not _shortens(value, axis, maps[axis]):
+            if is_identity(maps[axis], value.shape.as_list()[axis]):
                 continue
             pieces = [_run(value, axis, segment) for segment in maps[axis] or (Kept(0, 0),)]
             value = tf.concat(pieces, axis) if len(pieces) > 1 else pieces[0]
@@ -240,10 +236,6 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
     for mask in is_initial:
         value = where(mask, initial, value)
     return value
-
-
-def _shortens(value: Any, axis: int, axis_map: AxisMap) -> bool:
-    return not is_identity(axis_map, value.shape.as_list()[axis])
 
 
 def _is_prefix(axis_map: AxisMap) -> bool:
