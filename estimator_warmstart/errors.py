@@ -59,6 +59,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(repr(other) for other in close)}?)" if close else ""
 
 
+def first_few(names: Sequence[str], count: int = 5) -> str:
+    """The first of `names` for a sentence, with the number of the others."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return (", ".join(repr(name) for name in names[:count]) or "nothing") + more
+
+
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     """Raises `WarmStartError` unless `value` is one of `choices`."""
     if value not in choices:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, tf, tf1
-from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice
-from estimator_warmstart.finiteness import check_finite as refuse_unless_finite
+from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, tf1
+from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.plan import Plan
-from estimator_warmstart.planning import check_arguments, plan_recovery
-from estimator_warmstart.sessions import Prepared, prepare, refuse_same_directory
+from estimator_warmstart.recovering import Recovering
+from estimator_warmstart.request import Request
+from estimator_warmstart.sessions import Prepared
 
 
 class VariableRecoverHook(SessionRunHook):
@@ -37,11 +37,18 @@ class VariableRecoverHook(SessionRunHook):
         one's parts, a variable's name, or a list of several of these when one old variable fills several new ones.
         `None`: every new variable that the checkpoint has under its own name, but for the global step. Shapes and dtypes
         are the same on both sides.
+      include: instead of `recover_vars`: choose by name when the graph is there, as `match_variables` does; a pattern or list
+        of patterns of new names. Also the next three.
+      exclude: patterns of new names to leave as they are.
+      rename: `{old pattern: new name or scope}`.
+      collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
         inside it).
       missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable as
         initialized and report it.
+      min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
+        less. `None`: any.
       check_finite: whether to read every old value first and refuse NaN and infinity.
       model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, and
         lets a resumed run go on when the old model is gone.
@@ -76,22 +83,26 @@ class VariableRecoverHook(SessionRunHook):
     _adapters: Optional[Mapping[Any, Any]] = None
 
     def __init__(
-        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, with_slots: bool = False,
-        when: str = "fresh", missing: str = "error", check_finite: bool = False, model_dir: Optional[str] = None,
-        max_wait_secs: float = 7200.0
+        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, include: Any = None, exclude: Any = None,
+        rename: Any = None, collection: Optional[str] = None, with_slots: bool = False, when: str = "fresh",
+        missing: str = "error", min_coverage: Optional[float] = None, check_finite: bool = False,
+        model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
     ):
-        check_arguments(recover_vars, self._adapters, with_slots, missing)
+        request = Request(
+            ckp_dir, recover_vars, self._adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+        )
+        self._recovering = Recovering(request, check_finite, model_dir).checked()
         check_choice("when", when, ("fresh", "every_train"))
-        if not isinstance(check_finite, bool):
-            raise WarmStartError(f"check_finite must be True or False, got {check_finite!r}")
         if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
-        self._ckp_dir, self._recover_vars = ckp_dir, recover_vars
-        self._with_slots, self._when, self._missing = with_slots, when, missing
-        self._check_finite, self._model_dir, self._max_wait_secs = check_finite, model_dir, max_wait_secs
-        self.plan: Optional[Plan] = None
+        self._when, self._max_wait_secs = when, max_wait_secs
         self._prepared: Optional[Prepared] = None
         self._train_begins = False
+
+    @property
+    def plan(self) -> Optional[Plan]:
+        """The `Plan`, from `begin` on; `None` before."""
+        return self._prepared.plan if self._prepared else None
 
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
@@ -99,16 +110,11 @@ class VariableRecoverHook(SessionRunHook):
         self._train_begins = True
         if self._prepared is not None and graph is self._prepared.graph:
             return  # A second session of the same graph: what was built serves again.
-        self._prepared, self.plan = None, None
+        self._prepared = None
         if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
             logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
             return
-        try:
-            self._prepare(graph)
-        except CheckpointError as error:
-            if self._model_dir is None or tf.train.latest_checkpoint(self._model_dir) is None:
-                raise
-            logger.warning("The old model is gone; %s resumes from its own checkpoint: %s", self._model_dir, error)
+        self._prepared = self._recovering.prepare_if_there(graph)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Recovers into a fresh session that its initializers did not reach; leaves any other alone."""
@@ -137,26 +143,10 @@ class VariableRecoverHook(SessionRunHook):
         graph = session.graph
         # The operations of a session that has run keep their inputs: changing them would change nothing but confuse.
         has_run = not graph.finalized and _is_initialized(session, graph)
-        plan = self._prepare(graph, replace_initializers=not has_run)
+        self._prepared = self._recovering.prepare(graph, replace_initializers=not has_run)
         self._train_begins = True
         self.after_create_session(session, None)
-        return plan
-
-    def _prepare(self, graph: Any, replace_initializers: bool = True) -> Plan:
-        self.plan = self._plan(graph)
-        self._prepared = prepare(self.plan, graph, replace_initializers)
-        return self.plan
-
-    def _plan(self, graph: Any) -> Plan:
-        plan = plan_recovery(
-            self._ckp_dir, self._recover_vars, self._adapters, graph=graph, with_slots=self._with_slots,
-            missing=self._missing
-        )
-        if self._model_dir is not None:
-            refuse_same_directory(plan, self._model_dir)
-        if self._check_finite:
-            refuse_unless_finite(plan)
-        return plan
+        return self._prepared.plan
 
 
 class ShapeAdaptingRecoverHook(VariableRecoverHook):
@@ -171,9 +161,14 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
       recover_vars: as for `VariableRecoverHook`, but shapes may differ.
       adapters: `{new variable, its name or a pattern: adapter}`, with adapters from `estimator_warmstart.adapters` or lists
         of them; the first that fits wins. Where shapes differ and none is named: `crop_or_pad()`.
+      include: as for `VariableRecoverHook`.
+      exclude: as for `VariableRecoverHook`.
+      rename: as for `VariableRecoverHook`.
+      collection: as for `VariableRecoverHook`.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: as for `VariableRecoverHook`.
       missing: as for `VariableRecoverHook`.
+      min_coverage: as for `VariableRecoverHook`.
       check_finite: as for `VariableRecoverHook`.
       model_dir: as for `VariableRecoverHook`.
       max_wait_secs: as for `VariableRecoverHook`.
@@ -205,12 +200,14 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
     def __init__(
         self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None,
-        *, with_slots: bool = True, when: str = "fresh", missing: str = "error", check_finite: bool = False,
-        model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+        *, include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
+        with_slots: bool = True, when: str = "fresh", missing: str = "error", min_coverage: Optional[float] = None,
+        check_finite: bool = False, model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
     ):
         self._adapters = {} if adapters is None else adapters
         super().__init__(
-            ckp_dir, recover_vars, with_slots=with_slots, when=when, missing=missing, check_finite=check_finite,
+            ckp_dir, recover_vars, include=include, exclude=exclude, rename=rename, collection=collection,
+            with_slots=with_slots, when=when, missing=missing, min_coverage=min_coverage, check_finite=check_finite,
             model_dir=model_dir, max_wait_secs=max_wait_secs,
         )
 

@@ -67,13 +67,23 @@ def match_variables(
     """
     graph = graph or tf1.get_default_graph()
     new = logical_variables(graph)
+    candidates = in_collection(new, graph, collection)
+    checkpoint = open_checkpoint(ckp_dir)
+    pairs = match_names(checkpoint.variables, candidates, include, exclude, rename)
+    return {pair.old: new[pair.new].target for pair in pairs}
+
+
+def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Optional[str]) -> Dict[str, NewVariable]:
+    """Those of `graph`'s logical variables that one of its collections has; `None`: all of them.
+
+    Raises:
+      MatchError: if there is none.
+    """
     chosen = set(new) if collection is None else set(names_in_collection(graph, collection))
     candidates = {name: variable for name, variable in new.items() if name in chosen}
     if not candidates:
         raise MatchError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
-    checkpoint = open_checkpoint(ckp_dir)
-    pairs = match_names(checkpoint.variables, candidates, include, exclude, rename)
-    return {pair.old: new[pair.new].target for pair in pairs}
+    return candidates
 
 
 def match_names(

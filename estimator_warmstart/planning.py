@@ -6,23 +6,24 @@ value is restored.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
-from estimator_warmstart.errors import PlanError, WarmStartError, check_choice, did_you_mean
+from estimator_warmstart.errors import PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
-from estimator_warmstart.matching import Pair, resolve_pairs
+from estimator_warmstart.matching import Pair, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
-from estimator_warmstart.rules import Rules, compile_rules
+from estimator_warmstart.request import Request
 from estimator_warmstart.steps import Misfit
 from estimator_warmstart.variables import NewVariable, logical_variables
 
 
 def plan_recovery(
     ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None, *,
-    graph: Any = None, with_slots: Optional[bool] = None, missing: str = "error"
+    include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
+    with_slots: Optional[bool] = None, missing: str = "error", min_coverage: Optional[float] = None, graph: Any = None
 ) -> Plan:
     """Says what a warm start would do, and touches nothing.
 
@@ -36,10 +37,15 @@ def plan_recovery(
       adapters: `{new variable, its name or a pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes
         must be the same, as for `VariableRecoverHook`. A dict, empty or not: where shapes differ and no adapter is named,
         `crop_or_pad()`, as for `ShapeAdaptingRecoverHook`.
-      graph: a `tf.Graph`; `None`: the default graph.
+      include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next three.
+      exclude: patterns of new names to leave as they are.
+      rename: `{old pattern: new name or scope}`.
+      collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
       missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable
         as initialized and report it.
+      min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `None`: any.
+      graph: a `tf.Graph`; `None`: the default graph.
 
     Returns:
       A `Plan`.
@@ -63,72 +69,61 @@ def plan_recovery(
       ([('w', 'restored'), ('tower/kernel', 'initialized')], 0.25)
     """
     with_slots = adapters is not None if with_slots is None else with_slots
-    check_arguments(recover_vars, adapters, with_slots, missing)
-    graph = graph or tf1.get_default_graph()
-    planner = _Planner(open_checkpoint(ckp_dir), logical_variables(graph), Rules(adapters), with_slots, missing)
-    return planner.plan(recover_vars, graph)
+    request = Request(
+        ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+    ).checked()
+    return plan_request(request, graph or tf1.get_default_graph())
 
 
-def check_arguments(recover_vars: Any, adapters: Any, with_slots: Any, missing: Any) -> None:
-    """Raises `WarmStartError` for arguments that no checkpoint and no graph could make right."""
-    if recover_vars is not None and not isinstance(recover_vars, Mapping):
-        raise WarmStartError(
-            f"recover_vars must be a dict {{old name: new variable}} or None, got {type(recover_vars).__name__}"
-        )
-    if recover_vars is not None and not recover_vars:
-        raise WarmStartError(
-            "recover_vars is empty: name what to recover, or give None for every variable of the same name"
-        )
-    for name in recover_vars or ():
-        if not isinstance(name, str):
-            raise WarmStartError(
-                f"recover_vars: an old name is a string, got {name!r}; the dict goes {{old name: new variable}}"
-            )
-    compile_rules(adapters)
-    if not isinstance(with_slots, bool):
-        raise WarmStartError(f"with_slots must be True or False, got {with_slots!r}")
-    check_choice("missing", missing, ("error", "keep"))
+def plan_request(request: Request, graph: Any) -> Plan:
+    """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
+    return _Planner(request, open_checkpoint(request.ckp_dir), logical_variables(graph)).plan(graph)
 
 
 class _Planner:
     """Makes one plan; collects problems instead of stopping at the first."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, new: Dict[str, NewVariable], rules: Rules, with_slots: bool, missing: str
-    ):
-        self._checkpoint, self._old, self._new, self._rules = checkpoint, checkpoint.variables, new, rules
-        self._with_slots, self._missing = with_slots, missing
+    def __init__(self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable]):
+        self._request, self._rules = request, request.rules
+        self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
         self._fates: Dict[str, Fate] = {}
         self._problems: List[str] = []
 
-    def plan(self, recover_vars: Optional[Mapping[str, Any]], graph: Any) -> Plan:
+    def plan(self, graph: Any) -> Plan:
         """The plan for what the user asked.
 
         Raises:
           PlanError: with every problem.
         """
-        if recover_vars is None:
-            pairs = self._pairs_of_same_name()
-        else:
-            pairs, self._problems = resolve_pairs(recover_vars, self._new, graph)
+        pairs, why_not = self._pairs(graph)
         self._refuse_collisions(pairs)
         self._take(pairs)
-        if self._with_slots:
+        if self._request.with_slots:
             self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._fates)
         notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
         recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
         self._problems += problems + self._rules.problems(recovered_names)
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
-        why_not = "the checkpoint has no variable of this name" if recover_vars is None else "not in recover_vars"
         fates = tuple(self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items())
         used = {fate.old.name for fate in fates if fate.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
-        return Plan(self._checkpoint, fates, unused, tuple(notes))
+        return _covering(Plan(self._checkpoint, fates, unused, tuple(notes)), self._request.min_coverage)
+
+    def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
+        """What goes where, and why a variable that is in none of the pairs is not."""
+        request = self._request
+        if request.recover_vars is not None:
+            pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph)
+            return pairs, "not in recover_vars"
+        if request.matches_names:
+            candidates = in_collection(self._new, graph, request.collection)
+            return match_names(self._old, candidates, request.include, request.exclude, request.rename), "not matched"
+        return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
 
     def _pairs_of_same_name(self) -> List[Pair]:
         pairs = [Pair(name, name) for name, new in self._new.items() if new.is_parameter and name in self._old]
-        if not pairs and self._missing == "error":
+        if not pairs and self._request.missing == "error":
             self._problems.append(
                 "no new variable has a name that the checkpoint has; recover_vars={old name: new variable} says what goes "
                 f"where. The first old names are {', '.join(list(self._old)[:5])}; the first new ones "
@@ -156,7 +151,7 @@ class _Planner:
                 self._fates[pair.new] = self._fate(pair, new)
             except Misfit as problem:
                 self._problems.append(str(problem))
-        if self._missing == "error":
+        if self._request.missing == "error":
             self._problems += [
                 f"the checkpoint has no {name!r}{did_you_mean(name, self._old)}; missing='keep' leaves its new variable as "
                 "initialized" for name in dict.fromkeys(pair.old for pair in pairs if pair.old not in self._old)
@@ -180,9 +175,23 @@ class _Planner:
     def _untouched(self, new: NewVariable, why_not: str) -> Fate:
         if new.is_step:
             return initialized(new, "the global step is not carried over")
-        if new.tie is not None and not self._with_slots:
+        if new.tie is not None and not self._request.with_slots:
             primary = self._fates.get(new.tie.primary)
             follows = primary is not None and primary.action != INITIALIZED
             what = "with_slots=True would recover it" if follows else "which is not recovered"
             return initialized(new, f"slot of {new.tie.primary!r}, {what}")
         return initialized(new, why_not)
+
+
+def _covering(plan: Plan, least: Optional[float]) -> Plan:
+    """`plan`, unless it covers less than `least`.
+
+    Raises:
+      PlanError: if it does.
+    """
+    if least is not None and plan.coverage < least:
+        raise PlanError(
+            f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
+            f"{first_few([fate.new.name for fate in plan.fates if fate.old is None and fate.new.is_parameter])}"
+        )
+    return plan

@@ -49,7 +49,7 @@ def test_the_first_block(names, new_graph, monkeypatch):
     exec(block_with("def model_fn"), names)
     spec = names["model_fn"]({}, None, tf.estimator.ModeKeys.TRAIN, {})
     hook, = spec.training_hooks
-    hook._ckp_dir = names["old_dir"]  # The README's /models/old is not on this machine.
+    hook._recovering = hook._recovering._replace(request=hook._recovering.request._replace(ckp_dir=names["old_dir"]))
     new_model(16)
     hook.begin()
     assert [fate.new.name for fate in hook.plan.recovered] == ["ranker/fm/v", "ranker/fm/w"]

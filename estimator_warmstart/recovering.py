@@ -1,0 +1,64 @@
+"""What hooks and Scaffold share: a request that becomes a plan, and a plan that becomes operations, once for each graph.
+
+Enters: a `Request` and how careful to be. Leaves: a `Prepared`, or nothing where the old model is gone and the new one
+resumes. This module must not know who asks, nor of any session.
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional
+
+from estimator_warmstart._tf import logger, tf
+from estimator_warmstart.errors import CheckpointError, WarmStartError
+from estimator_warmstart.finiteness import check_finite
+from estimator_warmstart.plan import Plan
+from estimator_warmstart.planning import plan_request
+from estimator_warmstart.request import Request
+from estimator_warmstart.sessions import Prepared, prepare, refuse_same_directory
+
+
+class Recovering(NamedTuple):
+    """One warm start, for whatever graph it is asked for.
+
+    Attributes:
+      request: what goes where.
+      check_finite: whether to refuse old values that are not finite.
+      model_dir: the new model's own directory, or `None` if it is not known.
+    """
+
+    request: Request
+    check_finite: bool = False
+    model_dir: Optional[str] = None
+
+    def checked(self) -> Recovering:
+        """This one.
+
+        Raises:
+          WarmStartError: for arguments that no checkpoint and no graph could make right.
+        """
+        self.request.checked()
+        if not isinstance(self.check_finite, bool):
+            raise WarmStartError(f"check_finite must be True or False, got {self.check_finite!r}")
+        return self
+
+    def plan(self, graph: Any) -> Plan:
+        """The plan for `graph`, checked."""
+        plan = plan_request(self.request, graph)
+        if self.model_dir is not None:
+            refuse_same_directory(plan, self.model_dir)
+        if self.check_finite:
+            check_finite(plan)
+        return plan
+
+    def prepare(self, graph: Any, replace_initializers: bool = True) -> Prepared:
+        """Plans, and puts the plan's operations into `graph`."""
+        return prepare(self.plan(graph), graph, replace_initializers)
+
+    def prepare_if_there(self, graph: Any) -> Optional[Prepared]:
+        """The same; `None` if the old model cannot be read but the new one has a checkpoint of its own to resume from."""
+        try:
+            return self.prepare(graph)
+        except CheckpointError as error:
+            if self.model_dir is None or tf.train.latest_checkpoint(self.model_dir) is None:
+                raise
+            logger.warning("The old model is gone; %s resumes from its own checkpoint: %s", self.model_dir, error)
+            return None
