@@ -12,12 +12,11 @@ from __future__ import annotations
 import struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
-from estimator_warmstart._tf import tf
+from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.errors import CheckpointError
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
-from tensorflow.core.protobuf import tensor_bundle_pb2  # isort: skip
 
 _FOOTER_SIZE = 48
 _MAGIC = 0xDB4775248B80FB57

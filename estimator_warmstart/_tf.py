@@ -34,14 +34,20 @@ try:
 except (AttributeError, ImportError) as error:
     raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__} without Estimator: {error}") from error
 
+# After these checks, which say what to install; the same protos in every version.
+from tensorflow.core.protobuf import tensor_bundle_pb2  # noqa: E402
+from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
+
 tf1 = tf.compat.v1
+# Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
+WARM_START_FILLS_SEVERAL = _version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "SessionRunHook", "add_control_input", "copies_of", "initializer_op", "is_initialized", "is_variable", "logger",
-    "session_has_own_variables", "set_initial_value",
-    "slice_of", "tf", "tf1", "update_input", "variable_graph",
+    "SessionRunHook", "WARM_START_FILLS_SEVERAL", "add_control_input", "copies_of", "initializer_op",
+    "is_initialized", "is_variable", "logger", "object_graph_pb2", "session_has_own_variables", "set_initial_value",
+    "slice_of", "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
 ]
 
 

@@ -32,8 +32,10 @@ class VariableRecoverHook(SessionRunHook):
     worker that comes late. `model.ckpt-0` holds the recovered values.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), or a checkpoint's prefix.
-      recover_vars: `{old name: new}`, where *new* is a variable (plain, partitioned, mirrored), a list of a partitioned
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
+        directory; name-based or object-based.
+      recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
+        checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned
         one's parts, a variable's name, or a list of several of these when one old variable fills several new ones.
         `None`: every new variable that the checkpoint has under its own name, but for the global step. Shapes and dtypes
         are the same on both sides.

@@ -33,7 +33,8 @@ def match_variables(
     global step are never matched: the hooks carry slots along with their variable.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file, or a checkpoint's prefix.
+      ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
+        object-based.
       include: a pattern or list of patterns of new names. A pattern is a regular expression that names a whole variable
         or a whole scope: `hidden[123]` takes `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.

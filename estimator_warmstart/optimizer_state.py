@@ -10,7 +10,7 @@ from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.fitting import check_dtype, check_same_shape, steps_between
 from estimator_warmstart.plan import INITIALIZED, Fate, initialized, recovered
 from estimator_warmstart.rules import Rules
-from estimator_warmstart.slots import SlotFinder, is_power
+from estimator_warmstart.slots import SlotFinder, bias_correction
 from estimator_warmstart.steps import Misfit, for_slot, result_shape
 from estimator_warmstart.variables import NewVariable
 
@@ -139,11 +139,8 @@ def _power_fate(checkpoint: Checkpoint, power: NewVariable, named: Optional[Fate
         return named
     old = checkpoint.variables.get(power.name)
     if old is None:
-        last = power.name.rsplit("/", 1)[-1]
-        same = [
-            other for name, other in checkpoint.variables.items()
-            if is_power(name, other.shape) and name.rsplit("/", 1)[-1] == last
-        ]
+        kind = bias_correction(power.name, power.shape)
+        same = [other for name, other in checkpoint.variables.items() if bias_correction(name, other.shape) == kind]
         old = same[0] if len(same) == 1 else None
     if old is None:
         return None

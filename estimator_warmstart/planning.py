@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
-from estimator_warmstart.errors import PlanError, did_you_mean, first_few
+from estimator_warmstart.errors import PlanError, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
 from estimator_warmstart.matching import Pair, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
@@ -30,7 +30,8 @@ def plan_recovery(
     Use it to look before training, in a test or a notebook: the hooks make the same plan.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), or a checkpoint's prefix.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
+        directory; name-based or object-based.
       recover_vars: `{old name: new}`, where *new* is a variable, a list of a partitioned one's parts, a variable's
         name, or a list of several of these. `None`: every new variable that the checkpoint has under its own name, but
         for the global step.
@@ -96,6 +97,7 @@ class _Planner:
           PlanError: with every problem.
         """
         pairs, why_not = self._pairs(graph)
+        pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
         self._refuse_collisions(pairs)
         self._take(pairs)
         if self._request.with_slots:
@@ -108,6 +110,8 @@ class _Planner:
         fates = tuple(self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items())
         used = {fate.old.name for fate in fates if fate.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
+        if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
+            notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
         return _covering(Plan(self._checkpoint, fates, unused, tuple(notes)), self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
@@ -131,6 +135,11 @@ class _Planner:
             )
         return pairs
 
+    def _name_of(self, given: str) -> str:
+        """The name of the old variable that was given by that, or by an object path."""
+        old = self._checkpoint.find(given)
+        return given if old is None else old.name
+
     def _refuse_collisions(self, pairs: List[Pair]) -> None:
         takers: Dict[str, List[str]] = {}
         for pair in pairs:
@@ -153,8 +162,8 @@ class _Planner:
                 self._problems.append(str(problem))
         if self._request.missing == "error":
             self._problems += [
-                f"the checkpoint has no {name!r}{did_you_mean(name, self._old)}; missing='keep' leaves its new variable as "
-                "initialized" for name in dict.fromkeys(pair.old for pair in pairs if pair.old not in self._old)
+                f"{self._checkpoint.why_not(name)}; missing='keep' leaves its new variable as initialized"
+                for name in dict.fromkeys(pair.old for pair in pairs if pair.old not in self._old)
             ]
 
     def _fate(self, pair: Pair, new: NewVariable) -> Fate:
@@ -175,6 +184,8 @@ class _Planner:
     def _untouched(self, new: NewVariable, why_not: str) -> Fate:
         if new.is_step:
             return initialized(new, "the global step is not carried over")
+        if new.is_hyperparameter:
+            return initialized(new, "the new optimizer's own setting")
         if new.tie is not None and not self._request.with_slots:
             primary = self._fates.get(new.tie.primary)
             follows = primary is not None and primary.action != INITIALIZED

@@ -1,4 +1,4 @@
-"""Which of Adam's `beta*_power` scalars go with which of its moments.
+"""Which of Adam's `beta*_power` scalars go with which of its moments; of a Keras optimizer, its count of steps.
 
 Enters: a graph's variables and which of them are slots. Leaves: for each moment the names of its powers. There may be
 several Adams in a graph, and each may minimize more than once.
@@ -25,8 +25,12 @@ def powers_by_slot(
       shapes: {logical name: shape} of the same.
       ties: the slots among them.
     """
+    counters: Dict[str, Tuple[str, ...]] = {
+        name: (counter,) for name, tie in ties.items() for counter in (f"{tie.prefix}iter",)
+        if tie.prefix and shapes.get(counter) == ()
+    }
     if not any(is_power(name, shape) for name, shape in shapes.items()):
-        return {}
+        return counters
     slots = {_storage(variables[name]): name for name in ties}
     updated: Dict[str, Set[str]] = {}
     for name, shape in shapes.items():
@@ -41,7 +45,9 @@ def powers_by_slot(
         for slot, powers in updated.items() if family_of(ties[slot].leaf) in families
     }
     # An Adam that waits for another is reached from the other's updates too; then the order of creation decides.
-    return {**found, **{slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))}}
+    return {**counters, **found, **{
+        slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))
+    }}
 
 
 def _updated_with(power: Any, slots: Mapping[Any, str]) -> Iterator[str]:

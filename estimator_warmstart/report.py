@@ -53,7 +53,8 @@ def format_report(plan: Plan) -> str:
     """
     recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
     kept = [_row(fate) for fate in plan.fates if fate.old is None]
-    lines = [f"Warm start from {plan.checkpoint.prefix} ({plan.checkpoint.format})"]
+    kind = plan.checkpoint.format + (" SavedModel" if plan.checkpoint.is_saved_model else "")
+    lines = [f"Warm start from {plan.checkpoint.prefix} ({kind})"]
     lines += _table(fold(recovered) + fold(kept))
     lines.append(_totals(plan))
     if plan.unused:
@@ -65,9 +66,9 @@ def format_report(plan: Plan) -> str:
 
 
 def report_as_json(plan: Plan) -> str:
-    """The plan as a JSON object: `checkpoint`, `format`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`.
+    """The plan as a JSON object.
 
-    Nothing is folded here: one object for each new variable.
+    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`. Nothing is folded here: one object for each new variable.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -96,6 +97,7 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
     return {
         "checkpoint": plan.checkpoint.prefix,
         "format": plan.checkpoint.format,
+        "is_saved_model": plan.checkpoint.is_saved_model,
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
         "variables": [_fate_as_dict(fate) for fate in plan.fates],

@@ -14,6 +14,13 @@ Shape = Tuple[int, ...]
 
 # Adam's bias correction (AdaMax has the first one only): scalars of the whole optimizer, uniquified by a number.
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
+# A Keras optimizer counts its own steps for the same correction: `iter`, since 2.11 `iteration`.
+_COUNTER = re.compile(r"(?:^|/)iter(?:ation)?(?:_\d+)?$")
+# What Keras optimizers keep in variables beside their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
+_HYPERPARAMETERS = (
+    "beta_1", "beta_2", "decay", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
+    "learning_rate_power", "momentum", "rho",
+)
 _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
@@ -28,6 +35,20 @@ class SlotOf(NamedTuple):
 def is_power(name: str, shape: Shape) -> bool:
     """Whether this is Adam's `beta1_power` or `beta2_power`."""
     return shape == () and _POWER.search(name) is not None
+
+
+def bias_correction(name: str, shape: Shape) -> str:
+    """What this is for Adam's bias correction: `beta1_power`, `beta2_power` or `iter`; empty if it may be none of them."""
+    if shape == () and _COUNTER.search(name):
+        return "iter"
+    return family_of(name.rsplit("/", 1)[-1]) if is_power(name, shape) else ""
+
+
+def hyperparameters(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Collection[str]:
+    """The names of the learning rates and the like that Keras optimizers keep beside these slots."""
+    prefixes = {tie.prefix for tie in ties.values() if tie.prefix}
+    names = (prefix + leaf for prefix in prefixes for leaf in _HYPERPARAMETERS)
+    return {name for name in names if shapes.get(name) == ()}
 
 
 def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]] = None) -> Dict[str, SlotOf]:

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from estimator_warmstart._tf import copies_of, slice_of, tf1
 from estimator_warmstart.checkpoints import count_bytes
 from estimator_warmstart.powers import powers_by_slot
-from estimator_warmstart.slots import SlotOf, is_power, tie_slots
+from estimator_warmstart.slots import SlotOf, hyperparameters, is_power, tie_slots
 
 
 class Part(NamedTuple):
@@ -44,9 +44,11 @@ class NewVariable(NamedTuple):
       is_whole: whether the parts make up the whole shape. They do not for slots of partitioned variables made below a
         variable scope: TensorFlow cuts their names wrongly, one name for each part (slot_creator.py).
       tie: for an optimizer's slot, its primary variable; else `None`.
-      powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it.
+      powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it; for one that a Keras optimizer
+        made, of its count of steps.
       is_power: whether this is such a scalar.
       is_step: whether this is the global step.
+      is_hyperparameter: whether this is a Keras optimizer's learning rate or the like.
     """
 
     name: str
@@ -59,6 +61,7 @@ class NewVariable(NamedTuple):
     powers: Tuple[str, ...] = ()
     is_power: bool = False
     is_step: bool = False
+    is_hyperparameter: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -67,8 +70,8 @@ class NewVariable(NamedTuple):
 
     @property
     def is_optimizer_state(self) -> bool:
-        """Whether this is a slot or a power: part of the optimizer, not of the model."""
-        return self.tie is not None or self.is_power
+        """Whether this is a slot, a power or a hyperparameter: part of the optimizer, not of the model."""
+        return self.tie is not None or self.is_power or self.is_hyperparameter
 
     @property
     def is_parameter(self) -> bool:
@@ -107,11 +110,13 @@ def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
     parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
     powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, ties)
+    hypers = set(hyperparameters(known, ties)) - trainable
+    all_powers = {power for found_powers in powers.values() for power in found_powers}
     return {
         name: NewVariable(
             name, known.get(name, ()), parts[0].copies[0].dtype.base_dtype.name, parts, name in known,
             name in whole or name not in known, ties.get(name), powers.get(name, ()),
-            name in known and is_power(name, known[name]), name in steps,
+            name in all_powers or (name in known and is_power(name, known[name])), name in steps, name in hypers,
         )
         for name, parts in parts_of.items()
     }

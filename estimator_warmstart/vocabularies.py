@@ -13,6 +13,7 @@ import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.locations import checked_path
 
 # An odd multiplier (2**64 / golden ratio) spreads the bits of words that differ little.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -72,9 +73,7 @@ def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
         with their line numbers.
     """
     if isinstance(source, (str, bytes, os.PathLike)):
-        path = os.fsdecode(source)
-        if "\0" in path or path != path.encode("utf-8", "replace").decode():
-            raise VocabularyError(f"a vocabulary's path is text, got {source!r}")
+        path = checked_path("a vocabulary", source, "a file's path or a sequence of tokens")
         content = _read(path)
         return _vocabulary(content, size, path, ())
     tokens = tuple(token_bytes(token) for token in source) if isinstance(source, (Sequence, np.ndarray, range)) else None

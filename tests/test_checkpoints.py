@@ -291,13 +291,6 @@ def another_file(folder):
     return folder / "notes.txt"
 
 
-def object_based(folder):
-    with tf.Graph().as_default(), tf1.Session() as session:
-        variable = tf1.get_variable("a", [1], use_resource=True)
-        session.run(variable.initializer)
-        return tf1.train.Checkpoint(a=variable).save(str(folder / "model.ckpt"), session=session)
-
-
 @pytest.mark.parametrize("make, words", [
     pytest.param(nothing_there, ["nothing' does not exist", "neither as a directory nor as"], id="missing"),
     pytest.param(lambda folder: folder / "a" / "b", ["does not exist, nor does '", "/old/a'"], id="parent missing"),
@@ -337,7 +330,6 @@ def object_based(folder):
         file_of_a_checkpoint(".data-00000-of-00001"), ["is one file of a checkpoint", "name its prefix: /"], id="a data file"
     ),
     pytest.param(another_file, ["is a file, not a checkpoint"], id="another file"),
-    pytest.param(object_based, ["model.ckpt-1 is an object-based checkpoint", "a name-based one"], id="object-based"),
     pytest.param(lambda folder: None, ["ckp_dir must be a directory or a checkpoint prefix, got None"], id="None"),
     pytest.param(lambda folder: 7, ["ckp_dir must be", "got 7"], id="int"),
     pytest.param(lambda folder: [str(folder)], ["ckp_dir must be", "got ['"], id="list"),

@@ -36,7 +36,7 @@ class TestNamesAreChosenWhenTheGraphIsThere:
 
     def test_a_pattern_that_fits_nothing_is_an_error_in_begin(self, fm_checkpoint, new_graph):
         zeros("fm/w")
-        with pytest.raises(WarmStartError, match="include 'fm/u' fits no new variable .*fm/w"):
+        with pytest.raises(WarmStartError, match=r"include 'fm/u' fits no new variable .*fm/w"):
             VariableRecoverHook(fm_checkpoint, include="fm/u").begin()
 
     @pytest.mark.parametrize("choice", [{"include": "fm"}, {"exclude": "fm"}, {"rename": {"a": "b"}}, {"collection": "x"}])
@@ -61,7 +61,7 @@ class TestMinCoverage:
 
     def test_too_little_stops_the_hook_before_anything_is_touched(self, half_covered):
         before = tf1.get_default_graph().version
-        with pytest.raises(WarmStartError, match="coverage 50.0 %, but min_coverage is 51 %; .*'b'"):
+        with pytest.raises(WarmStartError, match=r"coverage 50.0 %, but min_coverage is 51 %; .*'b'"):
             VariableRecoverHook(half_covered, min_coverage=0.51).begin()
         assert tf1.get_default_graph().version == before
 
