@@ -6,6 +6,8 @@ from estimator_warmstart.matching import match_variables
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.planning import plan_recovery
 from estimator_warmstart.report import format_report, report_as_json
+from estimator_warmstart.savers import make_saver
+from estimator_warmstart.scaffold import recover_scaffold
 
 __all__ = [
     "Plan",
@@ -14,8 +16,10 @@ __all__ = [
     "WarmStartError",
     "adapters",
     "format_report",
+    "make_saver",
     "match_variables",
     "plan_recovery",
+    "recover_scaffold",
     "recover_variables",
     "report_as_json",
 ]

@@ -6,7 +6,7 @@ that has no Estimator raises one `ImportError`.
 from __future__ import annotations
 
 import os
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 _WORKS_WITH = (
     "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and TensorFlow 2.0 to 2.15 (2.15: Python 3.9 to 3.11), "
@@ -45,9 +45,10 @@ WARM_START_FILLS_SEVERAL = _version(tf.__version__) >= (2, 8)
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "SessionRunHook", "WARM_START_FILLS_SEVERAL", "add_control_input", "copies_of", "initializer_op",
-    "is_initialized", "is_variable", "logger", "object_graph_pb2", "session_has_own_variables", "set_initial_value",
-    "slice_of", "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
+    "LateSaver", "SessionRunHook", "WARM_START_FILLS_SEVERAL", "add_control_input", "build_optimizer",
+    "copies_of", "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at",
+    "logger", "object_graph_pb2", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
+    "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
 ]
 
 
@@ -118,3 +119,69 @@ def session_has_own_variables() -> bool:
         return bool(tf.distribute.get_strategy().extended.experimental_should_init)
     # Where there is no cluster RunConfig says the same, after a part of a second of imports and a deprecation warning.
     return not os.environ.get("TF_CONFIG") or bool(tf1.estimator.RunConfig().is_chief)
+
+
+class LateSaver(tf1.train.Saver):
+    """A `Saver` that finds out what to save when it is built, and builds itself when it is used unbuilt.
+
+    An Estimator builds the Scaffold's saver when all variables are there, except when it exports: then it just restores.
+
+    Args:
+      saveables: called without arguments when the saver is built, returns a `var_list` for `tf.compat.v1.train.Saver`.
+      **options: for `tf.compat.v1.train.Saver`.
+    """
+
+    def __init__(self, saveables: Callable[[], Any], **options: Any):
+        self._saveables = saveables
+        super().__init__(defer_build=True, **options)
+
+    def build(self) -> None:
+        if not self._is_built:
+            self._var_list = self._saveables()
+        super().build()
+
+    def save(self, *args: Any, **options: Any) -> Any:
+        self.build()
+        return super().save(*args, **options)
+
+    def restore(self, sess: Any, save_path: str) -> None:
+        self.build()
+        super().restore(sess, save_path)
+
+
+def saveables_of(trackable: Any) -> List[Any]:
+    """What an object-based checkpoint of `trackable` consists of, for a `tf.compat.v1.train.Saver`."""
+    try:
+        from tensorflow.python.checkpoint.graph_view import ObjectGraphView
+    except ImportError:  # Before 2.9.
+        from tensorflow.python.training.tracking.graph_view import ObjectGraphView
+    return ObjectGraphView(trackable).frozen_saveable_objects()
+
+
+def is_trackable(value: Any) -> bool:
+    """Whether `value` is an object that an object-based checkpoint can hold."""
+    return hasattr(value, "_gather_saveables_for_checkpoint")
+
+
+def build_optimizer(optimizer: Any, variables: List[Any]) -> None:
+    """Makes the step, the hyperparameters and the slots of a Keras optimizer, as its first training step would."""
+    if hasattr(optimizer, "build"):  # Keras optimizers since 2.11.
+        optimizer.build(variables)
+        return
+    optimizer.iterations  # noqa: B018 (made when it is first asked for)
+    optimizer._create_hypers()
+    optimizer._create_slots(variables)
+
+
+def learning_rate_at(optimizer: Any, step: int) -> float:
+    """The learning rate of a Keras optimizer's update after `step` others."""
+    # The public property of Keras optimizers since 2.11 has the rate of their own step.
+    rate = getattr(optimizer, "_learning_rate", None)
+    rate = optimizer.learning_rate if rate is None else rate
+    config = optimizer.get_config()
+    if isinstance(rate, tf.keras.optimizers.schedules.LearningRateSchedule):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            value = session.run(rate(tf.constant(step, tf.int64)))
+    else:
+        value = config["learning_rate"]
+    return float(value) / (1.0 + float(config.get("decay", 0.0)) * step)

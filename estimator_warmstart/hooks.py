@@ -106,6 +106,10 @@ class VariableRecoverHook(SessionRunHook):
         """The `Plan`, from `begin` on; `None` before."""
         return self._prepared.plan if self._prepared else None
 
+    def plan_for(self, graph: Any) -> Plan:
+        """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
+        return self._recovering.plan(graph)
+
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
         graph = tf1.get_default_graph()

@@ -68,7 +68,8 @@ def format_report(plan: Plan) -> str:
 def report_as_json(plan: Plan) -> str:
     """The plan as a JSON object.
 
-    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`. Nothing is folded here: one object for each new variable.
+    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`. Nothing
+    is folded here: one object for each new variable.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.

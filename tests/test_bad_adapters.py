@@ -288,7 +288,7 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
 
 @pytest.mark.parametrize("make, message", [
     (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
-    (lambda: adapters.remap_rows(b"\xff", ["a"]), "path is text"),
+    (lambda: adapters.remap_rows(b"\xff", ["a"]), "a vocabulary must be a file's path or a sequence of tokens"),
     (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
     (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
 ], ids=["lone surrogate", "path that is no text", "no new features", "check_finite"])
