@@ -10,7 +10,7 @@ TENSORFLOW_1 = ["tensorflow>=1.15,<2", "protobuf<3.21"]
 TENSORFLOW_2 = ["tensorflow>=2.0,<2.16", "numpy<2"]
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "estimator_warmstart" / "__init__.py").read_text()).group(1)
+VERSION = re.search(r'VERSION = "(.+)"', (HERE / "estimator_warmstart" / "version.py").read_text()).group(1)
 
 
 def only_where(marker, requirements):

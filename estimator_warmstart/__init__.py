@@ -1,6 +1,7 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
 from estimator_warmstart import adapters
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.estimators import warm_started
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
 from estimator_warmstart.matching import match_variables
 from estimator_warmstart.plan import Plan
@@ -8,6 +9,7 @@ from estimator_warmstart.planning import plan_recovery
 from estimator_warmstart.report import format_report, report_as_json
 from estimator_warmstart.savers import make_saver
 from estimator_warmstart.scaffold import recover_scaffold
+from estimator_warmstart.version import VERSION
 
 __all__ = [
     "Plan",
@@ -22,6 +24,7 @@ __all__ = [
     "recover_scaffold",
     "recover_variables",
     "report_as_json",
+    "warm_started",
 ]
 
-__version__ = "0.1.0"
+__version__ = VERSION

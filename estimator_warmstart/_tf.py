@@ -40,15 +40,16 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_
 
 tf1 = tf.compat.v1
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
-WARM_START_FILLS_SEVERAL = _version(tf.__version__) >= (2, 8)
+warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "LateSaver", "SessionRunHook", "WARM_START_FILLS_SEVERAL", "add_control_input", "build_optimizer",
-    "copies_of", "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at",
-    "logger", "object_graph_pb2", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
-    "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
+    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of",
+    "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger",
+    "object_graph_pb2", "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value",
+    "slice_of", "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
+    "warm_start_fills_several", "writes_files",
 ]
 
 
@@ -185,3 +186,15 @@ def learning_rate_at(optimizer: Any, step: int) -> float:
     else:
         value = config["learning_rate"]
     return float(value) / (1.0 + float(config.get("decay", 0.0)) * step)
+
+
+def writes_files() -> bool:
+    """Whether this process is the one of its cluster that writes checkpoints and summaries."""
+    if tf.distribute.has_strategy():
+        return bool(tf.distribute.get_strategy().extended.should_save_summary)
+    return session_has_own_variables()
+
+
+def own_warm_start(estimator: Any) -> Any:
+    """The `WarmStartSettings` that `estimator` was made with, or `None`."""
+    return estimator._warm_start_settings

@@ -52,8 +52,9 @@ class VariableRecoverHook(SessionRunHook):
       min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
         less. `None`: any.
       check_finite: whether to read every old value first and refuse NaN and infinity.
-      model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, and
-        lets a resumed run go on when the old model is gone.
+      model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, lets a
+        resumed run go on when the old model is gone, and takes what stays of the warm start: `warm_start.json` and a
+        summary for TensorBoard.
       max_wait_secs: seconds that a worker waits for the chief to recover before it gives up.
 
     Attributes:

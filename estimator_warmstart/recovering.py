@@ -5,6 +5,7 @@ resumes. This module must not know who asks, nor of any session.
 """
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple, Optional
 
 from estimator_warmstart._tf import logger, tf
@@ -44,14 +45,15 @@ class Recovering(NamedTuple):
         """The plan for `graph`, checked."""
         plan = plan_request(self.request, graph)
         if self.model_dir is not None:
-            refuse_same_directory(plan, self.model_dir)
+            refuse_same_directory(plan.checkpoint, self.model_dir)
         if self.check_finite:
             check_finite(plan)
         return plan
 
     def prepare(self, graph: Any, replace_initializers: bool = True) -> Prepared:
         """Plans, and puts the plan's operations into `graph`."""
-        return prepare(self.plan(graph), graph, replace_initializers)
+        started = time.monotonic()
+        return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started)
 
     def prepare_if_there(self, graph: Any) -> Optional[Prepared]:
         """The same; `None` if the old model cannot be read but the new one has a checkpoint of its own to resume from."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any, NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
-from estimator_warmstart._tf import copies_of, is_initialized, logger, session_has_own_variables, tf, tf1
+from estimator_warmstart._tf import copies_of, is_initialized, logger, session_has_own_variables, tf, tf1, writes_files
+from estimator_warmstart.checkpoints import Checkpoint
 from estimator_warmstart.errors import RecoveryError, WarmStartError
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.report import format_report
 from estimator_warmstart.restoring import Recovery, build_recovery
+from estimator_warmstart.traces import write_trace
 
 _POLL_SECS = 0.5
 _REMIND_SECS = 30.0
@@ -30,6 +32,8 @@ class Prepared(NamedTuple):
       step: the global step's variable, or `None`.
       step_is_set: whether it is initialized; `None` where there is no global step.
       is_chief: whether this process initializes the session's variables.
+      trace_dir: where this process writes what was recovered, or `None`.
+      started: `time.monotonic()` when the plan was asked for.
     """
 
     plan: Plan
@@ -38,6 +42,8 @@ class Prepared(NamedTuple):
     step: Any
     step_is_set: Any
     is_chief: bool
+    trace_dir: Optional[str]
+    started: float
 
     def look_at(self, session: Any) -> Tuple[int, bool]:
         """The session's global step, 0 where there is none or it is not initialized; and whether the flag is set."""
@@ -52,25 +58,28 @@ class Prepared(NamedTuple):
         Raises:
           RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
         """
-        started = time.monotonic()
         try:
             session.run(self.recovery.recover)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
             raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
-        self._log_report(f"Recovered in {time.monotonic() - started:.1f} s.")
+        self._tell("Recovered")
 
     def tell_recovered(self, step: int, is_first: bool) -> None:
         """Logs that the session's variables were recovered: just now if the model is at its first step in its first session."""
         if step or not is_first:
             logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
         elif self.is_chief:
-            self._log_report("Recovered while the variables were initialized.")
+            self._tell("Recovered while the variables were initialized")
 
-    def _log_report(self, what: str) -> None:
+    def _tell(self, what: str) -> None:
+        seconds = time.monotonic() - self.started
         if logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
-            logger.info("%s\n%s", what, format_report(self.plan))
+            logger.info("%s, %.1f s after planning began.\n%s", what, seconds, format_report(self.plan))
+        if self.trace_dir is not None:
+            with self.graph.as_default():  # Summary writers are for graphs.
+                write_trace(self.plan, self.trace_dir, seconds)
 
     def wait_for_chief(self, session: Any, coord: Any, max_wait_secs: float) -> None:
         """Returns once the chief has recovered, or has found a model of its own to resume.
@@ -98,21 +107,22 @@ class Prepared(NamedTuple):
         """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""
         for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS):
             for path in saver.last_checkpoints:
-                refuse_same_directory(self.plan, os.path.dirname(path))
+                refuse_same_directory(self.plan.checkpoint, os.path.dirname(path))
 
 
-def prepare(plan: Plan, graph: Any, replace_initializers: bool) -> Prepared:
+def prepare(plan: Plan, graph: Any, replace_initializers: bool, model_dir: Optional[str], started: float) -> Prepared:
     """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
     recovery = build_recovery(plan, graph, replace_initializers)
     step = tf1.train.get_global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
-    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables())
+    trace_dir = model_dir if model_dir is not None and writes_files() else None
+    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables(), trace_dir, started)
 
 
-def refuse_same_directory(plan: Plan, model_dir: str) -> None:
+def refuse_same_directory(checkpoint: Checkpoint, model_dir: str) -> None:
     """Raises `WarmStartError` if `model_dir` is the directory that the old model is in."""
-    if os.path.realpath(model_dir) == os.path.realpath(os.path.dirname(plan.checkpoint.prefix)):
+    if os.path.realpath(model_dir) == os.path.realpath(os.path.dirname(checkpoint.prefix)):
         raise WarmStartError(
             f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
             "give the new model another model_dir, or leave the hook out"

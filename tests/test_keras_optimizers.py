@@ -35,7 +35,7 @@ def trained(old_dir):
 def trained_objects(old_dir):
     """The same, saved as objects."""
     with tf.Graph().as_default(), tf1.Session() as session:
-        w, step = model(0.5)
+        _, step = model(0.5)
         session.run(tf1.global_variables_initializer())
         for _ in range(3):
             session.run(step)
@@ -47,7 +47,7 @@ def trained_objects(old_dir):
 @pytest.mark.parametrize("fixture", ["trained", "trained_objects"])
 def test_the_count_of_steps_goes_with_the_moments(fixture, request, new_graph):
     old = request.getfixturevalue(fixture)
-    _, step = model(0.001)
+    model(0.001)
     with tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         recover_variables(session, old, with_slots=True)
