@@ -41,7 +41,8 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["estimator_warmstart", "estimator_warmstart.*"]),
-    package_data={"estimator_warmstart": ["py.typed"]},
+    package_data={"estimator_warmstart": ["params_schema.json", "py.typed"]},
+    entry_points={"console_scripts": ["estimator-warmstart = estimator_warmstart.cli:main"]},
     zip_safe=False,
     python_requires=">=3.7",
     install_requires=["numpy"],
@@ -56,6 +57,8 @@ setup(
         "dev": [
             "pytest>=7.4,<10",
             "hypothesis>=6.79,<7",
+            "jsonschema>=4.17,<5",
+            "pyyaml>=6,<7",
             # Lint and types are checked once, on the newer Python, against the older one's syntax.
             *only_where("python_version >= '3.9'", ["ruff>=0.17,<0.18", "mypy>=1.11,<3"]),
         ],

@@ -1,5 +1,6 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
 from estimator_warmstart import adapters
+from estimator_warmstart.configuration import hooks_from_params
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.estimators import warm_started
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
@@ -9,6 +10,7 @@ from estimator_warmstart.planning import plan_recovery
 from estimator_warmstart.report import format_report, report_as_json
 from estimator_warmstart.savers import make_saver
 from estimator_warmstart.scaffold import recover_scaffold
+from estimator_warmstart.settings import warm_start_settings
 from estimator_warmstart.version import VERSION
 
 __all__ = [
@@ -18,12 +20,14 @@ __all__ = [
     "WarmStartError",
     "adapters",
     "format_report",
+    "hooks_from_params",
     "make_saver",
     "match_variables",
     "plan_recovery",
     "recover_scaffold",
     "recover_variables",
     "report_as_json",
+    "warm_start_settings",
     "warm_started",
 ]
 

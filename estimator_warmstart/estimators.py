@@ -92,8 +92,11 @@ def _check_estimator(estimator: Any) -> None:
             "TPUEstimatorSpec instead"
         )
     if not isinstance(estimator, tf1.estimator.Estimator):
-        hint = "; tf.keras.estimator.model_to_estimator makes one of a Keras model" if isinstance(estimator, tf.keras.Model) else ""
-        raise WarmStartError(f"estimator must be a tf.estimator.Estimator, got {type(estimator).__name__}{hint}")
+        is_keras = isinstance(estimator, tf.keras.Model)
+        raise WarmStartError(
+            f"estimator must be a tf.estimator.Estimator, got {type(estimator).__name__}"
+            + ("; tf.keras.estimator.model_to_estimator makes one of a Keras model" if is_keras else "")
+        )
 
 
 def _check_old_and_new(ckp_dir: Any, model_dir: str) -> None:

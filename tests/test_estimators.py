@@ -105,7 +105,8 @@ class TestCustom:
         assert new.evaluate(one_row, steps=1)["b"] == 4.5
 
     def test_patterns_and_adapters(self, old_a, tmp_path):
-        new = warm_started(custom(tmp_path), old_a, rename={"A": "B"}, include="B", adapters={"B": adapters.transform(tf.square)})
+        squared = {"B": adapters.transform(tf.square)}
+        new = warm_started(custom(tmp_path), old_a, rename={"A": "B"}, include="B", adapters=squared)
         new.train(one_row, steps=1)
         assert value_at(tmp_path / "new", 0, "B") == [9, 16]
 
