@@ -39,6 +39,7 @@ from tensorflow.core.protobuf import tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
 
 tf1 = tf.compat.v1
+_Saver: Any = tf1.train.Saver
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
 warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
@@ -122,7 +123,7 @@ def session_has_own_variables() -> bool:
     return not os.environ.get("TF_CONFIG") or bool(tf1.estimator.RunConfig().is_chief)
 
 
-class LateSaver(tf1.train.Saver):
+class LateSaver(_Saver):
     """A `Saver` that finds out what to save when it is built, and builds itself when it is used unbuilt.
 
     An Estimator builds the Scaffold's saver when all variables are there, except when it exports: then it just restores.

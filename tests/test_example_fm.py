@@ -285,3 +285,16 @@ def test_a_whole_run_on_a_criteo_file(tmp_path):
     assert ended.returncode == 0, ended.stderr
     cold, warm = curve_of(ended.stdout)[0]
     assert warm > max(cold, 0.9)
+
+
+@pytest.mark.parametrize("case", ["renamed", "vocabulary"])
+def test_all_ways_to_warm_start_come_to_the_same(case, tmp_path):
+    curves = {}
+    for via in ("hook", "params", "wrapper"):
+        ended = run_example(
+            "--case", case, "--via", via, "--rows", "3000", "--old-steps", "20", "--steps", "2", "--output-dir", tmp_path / via,
+        )
+        assert ended.returncode == 0, ended.stderr
+        curves[via] = re.findall(r"^ +\d+ .*\d\.\d{4}$", ended.stdout, re.MULTILINE)
+    assert len(curves["hook"]) == 3
+    assert curves["hook"] == curves["params"] == curves["wrapper"]

@@ -7,13 +7,13 @@ yesterday's model and for each model that learns from the next days; and the voc
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
 from models import Params, model_params, old_model_fn
 from source import DenseChange, Part, Source, known_rows
-from warm import adapting_model_fn, cold_model_fn, warm_model_fn
+from warm import adapting_model_fn, cold_model_fn, configured_model_fn, warm_model_fn, warm_start_params, wrapped
 
 OLD = "old"
 """The name of yesterday's model, and of its directory."""
@@ -22,12 +22,17 @@ NO_SLOTS = "no slots"
 """The curve of a warm start that leaves the optimizer's slots behind."""
 
 
+VIAS = ("hook", "params", "wrapper")
+"""The ways to warm-start."""
+
+
 class Model(NamedTuple):
-    """What an Estimator is made of, and a line to say before it is trained."""
+    """What an Estimator is made of, a line to say before it is trained, and what it is wrapped in, if in anything."""
 
     model_fn: Callable[..., tf.estimator.EstimatorSpec]
     params: Params
     introduction: str = ""
+    wrap: Optional[Callable[[tf.estimator.Estimator], tf.estimator.Estimator]] = None
 
 
 class Case(NamedTuple):
@@ -48,21 +53,21 @@ class Case(NamedTuple):
     known: Optional[Part] = None
 
 
-def renamed(source: Source, directory: str) -> Case:
+def renamed(source: Source, directory: str, via: str) -> Case:
     """The variables have other names, and a deep tower is new; what tokens and numbers mean is as it was."""
     vocabulary_file = None
     if source.hash_buckets is None:
         vocabulary_file = _write_vocabulary(source.old.tokens, os.path.join(directory, "vocabulary.txt"))
     params = model_params(source, vocabulary_file, source.dense_widths)
-    warm_params = dict(params, old_model_dir=os.path.join(directory, OLD))
+    old = {"old_model_dir": os.path.join(directory, OLD)}
     return Case(
         headline="Today's model, cold and warm, on the next days:",
         old=Model(old_model_fn, params),
-        new={"cold": Model(cold_model_fn, params), "warm": Model(warm_model_fn, warm_params)},
+        new={"cold": Model(cold_model_fn, params), "warm": _warm(via, params, old)},
     )
 
 
-def vocabulary(source: Source, directory: str) -> Case:
+def vocabulary(source: Source, directory: str, via: str) -> Case:
     """Besides: new tokens, other rows for the old ones, and one more feature in the dense layer's input.
 
     It goes with sources that have a `dense_change`.
@@ -73,24 +78,34 @@ def vocabulary(source: Source, directory: str) -> Case:
     old_params = model_params(source, _write_vocabulary(old_tokens, os.path.join(old_dir, "vocabulary.txt")), change.old)
     new_file = _write_vocabulary(new_tokens, os.path.join(directory, "vocabulary.txt"))
     params = model_params(source, new_file, change.new)
-    warm_params = dict(
-        params, old_model_dir=old_dir, old_vocabulary_file=old_params["vocabulary_file"],
-        old_dense_widths=old_params["dense_widths"],
-    )
+    old = {
+        "old_model_dir": old_dir, "old_vocabulary_file": old_params["vocabulary_file"],
+        "old_dense_widths": old_params["dense_widths"],
+    }
     return Case(
         headline="Today's model on the next days: cold, warm, and warm with the slots left behind:",
         old=Model(old_model_fn, old_params),
         new={
             "cold": Model(cold_model_fn, params),
-            "warm": Model(adapting_model_fn, dict(warm_params, with_slots=True), "Warm:"),
-            NO_SLOTS: Model(adapting_model_fn, dict(warm_params, with_slots=False), "\nWarm, slots left behind:"),
+            "warm": _warm(via, params, dict(old, with_slots=True), "Warm:"),
+            NO_SLOTS: _warm(via, params, dict(old, with_slots=False), "\nWarm, slots left behind:"),
         },
         changes=_changes(old_tokens, new_tokens, change),
         known=known_rows(source.evaluation, old_tokens),
     )
 
 
-CASES: Dict[str, Callable[[Source, str], Case]] = {"renamed": renamed, "vocabulary": vocabulary}
+def _warm(via: str, params: Params, old: Dict[str, Any], introduction: str = "") -> Model:
+    """Today's model, warm-started from what `old` says in one of `VIAS`."""
+    both = dict(params, **old)
+    if via == "params":
+        return Model(configured_model_fn, dict(params, warm_start=warm_start_params(both)), introduction)
+    if via == "wrapper":
+        return Model(cold_model_fn, params, introduction, lambda estimator: wrapped(estimator, both))
+    return Model(adapting_model_fn if "old_vocabulary_file" in old else warm_model_fn, both, introduction)
+
+
+CASES: Dict[str, Callable[[Source, str, str], Case]] = {"renamed": renamed, "vocabulary": vocabulary}
 
 
 def grown_vocabulary(source: Source) -> Sequence[str]:

@@ -22,7 +22,7 @@ import clicks
 import criteo
 import curves
 import movielens
-from cases import CASES, NO_SLOTS, OLD, Case, Model
+from cases import CASES, NO_SLOTS, OLD, VIAS, Case, Model
 from runs import evaluate, make_estimator, train_and_evaluate
 from source import BadInput, Part, Source
 
@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--case", choices=sorted(CASES), default="renamed",
         help="what has changed since yesterday: names (the default), or vocabularies and the dense layer's input too",
+    )
+    parser.add_argument(
+        "--via", choices=VIAS, default="hook",
+        help="how the warm start is said: by a hook in the model_fn (the default), in params, or by wrapping the Estimator",
     )
     parser.add_argument("--output-dir", metavar="DIR", help="for models and picture (default: a new temporary one)")
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps of the cold and the warm model")
@@ -132,7 +136,7 @@ def _output_directory(wanted: Optional[str]) -> str:
 
 
 def _run(source: Source, directory: str, options: argparse.Namespace) -> None:
-    case = CASES[options.case](source, directory)
+    case = CASES[options.case](source, directory, options.via)
     _introduce(source, case, directory)
     estimators = {}
 
@@ -143,6 +147,8 @@ def _run(source: Source, directory: str, options: argparse.Namespace) -> None:
             model.model_fn, os.path.join(directory, name.replace(" ", "_")), model.params,
             steps=steps, evaluations=evaluations, seed=options.seed,
         )
+        if model.wrap is not None:
+            estimators[name] = model.wrap(estimators[name])
         return train_and_evaluate(estimators[name], source, part, steps=steps, seed=options.seed)
 
     old = curve(OLD, case.old, source.old, options.old_steps or source.settings.old_steps, 1)[-1]
