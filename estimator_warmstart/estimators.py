@@ -74,8 +74,6 @@ def warm_started(
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
         spec = estimator.model_fn(features, labels, mode, config)
-        if mode != tf.estimator.ModeKeys.TRAIN:
-            return spec
         return spec._replace(training_hooks=(*spec.training_hooks, make_hook()))
 
     kind = tf.estimator.Estimator if isinstance(estimator, tf.estimator.Estimator) else tf1.estimator.Estimator

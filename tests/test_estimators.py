@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import WarmStartError, adapters, warm_started
+from estimator_warmstart import VariableRecoverHook, WarmStartError, adapters, warm_start_settings, warm_started
 from estimator_warmstart.checkpoints import open_checkpoint
 from estimator_warmstart.traces import read_step
 
@@ -103,6 +103,15 @@ class TestCustom:
             new = add_metrics(warm_started(before, old_a, {"A": "B"}), more)
         new.train(one_row, steps=1)
         assert new.evaluate(one_row, steps=1)["b"] == 4.5
+
+    def test_a_warm_start_of_its_own_stays(self, old_a, tmp_path):
+        (tmp_path / "other").mkdir()
+        other = save_checkpoint(tmp_path / "other", {"A": np.float32([11, 12])})
+        before = tf.estimator.Estimator(
+            collision_model, str(tmp_path / "new"), params={"a": 7.0}, warm_start_from=warm_start_settings(other, {"A": "A"}))
+        warm_started(before, old_a, {"A": "B"}).train(one_row, steps=1)
+        assert value_at(tmp_path / "new", 0, "A") == [11, 12]
+        assert value_at(tmp_path / "new", 0, "B") == [3, 4]
 
     def test_patterns_and_adapters(self, old_a, tmp_path):
         squared = {"B": adapters.transform(tf.square)}
@@ -224,6 +233,14 @@ class TestTraces:
         assert "warm_start/slot_coverage" in found
         assert found["warm_start/report"].metadata.plugin_data.plugin_name == "text"
         assert "Recovered: 1 of 3 new variables" in tf.make_ndarray(found["warm_start/report"].tensor).item().decode()
+
+    @pytest.mark.parametrize("task", ["chief", "worker"])
+    def test_only_the_chief_writes(self, old_a, tmp_path, monkeypatch, new_graph, task):
+        cluster = {"chief": ["localhost:1"], "worker": ["localhost:2"], "ps": ["localhost:3"]}
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": task, "index": 0}}))
+        tf1.get_variable("A", [2])
+        with tf1.train.MonitoredSession(hooks=[VariableRecoverHook(old_a, model_dir=str(tmp_path / "new"))]):
+            assert (tmp_path / "new" / "warm_start.json").exists() == (task == "chief")
 
     def test_that_cannot_be_written_stops_nothing(self, old_a, tmp_path, caplog):
         (tmp_path / "new" / "warm_start.json").mkdir(parents=True)
