@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-tf1 test test-tf1 lint check interpreters environment-tf1 environment-tf2 clean
+.PHONY: help demo demo-tf1 test test-tf1 test-across lint check interpreters environment-tf1 environment-tf2 clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ test: lint ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
 
 test-tf1: environment-tf1 ## all tests on TensorFlow 1.15 (Python 3.7)
 	@$(TF1)/bin/python -I tools/run_tests.py $(ARGS)
+
+test-across: environment-tf1 environment-tf2 ## old models of each TensorFlow, recovered by the other
+	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF1)/bin/python" $(TF2)/bin/python -I tools/run_tests.py -k across_versions $(ARGS)
+	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF2)/bin/python" $(TF1)/bin/python -I tools/run_tests.py -k across_versions $(ARGS)
 
 lint: environment-tf2 ## lint and types alone
 	@$(TF2)/bin/python -I -m ruff check .

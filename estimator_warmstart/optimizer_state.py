@@ -10,7 +10,7 @@ from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.fitting import check_dtype, check_same_shape, steps_between
 from estimator_warmstart.plan import INITIALIZED, Fate, initialized, recovered
 from estimator_warmstart.rules import Rules
-from estimator_warmstart.slots import SlotFinder, bias_correction
+from estimator_warmstart.slots import KERAS_MOMENTS, SlotFinder, bias_correction
 from estimator_warmstart.steps import Misfit, for_slot, result_shape
 from estimator_warmstart.variables import NewVariable
 
@@ -87,7 +87,7 @@ def plan_powers(
     Returns:
       Notes on what deserves a second look, and problems.
     """
-    notes: List[str] = []
+    notes = _notes_on_uncounted_steps(fates)
     problems: List[str] = []
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for name, slot in new.items():
@@ -110,6 +110,20 @@ def plan_powers(
                 )
             fates[power] = initialized(new[power], "goes with Adam's moments, of which none is recovered")
     return notes, problems
+
+
+def _notes_on_uncounted_steps(fates: Mapping[str, Fate]) -> List[str]:
+    """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
+    prefixes = dict.fromkeys(
+        fate.new.tie.prefix for fate in fates.values()
+        if fate.old is not None and fate.new.tie is not None and fate.new.tie.prefix and not fate.new.powers
+        and fate.new.tie.leaf in KERAS_MOMENTS
+    )
+    return [
+        f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
+        "first updates, about 1 / (1 - beta_2) of them, are smaller than it would make at any later step"
+        for prefix in prefixes
+    ]
 
 
 def _take_powers(

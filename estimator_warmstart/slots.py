@@ -16,9 +16,11 @@ Shape = Tuple[int, ...]
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
 # A Keras optimizer counts its own steps for the same correction: `iter`, since 2.11 `iteration`.
 _COUNTER = re.compile(r"(?:^|/)iter(?:ation)?(?:_\d+)?$")
+# What Keras's Adam, Adamax and Nadam call theirs. Its other optimizers correct no bias: they have no use for the count.
+KERAS_MOMENTS = ("m", "v", "vhat")
 # What Keras optimizers keep in variables beside their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
 _HYPERPARAMETERS = (
-    "beta_1", "beta_2", "decay", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
+    "beta", "beta_1", "beta_2", "decay", "iter", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
     "learning_rate_power", "momentum", "rho",
 )
 _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
@@ -97,7 +99,26 @@ def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
         start = owner.find("/", start) + 1
         if start == 0:
             break
-    return found
+    return found or _primaries_of_one_part(name, shapes)
+
+
+def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
+    """The primary of a slot whose name TensorFlow has cut: `fm/w/t_0/Adagrad` of the one part `fm/w/part_0`.
+
+    Below a variable scope the slot is called `dnn/fm/w/part_0/Adagrad`; its name in checkpoints is what is left of that
+    after as many characters as `fm/w/part_0/` has (slot_creator.py). Canned Estimators' variables have one part as a rule.
+    """
+    owner, _, leaf = name.rpartition("/")
+    end = owner.rfind("/")
+    while end > 0:
+        primary, left = owner[:end], owner[end + 1:]
+        part = f"{primary}/part_0"
+        # A second part has a slot of its own name: then neither is the whole.
+        is_whole = shapes.get(primary) == shapes[name] and f"{owner[:-1]}1/{leaf}" not in shapes
+        if is_whole and (part.endswith(left) or left.endswith(part)):
+            return [SlotOf("", primary, leaf)]
+        end = owner.rfind("/", 0, end)
+    return []
 
 
 def _to_the_first(tie: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:

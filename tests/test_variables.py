@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
+from estimator_warmstart.slots import tie_slots
 from estimator_warmstart.variables import logical_name, logical_variables
 
 tf1 = tf.compat.v1
@@ -483,3 +484,9 @@ class TestStrategies:
         }
         assert tf.train.load_variable(own + "0", "new/w/Adam").tolist() == [0.5, 0.25]
         assert tf.train.load_variable(own + "1", "new/w").tolist() != [1, 2]
+
+
+@pytest.mark.parametrize("slot", ["d/w/t_0/Adagrad", "d/w/part_0/Adagrad", "d/w/ing/d/w/part_0/Adagrad"])
+def test_a_slot_of_the_only_part_whose_name_was_cut(slot):
+    assert tie_slots({"d/w": (4,), slot: (4,)})[slot].primary == "d/w"
+    assert not tie_slots({"d/w": (4,), "d/w/t_0/Adagrad": (4,), "d/w/t_1/Adagrad": (4,)})
