@@ -1,6 +1,7 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
 from estimator_warmstart import adapters
 from estimator_warmstart.configuration import hooks_from_params
+from estimator_warmstart.conversion import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.estimators import warm_started
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
@@ -19,6 +20,7 @@ __all__ = [
     "VariableRecoverHook",
     "WarmStartError",
     "adapters",
+    "convert_checkpoint",
     "format_report",
     "hooks_from_params",
     "make_saver",

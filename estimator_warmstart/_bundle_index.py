@@ -48,7 +48,7 @@ def read_bundle_index(path: str) -> BundleIndex:
     except tf.errors.OpError as error:
         raise CheckpointError(f"{path} cannot be read: {error.message}") from error
     try:
-        return _collect(_entries(content))
+        return _collect(index_entries(content))
     except (struct.error, IndexError, ValueError, DecodeError) as error:
         raise CheckpointError(f"{path} is not the index of a checkpoint, or is damaged: {error}") from error
 
@@ -79,7 +79,8 @@ def _box(part: Any, shape: Tuple[int, ...]) -> Box:
     return tuple(extent.start for extent in part.extent), lengths
 
 
-def _entries(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
+def index_entries(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
+    """The keys and values in the bytes of an index file, in order; raises what damaged bytes make it raise."""
     if len(content) < _FOOTER_SIZE or struct.unpack("<Q", content[-8:])[0] != _MAGIC:
         raise ValueError("it does not end as an index does")
     footer = content[-_FOOTER_SIZE:]

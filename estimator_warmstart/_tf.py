@@ -39,6 +39,7 @@ from tensorflow.core.protobuf import tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
 
 tf1 = tf.compat.v1
+tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
 warm_start_fills_several = _version(tf.__version__) >= (2, 8)
@@ -46,10 +47,10 @@ warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of",
-    "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger",
-    "object_graph_pb2", "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value",
-    "slice_of", "tensor_bundle_pb2", "tf", "tf1", "update_input", "variable_graph",
+    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of", "initializer_op",
+    "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2",
+    "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
+    "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
 

@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any, Dict, Optional
 
-from estimator_warmstart._tf import logger, tf, tf1
+from estimator_warmstart._tf import logger, tensorflow_version, tf, tf1
 from estimator_warmstart.checkpoints import Checkpoint
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.report import format_report, report_as_dict
@@ -49,7 +49,7 @@ def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
         fingerprint = hashlib.sha256(file.read()).hexdigest()
     return {
         "estimator_warmstart": VERSION,
-        "tensorflow": tf.__version__,
+        "tensorflow": tensorflow_version,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 3),
         "source_step": read_step(checkpoint),

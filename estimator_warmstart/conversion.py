@@ -1,0 +1,156 @@
+"""Whole checkpoints from one format to the other: `convert_checkpoint`.
+
+Enters: an old checkpoint and where the new one goes. Leaves: the new one, with every old value as it was. This module must
+not know how values are read and written.
+
+Source: the keys of object-based checkpoints are those that tensorflow/python/checkpoint/trackable_view.py makes of paths.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+
+from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+from estimator_warmstart.bundle_writing import Move, Progress, write_bundle
+from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
+from estimator_warmstart.errors import WarmStartError, check_choice, first_few
+from estimator_warmstart.keras_state import OBJECT_GRAPH_KEY, VALUE, keras_moves
+from estimator_warmstart.staging import checked_destination, staged
+
+_FORMATS = {"object": "object-based", "name": "name-based"}
+_SAVE_COUNTER = "save_counter"
+
+
+def convert_checkpoint(
+    source: Any, destination: Any, *, to: str = "object", model: Any = None, optimizer: Any = None, overwrite: bool = False,
+    progress: Optional[bool] = None
+) -> str:
+    """Writes a whole checkpoint in the other format, name-based or object-based.
+
+    Every tensor is kept bit for bit, the slots and the step too, partitioned variables in their slices; its checksum is
+    verified on the way. A few MB are in memory at a time, however large the tensors are. The new checkpoint comes to its
+    place when it is whole: nothing that is interrupted, or fails, leaves one behind. The source is only read.
+
+    Args:
+      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
+      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
+        directories that are missing are made.
+      to: `"object"`, to be restored by `tf.train.Checkpoint` (from a name-based source), or `"name"`, to be restored by
+        `tf.compat.v1.train.Saver` under the variables' names (from an object-based source).
+      model: for `to="object"`: a built Keras model or a `tf.Module`, in whose own object paths the variables of the same
+        names go: for `tf.train.Checkpoint(model=model)`, and for `model.load_weights`. `None`: all go into a dict by their
+        names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
+      optimizer: with `model`: a Keras optimizer (`Adam`, `Adagrad`, `Ftrl`, `SGD` for Momentum, `RMSprop`), which takes over
+        the slots and the step of TensorFlow 1's: for `tf.train.Checkpoint(model=model, optimizer=optimizer)`. Its slots are
+        made if they are not there; no value of it or of the model is changed.
+      overwrite: whether a checkpoint at `destination` is replaced.
+      progress: whether to show the bytes done on stderr; `None`: if that is a terminal.
+
+    Returns:
+      The new checkpoint's prefix.
+
+    Raises:
+      WarmStartError: for bad arguments, a damaged source, a model that it does not fit, or a place that cannot be written;
+        nothing is left at `destination` or beside it.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import convert_checkpoint
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("fm/w", [2], initializer=tf1.ones_initializer())
+      ...     session.run(tf1.global_variables_initializer())
+      ...     old = tf1.train.Saver().save(session, os.path.join(folder, "old", "model.ckpt"))
+      >>> new = convert_checkpoint(old, os.path.join(folder, "new", "model.ckpt"))
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     checkpoint = tf.train.Checkpoint()
+      ...     checkpoint.vars = {"fm/w": tf.Variable([0.0, 0.0])}
+      ...     checkpoint.restore(new).assert_consumed().run_restore_ops()
+      ...     [float(value) for value in session.run(checkpoint.vars["fm/w"])]
+      [1.0, 1.0]
+
+    Source: `convert_tf1_to_tf2` and `convert_tf2_to_tf1` of TensorFlow's guide on migrating checkpoints.
+    """
+    check_choice("to", to, sorted(_FORMATS))
+    if model is not None and to != "object":
+        raise WarmStartError("model is for to='object'; names need none")
+    if optimizer is not None and model is None:
+        raise WarmStartError("optimizer needs model: its slots are in the paths of the model's variables")
+    old = open_checkpoint(source)
+    if old.format == _FORMATS[to]:
+        raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
+    read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
+    place = checked_destination(destination, read_only, overwrite)
+    is_shown = sys.stderr.isatty() if progress is None else progress
+    with staged(place) as folder, _shown(is_shown, os.path.basename(place)) as show:
+        moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
+        write_bundle(os.path.join(folder, "new"), moves, show)
+    return place
+
+
+def _named(old: Checkpoint) -> List[Move]:
+    """Each variable under its name; what `tf.train.Checkpoint` keeps for itself stays behind."""
+    if old.shared_names:
+        raise WarmStartError(f"names of {old.prefix} would mean several variables", [
+            f"{name!r} is the name of {len(paths)}: {first_few(paths)}" for name, paths in sorted(old.shared_names.items())
+        ])
+    if not old.variables:
+        raise WarmStartError(f"{old.prefix} has no variables")
+    return [Move(old.prefix, variable.key, name) for name, variable in old.variables.items()]
+
+
+def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> List[Move]:
+    """Each variable under the key of an object, and the object graph that says which."""
+    if model is None:
+        graph, keys = _dict_of(old.variables)
+        moves = [Move(old.prefix, variable.key, keys[name]) for name, variable in old.variables.items()]
+    else:
+        graph, moves = keras_moves(old, model, optimizer, folder)
+    # tf.train.Checkpoint counts what it saves, and takes a checkpoint without the count for one that it has not written.
+    counter = _add_variable(graph, 0, _SAVE_COUNTER, (_SAVE_COUNTER,))
+    prefix = os.path.join(folder, "added")
+    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+        added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
+        session.run(tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=list(added), shape_and_slices=[""] * len(added), tensors=list(added.values()),
+        ))
+    return moves + [Move(prefix, key, key) for key in added]
+
+
+def _dict_of(names: Iterable[str]) -> Tuple[Any, Dict[str, str]]:
+    """The object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
+    graph = object_graph_pb2.TrackableObjectGraph()
+    graph.nodes.add().children.add(node_id=1, local_name="vars")
+    graph.nodes.add()
+    return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
+
+
+def _add_variable(graph: Any, holder: int, name: str, path: Tuple[str, ...]) -> str:
+    """Adds a variable at `path` to what the node `holder` holds; returns its tensor's key."""
+    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
+    key = "/".join(part.replace(".", "..").replace("/", ".S") for part in path) + f"/.ATTRIBUTES/{VALUE}"
+    graph.nodes.add().attributes.add(name=VALUE, full_name=name, checkpoint_key=key)
+    return key
+
+
+@contextmanager
+def _shown(is_shown: bool, what: str) -> Iterator[Progress]:
+    """A function that rewrites one line on stderr, once for each percent, or does nothing."""
+    last = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        percent = 100 * done // total
+        if is_shown and percent != last:
+            last = percent
+            sys.stderr.write(f"\r{what}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {percent} %")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if last >= 0:
+            sys.stderr.write("\n")

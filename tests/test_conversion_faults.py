@@ -1,0 +1,281 @@
+"""`convert_checkpoint` on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from conftest import save_checkpoint
+from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.errors import WarmStartError
+
+tf1 = tf.compat.v1
+
+VALUES = {"a": np.float32([1, 2, 3]), "b/c": np.arange(8.0).reshape(4, 2), "words": np.array([b"one", b"three"])}
+
+
+@pytest.fixture
+def old(old_dir):
+    """An old model with a partitioned variable and strings."""
+    return save_checkpoint(old_dir, VALUES, {"b/c": 2})
+
+
+def snapshot(folder):
+    """{path: (when it was changed, hash of its bytes)} of all files."""
+    return {
+        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(pathlib.Path(str(folder)).rglob("*")) if path.is_file()
+    }
+
+
+def run_python(code, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"), timeout=300, **options,
+    )
+
+
+class TestDamagedSource:
+    @pytest.mark.parametrize("data, names", [
+        (np.float32([1, 2, 3]).tobytes(), "'a'"), (np.arange(4.0).tobytes(), "'b/c'"), (np.arange(4.0, 8).tobytes(), "'b/c'"),
+        (b"three", "'words'"),
+    ], ids=["plain", "first slice", "last slice", "string"])
+    def test_a_flipped_bit(self, old, old_dir, tmp_path, data, names):
+        path = pathlib.Path(old + ".data-00000-of-00001")
+        content = path.read_bytes()
+        place = content.index(data) + len(data) - 1
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+        before = snapshot(old_dir)
+        with pytest.raises(WarmStartError) as raised:
+            convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
+        assert names in str(raised.value) and str(path) in str(raised.value)
+        assert not (tmp_path / "new").exists() and snapshot(old_dir) == before
+
+    def test_all_that_is_damaged_is_told(self, old, tmp_path):
+        path = pathlib.Path(old + ".data-00000-of-00001")
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+        with pytest.raises(WarmStartError, match="4 problems"):
+            convert_checkpoint(old, tmp_path / "new")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+
+    @pytest.mark.parametrize("spoil, says", [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "it is cut short"),
+        (lambda path: path.unlink(), "is missing"),
+    ], ids=["cut short", "missing"])
+    def test_a_data_file(self, old, tmp_path, spoil, says):
+        spoil(pathlib.Path(old + ".data-00000-of-00001"))
+        with pytest.raises(WarmStartError, match="data-00000-of-00001 .*" + says):
+            convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
+        assert not (tmp_path / "new").exists()
+
+    def test_the_source_is_left_as_it_was(self, old, old_dir, tmp_path):
+        before = snapshot(old_dir)
+        objects = convert_checkpoint(old, tmp_path / "objects" / "new")
+        between = snapshot(tmp_path / "objects")
+        convert_checkpoint(objects, tmp_path / "names" / "new", to="name")
+        assert snapshot(old_dir) == before and snapshot(tmp_path / "objects") == between
+
+
+CONVERT = """
+import os, resource, sys
+import tensorflow as tf
+from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.errors import WarmStartError
+source, destination, limit, user = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+if user:
+    os.setuid(user)
+try:
+    convert_checkpoint(source, destination)
+except WarmStartError as error:
+    print(error)
+"""
+
+
+class TestPlaceThatCannotBeWritten:
+    def save_large(self, folder):
+        return save_checkpoint(folder, {"large": np.zeros([1000000], np.float32), "small": np.float32(1)})
+
+    def test_a_file_that_may_not_grow(self, old_dir, tmp_path):
+        done = run_python(CONVERT, self.save_large(old_dir), tmp_path / "new" / "model.ckpt", 1 << 20, 0)
+        assert "model.ckpt cannot be written, and nothing of it is left: " in done.stdout, done.stderr
+        assert "File too large" in done.stdout and sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+
+    def test_a_full_disk(self, old_dir, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = shutil.which("mount") and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL,
+        ).returncode == 0
+        if not mounted:
+            pytest.skip("a disk that is small enough to fill needs the right to mount one")
+        try:
+            with pytest.raises(WarmStartError, match=r"model\.ckpt cannot be written, .*No space left on device"):
+                convert_checkpoint(self.save_large(old_dir), disk / "new" / "model.ckpt")
+            assert list(disk.iterdir()) == []
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+
+    def test_a_directory_of_somebody_else(self, old, tmp_path):
+        folder = tmp_path / "locked"
+        folder.mkdir()
+        folder.chmod(0o555)
+        for path in [tmp_path, *tmp_path.parents][:3]:  # So that another user can read the source.
+            if path.stat().st_uid == os.getuid() and path.name.startswith(("pytest-", tmp_path.name)):
+                path.chmod(path.stat().st_mode | 0o055)
+        done = run_python(CONVERT, old, folder / "new" / "model.ckpt", 0, 65534 if os.getuid() == 0 else 0)
+        assert "model.ckpt cannot be written, and nothing of it is left: " in done.stdout, done.stderr
+        assert "ermission denied" in done.stdout and list(folder.iterdir()) == []
+
+    def test_a_file_where_a_directory_must_be(self, old, tmp_path):
+        (tmp_path / "file").write_text("here")
+        with pytest.raises(WarmStartError, match=r"model\.ckpt cannot be written"):
+            convert_checkpoint(old, tmp_path / "file" / "model.ckpt")
+        assert (tmp_path / "file").read_text() == "here"
+
+    def test_what_others_put_there_meanwhile_stays(self, old, tmp_path, monkeypatch):
+        def put(*_):
+            (tmp_path / "new" / "theirs").write_text("here")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("estimator_warmstart.conversion.write_bundle", put)
+        with pytest.raises(KeyboardInterrupt):
+            convert_checkpoint(old, tmp_path / "new" / "made" / "model.ckpt")
+        assert [path.name for path in (tmp_path / "new").rglob("*")] == ["theirs"]
+
+
+# Ends a process at the nth of the lines that come to be run for the first time, for each n: at every moment there is.
+KILL = """
+import os, signal, sys
+import numpy as np
+import tensorflow as tf
+from estimator_warmstart import bundle_writing, staging
+from estimator_warmstart.conversion import convert_checkpoint
+source, folder, replaces = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
+destination = os.path.join(folder, "model.ckpt")
+files = (staging.__file__,) if replaces else (staging.__file__, bundle_writing.__file__)
+
+def convert(kill_at, overwrite):
+    # In a process of its own, the threads of whose session end with it.
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    seen = set()
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename not in files:
+            return None
+        seen.add((frame.f_code, frame.f_lineno))
+        if len(seen) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    sys.settrace(trace)
+    try:
+        convert_checkpoint(source, destination, overwrite=overwrite)
+    finally:
+        sys.settrace(None)
+        os._exit(0 if sys.exc_info()[0] is None else 1)
+
+def is_new():
+    reader = tf.train.load_checkpoint(destination)
+    names = reader.get_variable_to_shape_map()
+    values = {name: reader.get_tensor(name) for name in names}  # Raises for half a checkpoint.
+    return "vars/a/.ATTRIBUTES/VARIABLE_VALUE" in values
+
+whole = {False: 0, True: 0}
+unfinished = killed = 0
+assert convert(0, replaces) == 0 and is_new()
+for kill_at in range(1, 1000):
+    for name in os.listdir(folder):
+        os.remove(os.path.join(folder, name))
+    for name in os.listdir(sys.argv[4]) if replaces else ():
+        with open(os.path.join(sys.argv[4], name), "rb") as old, open(os.path.join(folder, name), "wb") as new:
+            new.write(old.read())
+    status = convert(kill_at, replaces)
+    if status == 0:
+        break
+    assert status == signal.SIGKILL, status
+    killed += 1
+    if os.path.exists(destination + ".index"):
+        whole[is_new()] += 1
+    unfinished += any(".converting-" in name for name in os.listdir(folder))
+    assert convert(0, True) == 0 and is_new()
+    left = sorted(os.listdir(folder))
+    assert left == ["model.ckpt.data-00000-of-00001", "model.ckpt.index"], left
+print(killed, unfinished, whole[False], whole[True])
+"""
+
+
+class TestKilled:
+    @pytest.mark.parametrize("replaces", [False, True], ids=["new", "in place of another"])
+    def test_at_any_moment(self, old, tmp_path, replaces):
+        (tmp_path / "new").mkdir()
+        (tmp_path / "there").mkdir()
+        save_checkpoint(tmp_path / "there", {"x": np.float32(1)})
+        (tmp_path / "there" / "checkpoint").unlink()
+        done = run_python(KILL, old, tmp_path / "new", replaces, tmp_path / "there")
+        assert done.returncode == 0, done.stderr
+        killed, unfinished, whole_old, whole_new = map(int, done.stdout.split())
+        print(killed, unfinished, whole_old, whole_new)
+        assert killed > (30 if replaces else 60) and unfinished > 15
+        # Before the files are moved it is the old one, or none; after, the new one.
+        assert (whole_old > 15) == replaces and 0 < whole_new < 15
+
+
+class TestInterrupted:
+    def test_from_the_keyboard_nothing_is_left(self, old, tmp_path):
+        from estimator_warmstart import bundle_writing, index_writing
+
+        files, seen = (bundle_writing.__file__, index_writing.__file__), set()
+        stop_at = 0
+
+        def trace(frame, event, argument):
+            if frame.f_code.co_filename not in files:
+                return None
+            seen.add((frame.f_code, frame.f_lineno))
+            if len(seen) == stop_at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        for moment in range(1, 1000):
+            stop_at = moment
+            seen.clear()
+            sys.settrace(trace)
+            try:
+                convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
+                break
+            except KeyboardInterrupt:
+                assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+            finally:
+                sys.settrace(None)
+        assert stop_at > 60
+        assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+MEMORY = """
+import resource, sys
+import tensorflow as tf
+from estimator_warmstart.conversion import convert_checkpoint
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tf.estimator.Estimator
+before = peak()
+convert_checkpoint(sys.argv[1], sys.argv[2])
+print((peak() - before) * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+class TestMemory:
+    def test_is_less_than_the_largest_tensor(self, old_dir, tmp_path):
+        values = np.zeros([25000000], np.float32)
+        old = save_checkpoint(old_dir, {"v": values})
+        # By way of a small process: Linux takes the peak of the one it was forked from for a process' own.
+        start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+        done = run_python(start, MEMORY, old, tmp_path / "new")
+        assert done.returncode == 0, done.stderr
+        assert 1e6 < int(done.stdout) < values.nbytes / 2
