@@ -17,9 +17,9 @@ from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.bundle_reading import BundleReader, open_file
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.index_writing import index_file
+from estimator_warmstart.terminal import Progress
 
 Change = Callable[[np.ndarray], np.ndarray]
-Progress = Callable[[int, int], None]
 
 
 class Move(NamedTuple):

@@ -8,16 +8,15 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import contextmanager
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
-from estimator_warmstart.bundle_writing import Move, Progress, write_bundle
+from estimator_warmstart.bundle_writing import Move, write_bundle
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
 from estimator_warmstart.errors import WarmStartError, check_choice, first_few
 from estimator_warmstart.keras_state import OBJECT_GRAPH_KEY, VALUE, keras_moves
 from estimator_warmstart.staging import checked_destination, staged
+from estimator_warmstart.terminal import progress_line
 
 _FORMATS = {"object": "object-based", "name": "name-based"}
 _SAVE_COUNTER = "save_counter"
@@ -84,8 +83,7 @@ def convert_checkpoint(
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
     read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
     place = checked_destination(destination, read_only, overwrite)
-    is_shown = sys.stderr.isatty() if progress is None else progress
-    with staged(place) as folder, _shown(is_shown, os.path.basename(place)) as show:
+    with staged(place) as folder, progress_line(os.path.basename(place), progress) as show:
         moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
         write_bundle(os.path.join(folder, "new"), moves, show)
     return place
@@ -134,23 +132,3 @@ def _add_variable(graph: Any, holder: int, name: str, path: Tuple[str, ...]) -> 
     key = "/".join(part.replace(".", "..").replace("/", ".S") for part in path) + f"/.ATTRIBUTES/{VALUE}"
     graph.nodes.add().attributes.add(name=VALUE, full_name=name, checkpoint_key=key)
     return key
-
-
-@contextmanager
-def _shown(is_shown: bool, what: str) -> Iterator[Progress]:
-    """A function that rewrites one line on stderr, once for each percent, or does nothing."""
-    last = -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        percent = 100 * done // total
-        if is_shown and percent != last:
-            last = percent
-            sys.stderr.write(f"\r{what}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {percent} %")
-            sys.stderr.flush()
-
-    try:
-        yield show
-    finally:
-        if last >= 0:
-            sys.stderr.write("\n")

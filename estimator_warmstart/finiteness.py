@@ -1,7 +1,7 @@
 """Looks at old values before they are used: is there a NaN or an infinity among them?
 
-Enters: a plan. Leaves: nothing, or one error that lists every old variable with such values. This is the one place that
-reads values in the client, one variable at a time, and only if it is asked for.
+Enters: a plan. Leaves: nothing, or one error that lists every old variable with such values. No other part of a recovery
+reads values in the client; here it is one variable at a time, and only if it is asked for.
 """
 from __future__ import annotations
 

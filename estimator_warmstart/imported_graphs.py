@@ -1,0 +1,75 @@
+"""The graph of a model that is not being built here: from the `.meta` file that `tf.compat.v1.train.Saver` wrote.
+
+Enters: such a file, a checkpoint's prefix, or a model directory, whose latest checkpoint's is taken. Leaves: a `tf.Graph`
+with its variables and collections. No session is made. This module must not know what is done with the graph.
+
+Partitions, slots, trainable variables and the global step come back as they were; of a mirrored variable one copy does,
+which is all that a checkpoint has of it.
+"""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from estimator_warmstart._tf import tf, tf1
+from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.locations import checked_path
+
+_SUFFIX = ".meta"
+_WHAT = "a .meta file, a checkpoint's prefix or a model directory"
+
+
+def import_graph(path: Any) -> Any:
+    """The graph at `path`, as a new `tf.Graph`.
+
+    Args:
+      path: a `.meta` file, the prefix of a checkpoint with one, or a directory with a `checkpoint` file.
+
+    Raises:
+      WarmStartError: if there is none, or this TensorFlow cannot import it.
+    """
+    meta_path = _meta_path(checked_path("graph", path, _WHAT))
+    try:
+        with tf.io.gfile.GFile(meta_path, "rb") as file:
+            meta = tf1.MetaGraphDef.FromString(file.read())
+    except (tf.errors.OpError, DecodeError) as error:
+        raise WarmStartError(f"graph {meta_path!r} cannot be read as a .meta file: {error}") from error
+    if not meta.graph_def.node:
+        raise WarmStartError(f"graph {meta_path!r} is no .meta file: it holds no graph")
+    with tf.Graph().as_default() as graph:
+        try:
+            tf1.train.import_meta_graph(meta, clear_devices=True)
+        except (tf.errors.OpError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise WarmStartError(
+                f"graph {meta_path!r} was written by TensorFlow {meta.meta_info_def.tensorflow_version or '(it does not say)'} "
+                f"and cannot be imported by this one: {error}"
+            ) from error
+    if not graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES):
+        raise WarmStartError(
+            f"graph {meta_path!r} has no variables in its collection {tf1.GraphKeys.GLOBAL_VARIABLES!r}: was it written by a "
+            "Saver, in training?"
+        )
+    return graph
+
+
+def _meta_path(path: str) -> str:
+    """The `.meta` file that `path` is or leads to."""
+    try:
+        if not tf.io.gfile.isdir(path):
+            found = path + _SUFFIX if tf.io.gfile.exists(path + _SUFFIX) else path
+        else:
+            latest = tf.train.latest_checkpoint(path)
+            if latest is None:
+                raise WarmStartError(f"graph {path!r} is a directory with no checkpoint in it; give {_WHAT}")
+            found = latest + _SUFFIX
+        if not tf.io.gfile.exists(found):
+            raise WarmStartError(
+                f"graph {found!r} does not exist; give {_WHAT} (a Saver writes the file unless write_meta_graph=False)"
+            )
+    except tf.errors.OpError as error:
+        raise WarmStartError(f"graph {path!r} cannot be read: {error.message}") from error
+    if not found.endswith(_SUFFIX):
+        raise WarmStartError(f"graph {os.path.basename(found)!r} ({found}) is not a .meta file; give {_WHAT}")
+    return found

@@ -1,0 +1,138 @@
+"""What the values of old variables are like: least, greatest, mean, norm, how many are NaN.
+
+Enters: a checkpoint and some of its variables. Leaves: numbers. The values are read in pieces of a few MB, whatever the size
+of a variable, and their checksums are verified on the way. This module must not know who asks.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Union
+
+import numpy as np
+
+from estimator_warmstart._tf import tensor_bundle_pb2, tf
+from estimator_warmstart.bundle_reading import FILE_ERRORS, BundleReader
+from estimator_warmstart.checkpoints import Checkpoint, OldVariable
+from estimator_warmstart.errors import CheckpointError
+
+Number = Union[int, float]
+
+# A piece is widened to float64 for its sums: up to eight times its size for a moment.
+_PIECE_BYTES = 1 << 20
+# NumPy has no bfloat16: these are the upper halves of float32 values.
+_BFLOAT16 = "bfloat16"
+
+
+class Statistics(NamedTuple):
+    """Numbers on the values of one variable, those that are NaN left out.
+
+    Attributes:
+      size: how many values there are, NaN or not.
+      nan_count: how many are NaN.
+      minimum: `None` where there is no value; so are the next two.
+      maximum: the greatest.
+      mean: in float64.
+      norm: the Euclidean norm, in float64.
+    """
+
+    size: int
+    nan_count: int
+    minimum: Optional[Number]
+    maximum: Optional[Number]
+    mean: Optional[float]
+    norm: float
+
+
+def has_statistics(old: OldVariable) -> bool:
+    """Whether the values are numbers that have an order: not strings, complex or quantized ones."""
+    dtype = tf.as_dtype(old.dtype)
+    return old.dtype == _BFLOAT16 or ((dtype.is_floating or dtype.is_integer or dtype.is_bool) and not dtype.is_quantized)
+
+
+def value_statistics(
+    checkpoint: Checkpoint, variables: Iterable[OldVariable], progress: Callable[[int, int], None]
+) -> Dict[str, Statistics]:
+    """{name: Statistics} of those of `variables` that have any.
+
+    Args:
+      checkpoint: the old model.
+      variables: of it.
+      progress: is told the bytes done and the bytes in all, after each few MB.
+
+    Raises:
+      CheckpointError: listing each variable that cannot be read or is damaged.
+    """
+    chosen = [old for old in variables if has_statistics(old)]
+    done, total = 0, sum(old.nbytes for old in chosen)
+    found: Dict[str, Statistics] = {}
+    problems: List[str] = []
+    reader = BundleReader(checkpoint.prefix)
+    is_big = reader.header.endianness == tensor_bundle_pb2.BundleHeaderProto.BIG
+    byte_order = ">" if is_big else "<"
+    try:
+        for old in chosen:
+            sums = _Sums()
+            try:
+                for _, entry in reader.entries(old.key, old.key):
+                    for chunk in reader.read(old.key, entry):
+                        for start in range(0, len(chunk), _PIECE_BYTES):
+                            sums.add(_values(chunk[start:start + _PIECE_BYTES], old.dtype, byte_order))
+                        done += len(chunk)
+                        progress(done, total)
+                found[old.name] = sums.statistics()
+            except (CheckpointError, *FILE_ERRORS) as error:
+                problems.append(str(error))
+    finally:
+        reader.close()
+    if problems:
+        raise CheckpointError(f"the checkpoint {checkpoint.prefix} is not whole", problems)
+    return found
+
+
+def _values(stored: bytes, dtype: str, byte_order: str) -> np.ndarray:
+    """Stored bytes as an array of a dtype that NumPy can count with."""
+    if dtype == _BFLOAT16:
+        return (np.frombuffer(stored, byte_order + "u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(stored, byte_order + np.dtype(tf.as_dtype(dtype).as_numpy_dtype).str[1:])
+
+
+class _Sums:
+    """The sums of a variable's pieces."""
+
+    def __init__(self) -> None:
+        self._count = self._nan_count = 0
+        self._least: List[Number] = []
+        self._greatest: List[Number] = []
+        self._sum = self._squares = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        self._count += values.size
+        if values.dtype.kind == "f":
+            is_nan = np.isnan(values)
+            self._nan_count += int(is_nan.sum())
+            values = values[~is_nan]
+        if not values.size:
+            return
+        self._least.append(values.min().item())
+        self._greatest.append(values.max().item())
+        wide = values.astype(np.float64)
+        with np.errstate(all="ignore"):  # Infinities among the values make infinite sums, which is right.
+            self._sum += float(wide.sum())
+            self._squares += float(np.dot(wide, wide))
+
+    def statistics(self) -> Statistics:
+        numbers = self._count - self._nan_count
+        if not numbers:
+            return Statistics(self._count, self._nan_count, None, None, None, 0.0)
+        return Statistics(
+            self._count, self._nan_count, min(self._least), max(self._greatest), self._sum / numbers,
+            math.sqrt(self._squares),
+        )
+
+
+def as_plain(statistics: Optional[Statistics]) -> Optional[Dict[str, Any]]:
+    """For JSON, which knows no infinity: that becomes the text `inf`."""
+    if statistics is None:
+        return None
+    return {name: value if value is None or math.isfinite(value) else str(value)
+            for name, value in statistics._asdict().items()}
