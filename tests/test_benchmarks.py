@@ -203,3 +203,11 @@ def test_starting_process_stays_small():
     """Its own peak counts as the measured processes': with TensorFlow or numpy in it, theirs would mean nothing."""
     code = "import sys; import run; sys.exit(bool({'numpy', 'tensorflow', 'estimator_warmstart'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=str(FOLDER)).returncode == 0
+
+
+def test_a_conversion_keeps_every_tensor():
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / "conversion.py"), "--rows", str(OLD_SIZE), "--rounds", "1"], capture_output=True, text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
