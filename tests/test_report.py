@@ -215,7 +215,8 @@ class TestJson:
         found = json.loads(report_as_json(plan))
         first, step, slot = found.pop("variables")
         assert found == {
-            "checkpoint": plan.checkpoint.prefix, "format": "name-based", "coverage": 1.0, "slot_coverage": 0.0,
+            "checkpoint": plan.checkpoint.prefix, "format": "name-based", "is_saved_model": False, "coverage": 1.0,
+            "slot_coverage": 0.0,
             "unused": [
                 {"name": "fm/v", "shape": [3, 2], "dtype": "float32"},
                 {"name": "fm/v/Adagrad", "shape": [3, 2], "dtype": "float32"},
