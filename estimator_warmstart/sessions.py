@@ -58,28 +58,28 @@ class Prepared(NamedTuple):
         Raises:
           RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
         """
+        started = time.monotonic()
         try:
             session.run(self.recovery.recover)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
             raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
-        self._tell("Recovered")
+        self._tell(f"Recovered in {time.monotonic() - started:.1f} s.")
 
     def tell_recovered(self, step: int, is_first: bool) -> None:
         """Logs that the session's variables were recovered: just now if the model is at its first step in its first session."""
         if step or not is_first:
             logger.info("At step %d of a model that was warm-started: nothing is recovered again.", step)
         elif self.is_chief:
-            self._tell("Recovered while the variables were initialized")
+            self._tell("Recovered while the variables were initialized.")
 
     def _tell(self, what: str) -> None:
-        seconds = time.monotonic() - self.started
         if logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
-            logger.info("%s, %.1f s after planning began.\n%s", what, seconds, format_report(self.plan))
+            logger.info("%s\n%s", what, format_report(self.plan))
         if self.trace_dir is not None:
             with self.graph.as_default():  # Summary writers are for graphs.
-                write_trace(self.plan, self.trace_dir, seconds)
+                write_trace(self.plan, self.trace_dir, time.monotonic() - self.started)
 
     def wait_for_chief(self, session: Any, coord: Any, max_wait_secs: float) -> None:
         """Returns once the chief has recovered, or has found a model of its own to resume.
