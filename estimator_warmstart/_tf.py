@@ -48,9 +48,9 @@ logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
     "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of", "initializer_op",
-    "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2",
+    "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2", "own_device",
     "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
-    "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "update_input", "variable_graph",
+    "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
 
@@ -200,3 +200,19 @@ def writes_files() -> bool:
 def own_warm_start(estimator: Any) -> Any:
     """The `WarmStartSettings` that `estimator` was made with, or `None`."""
     return estimator._warm_start_settings
+
+
+def uninitialized_names() -> Any:
+    """What the default of `ready_for_local_init_op` tells: the names of variables and resources that have no value yet."""
+    from tensorflow.python.ops import resources
+
+    return tf.concat([
+        tf1.report_uninitialized_variables(tf1.global_variables()),
+        resources.report_uninitialized_resources(resources.shared_resources()),
+    ], 0)
+
+
+def own_device() -> str:
+    """The device of this process among those of its cluster, which TF_CONFIG tells of."""
+    config = tf1.estimator.RunConfig()
+    return f"/job:{config.task_type}/task:{config.task_id}/device:CPU:0"

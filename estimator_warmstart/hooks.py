@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, tf1
+from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, session_has_own_variables, tf1
 from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.recovering import Recovering
 from estimator_warmstart.request import Request
+from estimator_warmstart.restoring import build_mark
 from estimator_warmstart.sessions import Prepared
 
 
@@ -100,6 +101,7 @@ class VariableRecoverHook(SessionRunHook):
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._when, self._max_wait_secs = when, max_wait_secs
         self._prepared: Optional[Prepared] = None
+        self._mark: Any = None
         self._train_begins = False
 
     @property
@@ -117,17 +119,24 @@ class VariableRecoverHook(SessionRunHook):
         self._train_begins = True
         if self._prepared is not None and graph is self._prepared.graph:
             return  # A second session of the same graph: what was built serves again.
-        self._prepared = None
+        self._prepared, self._mark = None, None
         if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
             logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
             return
         self._prepared = self._recovering.prepare_if_there(graph)
+        if self._prepared is None:
+            # A worker that still knows the old model may wait for the flag.
+            self._mark = build_mark(graph) if session_has_own_variables() else None
+        elif not self._prepared.is_chief:
+            self._prepared.watch_the_wait(self._max_wait_secs)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Recovers into a fresh session that its initializers did not reach; leaves any other alone."""
         begins, self._train_begins = self._train_begins, False
         prepared = self._prepared
         if prepared is None:
+            if self._mark is not None:
+                session.run(self._mark)
             return
         step, is_marked = prepared.look_at(session)
         # Without a coordinator the hook is driven by hand: nobody else will do it.
@@ -143,7 +152,8 @@ class VariableRecoverHook(SessionRunHook):
             session.run(prepared.recovery.mark)
             logger.info("Resumed at step %d: the model's own values are kept, nothing is recovered.", step)
         else:
-            prepared.recover(session)
+            prepared.refuse_own_checkpoint(session)
+            prepared.recover(session, saves_again=coord is not None)
 
     def recover_in(self, session: Any) -> Plan:
         """Does all that the hook does, in a session that is there already; see `recover_variables`."""

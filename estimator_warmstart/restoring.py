@@ -43,7 +43,7 @@ class Recovery(NamedTuple):
     """The operations of one plan in one graph.
 
     Attributes:
-      recover: assigns every old value, then sets the flag.
+      recover: assigns every old value; whoever runs it runs `mark` afterwards.
       is_marked: scalar bool tensor, whether the flag is set in the session.
       mark: sets the flag alone.
     """
@@ -81,9 +81,14 @@ def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) ->
                 assigns.append(_assign(copy, value))
                 if replace_initializers:
                     _replace_initializer(copy, value, flag.mark)
-        with tf1.control_dependencies(assigns):
-            recover = flag.set("recover")
+        recover = tf.group(*assigns, name="recover")
     return Recovery(recover, flag.is_marked, flag.mark)
+
+
+def build_mark(graph: Any) -> Any:
+    """An operation that sets the flag without a plan, for whoever waits for it and does not know that nothing is recovered."""
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
+        return _Flag(graph).mark
 
 
 def _claim(plan: Plan, graph: Any) -> None:
@@ -110,17 +115,11 @@ class _Flag:
         # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
         # is lost with a parameter server is lost together with variables.
         variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
-        self._device = _device_of(variables[0]) if variables else ""
         name = graph.unique_name(f"{_SCOPE}/recovered", mark_as_used=False)
-        with graph.device(self._device):
-            self._handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=name, name="recovered")
-            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=self._handle, name="is_recovered")
-        self.mark = self.set("mark")
-
-    def set(self, name: str) -> Any:
-        with tf.device(self._device):
-            value = tf.constant(True)
-            return tf.raw_ops.AssignVariableOp(resource=self._handle, value=value, name=name)
+        with graph.device(_device_of(variables[0]) if variables else ""):
+            handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=name, name="recovered")
+            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name="is_recovered")
+            self.mark = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
 
 
 class _Values:

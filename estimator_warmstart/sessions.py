@@ -8,9 +8,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
-from estimator_warmstart._tf import copies_of, is_initialized, logger, session_has_own_variables, tf, tf1, writes_files
+from estimator_warmstart._tf import (
+    copies_of,
+    is_initialized,
+    logger,
+    own_device,
+    session_has_own_variables,
+    tf,
+    tf1,
+    uninitialized_names,
+    writes_files,
+)
 from estimator_warmstart.checkpoints import Checkpoint
 from estimator_warmstart.errors import RecoveryError, WarmStartError
 from estimator_warmstart.plan import Plan
@@ -52,8 +62,13 @@ class Prepared(NamedTuple):
         is_marked, step_is_set = session.run([self.recovery.is_marked, self.step_is_set])
         return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
 
-    def recover(self, session: Any) -> None:
-        """Assigns the old values.
+    def recover(self, session: Any, saves_again: bool = False) -> None:
+        """Assigns the old values, and only then sets the flag.
+
+        Args:
+          session: the session.
+          saves_again: whether what the session has saved before is to hold them too: whoever comes back to `model.ckpt-0`
+            while the flag still stands on a parameter server finds nothing left to recover.
 
         Raises:
           RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
@@ -61,6 +76,10 @@ class Prepared(NamedTuple):
         started = time.monotonic()
         try:
             session.run(self.recovery.recover)
+            for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS) if saves_again else ():
+                for path in saver.last_checkpoints[-1:]:
+                    saver.save(session, path, write_meta_graph=False)
+            session.run(self.recovery.mark)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
@@ -93,15 +112,43 @@ class Prepared(NamedTuple):
             waited = time.monotonic() - started
             if coord is not None and coord.should_stop():
                 return
-            if waited > max_wait_secs:
-                raise RecoveryError(
-                    f"waited {waited:.0f} s for the chief to recover from {self.plan.checkpoint.prefix}, and gave up "
-                    "(max_wait_secs): is the chief running, and does its model_fn have this hook?"
-                )
-            if waited >= remind_after:
-                logger.info("Waiting for the chief to recover from %s, %.0f s so far.", self.plan.checkpoint.prefix, waited)
+            if waited >= remind_after or waited > max_wait_secs:
+                self._tell_waiting(waited, max_wait_secs, "to recover")
                 remind_after += _REMIND_SECS
             time.sleep(_POLL_SECS)
+
+    def watch_the_wait(self, max_wait_secs: float) -> None:
+        """Makes TensorFlow's own wait for the chief, before there is a session, say how long it has lasted, and end.
+
+        A worker asks the graph twice a minute what is not initialized yet. The answer passes through this process.
+        """
+        variables = self.graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
+        is_cluster = os.environ.get("TF_CONFIG") and any("/job:" in copies_of(variable)[0].device for variable in variables)
+        if self.graph.get_collection(tf1.GraphKeys.READY_FOR_LOCAL_INIT_OP) or not is_cluster:
+            return  # Somebody's own, or nobody whom the session would have to wait for.
+        since: List[float] = []  # Empty while there is nothing to wait for: a session may be made anew after days.
+
+        def tell(names: Any) -> Any:
+            if names.size:
+                since.append(time.monotonic())
+                self._tell_waiting(since[-1] - since[0], max_wait_secs, "to initialize the model")
+            else:
+                since.clear()
+            return names
+
+        with self.graph.as_default(), self.graph.device(None), tf.device(own_device()):  # Python's functions live here.
+            names = tf1.numpy_function(tell, [uninitialized_names()], tf.string)
+            names.set_shape([None])
+        self.graph.add_to_collection(tf1.GraphKeys.READY_FOR_LOCAL_INIT_OP, names)
+
+    def _tell_waiting(self, waited: float, max_wait_secs: float, what: str) -> None:
+        prefix = self.plan.checkpoint.prefix
+        if waited > max_wait_secs:
+            raise RecoveryError(
+                f"waited {waited:.0f} s for the chief {what} from {prefix}, and gave up (max_wait_secs): is the chief running, "
+                "and does its model_fn have this hook?"
+            )
+        logger.info("Waiting for the chief %s from %s, %.0f s so far.", what, prefix, waited)
 
     def refuse_own_checkpoint(self, session: Any) -> None:
         """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""

@@ -207,7 +207,8 @@ def test_starting_process_stays_small():
 
 def test_a_conversion_keeps_every_tensor():
     ended = subprocess.run(
-        [sys.executable, str(FOLDER / "conversion.py"), "--rows", str(OLD_SIZE), "--rounds", "1"], capture_output=True, text=True,
+        [sys.executable, str(FOLDER / "conversion.py"), "--rows", str(OLD_SIZE), "--rounds", "1"],
+        capture_output=True, text=True,
     )
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout

@@ -274,7 +274,7 @@ class TestWorker:
 
     def test_waits_until_the_chief_has_recovered(self, worker):
         hook, session, w = worker
-        chief = threading.Timer(0.3, session.run, [hook._prepared.recovery.recover])
+        chief = threading.Timer(0.3, hook._prepared.recover, [session])
         chief.start()
         hook.after_create_session(session, tf.train.Coordinator())
         chief.join()
