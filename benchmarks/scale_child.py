@@ -1,0 +1,98 @@
+"""One measured process of `scale.py`: writes a checkpoint, is a parameter server, or recovers once and says what it took.
+
+In: a JSON object as the only argument. Out: one JSON object as the last line of standard output. The table has COLUMNS
+floats a row and a slot of the same shape, as Adagrad keeps one.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+import tensorflow as tf
+
+import many_variables
+import measuring
+
+tf1 = tf.compat.v1
+
+COLUMNS = 16
+NAMES = ("table", "table/Adagrad")
+
+
+def write(point: Dict[str, Any]) -> Dict[str, Any]:
+    """Writes the old checkpoint of a point, without variables: of a table in parts each part is a slice."""
+    if point["variables"]:
+        many_variables.write_checkpoint(point["checkpoint"], point["variables"])
+        return {}
+    os.makedirs(point["checkpoint"])
+    prefix, rows, parts = os.path.join(point["checkpoint"], "model.ckpt"), point["rows"], point["old_parts"]
+    with tf.Graph().as_default(), tf1.Session() as session:
+        each = tf.ones([rows // parts, COLUMNS])
+        slices = [f"{rows} {COLUMNS} {part * (rows // parts)},{rows // parts}:0,{COLUMNS}" for part in range(parts)]
+        session.run(tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=[name for name in NAMES for _ in slices],
+            shape_and_slices=(slices if parts > 1 else [""]) * len(NAMES),
+            tensors=[each] * parts * len(NAMES),
+        ))
+    tf1.train.update_checkpoint_state(point["checkpoint"], prefix)
+    return {}
+
+
+def serve(point: Dict[str, Any]) -> None:
+    """Is one parameter server, until it is killed."""
+    server = tf1.train.Server(point["cluster"], job_name="ps", task_index=point["index"])
+    print("ready", flush=True)
+    server.join()
+
+
+def recover(point: Dict[str, Any]) -> Dict[str, Any]:
+    """Makes one session, with the hook or cold."""
+    master = ""
+    if point["servers"]:
+        master = tf1.train.Server(point["cluster"], job_name="worker", task_index=0).target
+    with tf.Graph().as_default():
+        with tf1.device(tf1.train.replica_device_setter(ps_tasks=point["servers"])):
+            tf1.train.get_or_create_global_step()
+            variables = many_variables.build(point["variables"]) if point["variables"] else _tables(point)
+        probes = [tf.gather(variable, [0]) for variable in list(variables.values())[:2]]
+        hooks = _hooks(point)
+        gc.collect()
+        start, before = time.perf_counter(), measuring.peak_memory()
+        with tf1.train.MonitoredTrainingSession(master, hooks=hooks) as session:
+            seconds, peak = time.perf_counter() - start, measuring.peak_memory()
+            found = session.run(probes)
+        if point["hook"] and not all((value == 1).all() for value in found):
+            raise SystemExit("the values are not the old ones")
+    return {"seconds": seconds, "peak_bytes": peak - before, "tensorflow": tf.__version__}
+
+
+def _hooks(point: Dict[str, Any]) -> List[Any]:
+    if not point["hook"]:
+        return []
+    from estimator_warmstart import VariableRecoverHook  # A cold process does without it.
+
+    return [VariableRecoverHook(point["checkpoint"], with_slots=not point["variables"])]
+
+
+def _tables(point: Dict[str, Any]) -> Dict[str, Any]:
+    parts = point["servers"]
+    partitioner: Optional[Any] = tf1.fixed_size_partitioner(parts) if parts > 1 else None
+    initializers = [tf1.truncated_normal_initializer(stddev=0.01), tf1.constant_initializer(0.1)]
+    tables = [
+        tf1.get_variable(name, [point["rows"], COLUMNS], initializer=initializer, partitioner=partitioner)
+        for name, initializer in zip(NAMES, initializers)
+    ]
+    return {f"{table.name}/{i}": part for table in tables for i, part in enumerate(list(table) if parts > 1 else [table])}
+
+
+if __name__ == "__main__":
+    tf1.logging.set_verbosity(tf1.logging.ERROR)
+    asked = json.loads(sys.argv[1])
+    tf.estimator.Estimator  # noqa: B018  Loaded when touched: not while it is measured.
+    print(json.dumps({"write": write, "serve": serve, "recover": recover}[asked["task"]](asked)))
