@@ -125,7 +125,8 @@ class _Flag:
 class _Values:
     """Makes tensors that hold old values, each on the host of the device that its variable is on.
 
-    Values that are adapted exist twice for a while, old and new, so large ones wait for each other on each device.
+    Values that are adapted, or cut from a whole, exist twice for a while, old and new: large ones wait for each other on each
+    device.
     """
 
     def __init__(self, prefix: str):
@@ -154,19 +155,24 @@ class _Values:
                 wholes[device] = self._files.read(fate.source, _whole(fate.source.shape), name, device)
             return _cut(wholes[device], box)
 
-        if not fate.steps:
-            return read((part.offset, part.shape))
+        box = (part.offset, part.shape)
+        is_cut = not fate.source.slices and box != _whole(fate.source.shape)
+        if not fate.steps and not is_cut:
+            return read(box)
         queue = self._queues.setdefault(device, _Queue())
         target = Target(part.offset, part.shape, initializer_op(copy).inputs[1], fate.new.tie is not None)
         with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
-            value = adapt(read, fate.source.shape, fate.steps, target, self._joins.setdefault(device, {}))
-            value = tf.ensure_shape(value, part.shape)
+            if fate.steps:
+                value = adapt(read, fate.source.shape, fate.steps, target, self._joins.setdefault(device, {}))
+                value = tf.ensure_shape(value, part.shape)
+            else:
+                value = read(box)
         queue.add(value)
         return value
 
 
 class _Queue:
-    """Lets values be adapted together while their old ones fit a budget; later ones wait for these."""
+    """Lets values be made together while the old ones fit a budget; later ones wait for these."""
 
     def __init__(self) -> None:
         self._before: List[Any] = []

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables
+from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables, restoring
 
 tf1 = tf.compat.v1
 
@@ -76,3 +76,31 @@ class TestAfterAFailure:
         with pytest.raises(WarmStartError, match="shape"):
             VariableRecoverHook(seven, {"w": [w, "v"]}).begin()
         assert new_graph.as_graph_def().SerializeToString(deterministic=True) == before
+
+
+def ancestors(operation):
+    """All operations that `operation` waits for."""
+    found, waiting = set(), [operation]
+    while waiting:
+        for other in [tensor.op for tensor in waiting[0].inputs] + list(waiting[0].control_inputs):
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+        del waiting[0]
+    return found
+
+
+class TestMemory:
+    @pytest.mark.parametrize("budget, waits", [(1, True), (2**20, False)])
+    def test_large_wholes_that_parts_are_cut_from_are_read_one_after_the_other(
+        self, old_dir, new_graph, monkeypatch, budget, waits
+    ):
+        monkeypatch.setattr(restoring, "_BUDGET_BYTES", budget)
+        save_checkpoint(old_dir, {"a": np.float32([[1], [2], [3], [4]]), "b": np.float32([[5], [6], [7], [8]])})
+        halves = tf1.fixed_size_partitioner(2)
+        parts = [part for name in "ab" for part in tf1.get_variable(name, [4, 1], partitioner=halves)]
+        assert values_of(VariableRecoverHook(str(old_dir)), parts) == [[[1], [2]], [[3], [4]], [[5], [6]], [[7], [8]]]
+        own = [op for op in new_graph.get_operations() if op.name.startswith("estimator_warmstart/restore/")]
+        reads = {op.name.split("/")[2]: op for op in own if op.type == "RestoreV2"}
+        assert sorted(reads) == ["a", "b"]
+        assert (reads["a"] in ancestors(reads["b"])) == waits
