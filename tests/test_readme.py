@@ -190,6 +190,16 @@ def test_the_plain_hook(models):
         assert numbers == [re.findall(r"\d+", row) for row in printed.splitlines()[1:]]
 
 
+def test_every_promise_on_reliability_names_a_test_that_is_there():
+    named = set(re.findall(r"\b(test_\w+|Test\w+)\b", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")))
+    sources = list((ROOT / "tests").rglob("test_*.py"))
+    there = {path.stem for path in sources}
+    for path in sources:
+        there.update(re.findall(r"^ *(?:def|class) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert len(named) > 15
+    assert named - there == set()
+
+
 def test_both_languages_have_the_same_blocks():
     for language in ("python", "text", "sh"):
         assert blocks(READMES[0], language) == blocks(READMES[1], language)
