@@ -36,10 +36,13 @@ JOB = json.loads(os.environ["JOB"])
 TASK = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"type": "chief", "index": 0})
 NAME = f"{TASK['type']}-{TASK['index']}"
 GATES = pathlib.Path(JOB["gates"])
+# The session calls Python's functions from several threads, and a line must stay whole.
+TELLING = threading.Lock()
 
 
 def tell(event, **fields):
-    print("EVENT " + json.dumps(dict(fields, event=event, pid=os.getpid())), flush=True)
+    with TELLING:
+        print("EVENT " + json.dumps(dict(fields, event=event, pid=os.getpid())), flush=True)
 
 
 def pass_gate(gate):
