@@ -87,11 +87,14 @@ def test_a_server_whose_disk_answers_late(tmp_path):
         job.wait_for_event(chief, "at gate", gate="begin-chief-0")
         second.stop()
         job.open("begin-chief-0")
+        job.hold("worker-0", 0)  # It may else train before TensorFlow has saved model.ckpt-0.
         worker = job.start("worker")
         job.wait_for_event(worker, "begin")
         # Both have all they need but the second server's answer.
         assert not chief.events("session") and not worker.events("session")
         second.go_on()
+        job.wait_for_event(chief, "session")
+        job.release("worker-0")
         assert job.wait_for_end(chief, worker) == [0, 0]
         assert_untrained(job.model_dir / "model.ckpt-0")
         assert_trained_from_old(job.model_dir, 20, slack=2)
