@@ -13,10 +13,8 @@ from estimator_warmstart._bundle_index import Box, BundleIndex, read_bundle_inde
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.locations import find_checkpoint
-from estimator_warmstart.object_graphs import ObjectGraph, names_of
+from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.slots import SlotOf, tie_slots
-
-_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 class OldVariable(NamedTuple):
@@ -64,6 +62,11 @@ class Checkpoint(NamedTuple):
     shared_names: Mapping[str, List[str]] = {}
     find_by_path: Optional[Callable[[str], Optional[str]]] = None
     is_saved_model: bool = False
+
+    @property
+    def title(self) -> str:
+        """Where it is and in which format, for people."""
+        return f"{self.prefix} ({self.format}{' SavedModel' if self.is_saved_model else ''})"
 
     def find(self, name: str) -> Optional[OldVariable]:
         """The variable of that name or at that object path."""
@@ -124,12 +127,12 @@ class _ObjectBased:
 
     @staticmethod
     def recognizes(tensors: Mapping[str, OldVariable]) -> bool:
-        return _OBJECT_GRAPH_KEY in tensors
+        return OBJECT_GRAPH_KEY in tensors
 
     @staticmethod
     def read(prefix: str, tensors: Mapping[str, OldVariable], reader: Any) -> Checkpoint:
         try:
-            graph = ObjectGraph(reader.get_tensor(_OBJECT_GRAPH_KEY))
+            graph = ObjectGraph(reader.get_tensor(OBJECT_GRAPH_KEY))
         except (tf.errors.OpError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"the object graph of {prefix} cannot be read: {error}") from error
         held = {number: variable for number, variable in graph.variables.items() if variable.key in tensors}

@@ -56,7 +56,7 @@ def _print_listing(listing: Any, statistics: Dict[str, Any], with_statistics: bo
         rows.append([entry.variable.name, *_described(entry.variable), *own])
         for slot in entry.slots if with_statistics else ():
             rows.append([f"  {slot.leaf}", *_described(slot.variable), *_numbers(statistics.get(slot.variable.name))])
-    print(_title(listing.checkpoint))
+    print(listing.checkpoint.title)
     has_nan = [with_statistics and row[-1] not in ("", "0") for row in rows]
     _print_table(header, rows, ["red" if nan else "" for nan in has_nan], right=[*header[3:]] if with_statistics else ["bytes"])
     count, nbytes = count_all(entry.variable for entry in listing.entries)
@@ -93,7 +93,7 @@ def _diff(arguments: Any) -> int:
 
 def _print_differences(differences: Any) -> None:
     shown = [each for each in differences.found if each.kind != SAME or each.slots]
-    print(f"Old: {_title(differences.old)}\nNew: {_title(differences.new)}")
+    print(f"Old: {differences.old.title}\nNew: {differences.new.title}")
     if shown:
         rows = [[*_named(each.old), *_named(each.new), each.described] for each in shown]
         _print_table(["old variable", "shape", "new variable", "shape", "difference"], rows,
@@ -155,10 +155,6 @@ def _convert(arguments: Any) -> int:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
-
-
-def _title(checkpoint: Any) -> str:
-    return f"{checkpoint.prefix} ({checkpoint.format}{' SavedModel' if checkpoint.is_saved_model else ''})"
 
 
 def _print_table(

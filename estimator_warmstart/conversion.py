@@ -14,12 +14,12 @@ from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.bundle_writing import Move, write_bundle
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
 from estimator_warmstart.errors import WarmStartError, check_choice, first_few
-from estimator_warmstart.keras_state import OBJECT_GRAPH_KEY, VALUE, keras_moves
+from estimator_warmstart.keras_state import keras_moves
+from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
 from estimator_warmstart.staging import checked_destination, staged
 from estimator_warmstart.terminal import progress_line
 
 _FORMATS = {"object": "object-based", "name": "name-based"}
-_SAVE_COUNTER = "save_counter"
 
 
 def convert_checkpoint(
@@ -108,7 +108,7 @@ def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> Lis
     else:
         graph, moves = keras_moves(old, model, optimizer, folder)
     # tf.train.Checkpoint counts what it saves, and takes a checkpoint without the count for one that it has not written.
-    counter = _add_variable(graph, 0, _SAVE_COUNTER, (_SAVE_COUNTER,))
+    counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
         added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}

@@ -17,10 +17,9 @@ from estimator_warmstart._tf import build_optimizer, learning_rate_at, logger, o
 from estimator_warmstart.bundle_writing import Change, Move
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
+from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, VALUE
 from estimator_warmstart.slots import SlotFinder
 
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-VALUE = "VARIABLE_VALUE"
 _STEP = "global_step"
 # Keras's optimizer -> what TensorFlow 1 named its slots after, and for each of Keras's slots what follows that name. Each
 # slot has two names: of the optimizers until 2.10 (`legacy`) and of those since.

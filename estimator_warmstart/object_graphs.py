@@ -15,9 +15,12 @@ from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.slots import Shape, SlotOf
 
 _ESCAPED = re.compile(r"\.([.S])")
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+# The tensor that holds the graph itself, and what a variable's value is called in it.
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+VALUE = "VARIABLE_VALUE"
+_VALUE = f"/.ATTRIBUTES/{VALUE}"
 # How many checkpoints tf.train.Checkpoint.save has written: its own bookkeeping, not the model's.
-_SAVE_COUNTER = "save_counter"
+SAVE_COUNTER = "save_counter"
 
 
 class ObjectVariable(NamedTuple):
@@ -44,7 +47,7 @@ class ObjectGraph:
     def __init__(self, serialized: bytes):
         proto = object_graph_pb2.TrackableObjectGraph.FromString(serialized)
         self._children = [{child.local_name: child.node_id for child in node.children} for node in proto.nodes]
-        counter = self._children[0].get(_SAVE_COUNTER) if self._children else None
+        counter = self._children[0].get(SAVE_COUNTER) if self._children else None
         self._slots = {
             slot.slot_variable_node_id: (slot.original_variable_node_id, slot.slot_name)
             for node in proto.nodes for slot in node.slot_variables

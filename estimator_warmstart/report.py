@@ -53,8 +53,7 @@ def format_report(plan: Plan) -> str:
     """
     recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
     kept = [_row(fate) for fate in plan.fates if fate.old is None]
-    kind = plan.checkpoint.format + (" SavedModel" if plan.checkpoint.is_saved_model else "")
-    lines = [f"Warm start from {plan.checkpoint.prefix} ({kind})"]
+    lines = [f"Warm start from {plan.checkpoint.title}"]
     lines += _table(fold(recovered) + fold(kept))
     lines.append(_totals(plan))
     if plan.unused:
