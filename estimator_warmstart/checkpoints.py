@@ -7,6 +7,7 @@ Each format is one class with two methods, `recognizes(names)` and `read()`; `_F
 """
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._bundle_index import Box, BundleIndex, read_bundle_index
@@ -69,10 +70,16 @@ class Checkpoint(NamedTuple):
         return f"{self.prefix} ({self.format}{' SavedModel' if self.is_saved_model else ''})"
 
     def find(self, name: str) -> Optional[OldVariable]:
-        """The variable of that name or at that object path."""
-        if name in self.variables or self.find_by_path is None:
-            return self.variables.get(name)
-        return self.variables.get(self.find_by_path(name) or "")
+        """The variable of that name, at that object path, or the slot `VARIABLE/SLOT`."""
+        if name in self.variables:
+            return self.variables[name]
+        found = self.find_by_path(name) if self.find_by_path is not None else None
+        slots = self._slots_called(name) if found is None else [found]
+        return self.variables[slots[0]] if len(slots) == 1 else None
+
+    def _slots_called(self, name: str) -> List[str]:
+        spellings = {name, name.strip("/")}
+        return [slot for slot, tie in self.ties.items() if not spellings.isdisjoint(_slot_spellings(self, tie))]
 
     def why_not(self, name: str) -> str:
         """What to say of a `name` that leads to no variable: what it may have been, or why it does not do."""
@@ -81,10 +88,32 @@ class Checkpoint(NamedTuple):
                 f"{len(self.shared_names[name])} variables of the checkpoint have the name {name!r}; give an object path: "
                 f"{first_few(self.shared_names[name])}"
             )
-        known = list(self.variables)
+        slots = self._slots_called(name)
+        if len(slots) > 1:
+            return f"{len(slots)} slots of the checkpoint are called {name!r}; give the name of one: {first_few(sorted(slots))}"
+        known = list(self.variables) + [spelling for tie in self.ties.values() for spelling in _slot_spellings(self, tie)]
         if self.find_by_path is not None:
             known += [old.path for old in self.variables.values() if old.path != old.name]
         return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
+
+
+def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
+    """{old name: what else it may be called}: its object path, and `VARIABLE/SLOT` for a slot, if no other is called so."""
+    spelled: Dict[str, List[str]] = {}
+    for name, old in checkpoint.variables.items():
+        spelled[name] = [old.path] if old.path else []
+        if name in checkpoint.ties:
+            spelled[name] += _slot_spellings(checkpoint, checkpoint.ties[name])
+    count = Counter(spelling for spellings in spelled.values() for spelling in set(spellings))
+    return {
+        name: list(dict.fromkeys(each for each in spellings if each not in checkpoint.variables and count[each] == 1))
+        for name, spellings in spelled.items()
+    }
+
+
+def _slot_spellings(checkpoint: Checkpoint, tie: SlotOf) -> List[str]:
+    path = checkpoint.variables[tie.primary].path
+    return [f"{tie.primary}/{tie.leaf}"] + ([f"{path}/{tie.leaf}"] if path else [])
 
 
 def count_bytes(shape: Tuple[int, ...], dtype: str) -> int:

@@ -48,25 +48,28 @@ def _list(arguments: Any) -> int:
 
 
 def _print_listing(listing: Any, statistics: Dict[str, Any], with_statistics: bool) -> None:
-    header = ["variable", "shape", "dtype", "bytes"] + (["min", "max", "mean", "norm", "NaN"] if with_statistics else ["slots"])
+    has_paths = listing.has_paths
+    numbers = ["min", "max", "mean", "norm", "NaN"]
+    header = ["variable"] + ["path"] * has_paths + ["shape", "dtype", "bytes"] + (numbers if with_statistics else ["slots"])
     rows = []
     for entry in listing.entries:
-        slots = ", ".join(slot.leaf for slot in entry.slots)
-        own = _numbers(statistics.get(entry.variable.name)) if with_statistics else [slots]
-        rows.append([entry.variable.name, *_described(entry.variable), *own])
-        for slot in entry.slots if with_statistics else ():
-            rows.append([f"  {slot.leaf}", *_described(slot.variable), *_numbers(statistics.get(slot.variable.name))])
+        own = _numbers(statistics.get(entry.variable.name)) if with_statistics else [", ".join(entry.slot_labels)]
+        rows.append([entry.variable.name, *_described(entry.variable, has_paths), *own])
+        for slot, label in zip(entry.slots, entry.slot_labels) if with_statistics else ():
+            own = _numbers(statistics.get(slot.variable.name))
+            rows.append([f"  {label}", *_described(slot.variable, has_paths), *own])
     print(listing.checkpoint.title)
     has_nan = [with_statistics and row[-1] not in ("", "0") for row in rows]
-    _print_table(header, rows, ["red" if nan else "" for nan in has_nan], right=[*header[3:]] if with_statistics else ["bytes"])
+    _print_table(header, rows, ["red" if nan else "" for nan in has_nan], ["bytes"] + numbers * with_statistics)
     count, nbytes = count_all(entry.variable for entry in listing.entries)
     slot_count, slot_bytes = count_all(slot.variable for entry in listing.entries for slot in entry.slots)
     print(f"Variables: {count:,}, {nbytes:,} bytes; slots: {slot_count:,}, {slot_bytes:,} bytes")
 
 
-def _described(variable: Any) -> List[str]:
+def _described(variable: Any, with_path: bool) -> List[str]:
     parts = f" in {len(variable.slices)} parts" if variable.slices else ""
-    return [f"{list(variable.shape)}{parts}", variable.dtype, f"{variable.nbytes:,}"]
+    path = [variable.path if variable.path != variable.name else ""] if with_path else []
+    return [*path, f"{list(variable.shape)}{parts}", variable.dtype, f"{variable.nbytes:,}"]
 
 
 def _numbers(statistics: Any) -> List[str]:

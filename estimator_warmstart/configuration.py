@@ -58,7 +58,7 @@ def _read_rename(value: Any, place: str, problems: List[str]) -> Any:
     pairs = _RENAMES.convert(value, place, problems)
     for old, new in pairs.items():
         try:
-            compile_renames([(old, new)] if isinstance(new, str) else [])
+            compile_renames([(old, name) for name in (new if isinstance(new, list) else [new]) if isinstance(name, str)])
         except WarmStartError as error:
             problems.append(f"{place[:-len('rename')]}{error}")  # The message begins with rename, and says of what.
     return pairs
@@ -66,7 +66,10 @@ def _read_rename(value: Any, place: str, problems: List[str]) -> Any:
 
 _PATTERN = Kind("a pattern", TEXT.takes, TEXT.schema, _read_pattern)
 _PATTERNS = either(_PATTERN, array(_PATTERN, "a list of patterns", least=0), NULL)
-_RENAMES = table(TEXT, TEXT, "a mapping or list of pairs: old pattern, new name or scope", least=0)
+_RENAMES = table(
+    TEXT, either(TEXT, array(TEXT, "a list of new names or scopes")),
+    "a mapping or list of pairs: old pattern, new name or scope or list of these", least=0,
+)
 _FILL = either(NUMBER, choice("initial", "zeros", "mean"))
 _TOKEN = either(TEXT, integer())
 _VOCABULARY = either(PATH, array(_TOKEN, "a list of tokens"))

@@ -43,7 +43,7 @@ class VariableRecoverHook(SessionRunHook):
       include: instead of `recover_vars`: choose by name when the graph is there, as `match_variables` does; a pattern or list
         of patterns of new names. Also the next three.
       exclude: patterns of new names to leave as they are.
-      rename: `{old pattern: new name or scope}`.
+      rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery

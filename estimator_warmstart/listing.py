@@ -4,6 +4,7 @@ Enters: a `Checkpoint` and perhaps patterns. Leaves: a `Listing`. Reads no value
 """
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
@@ -30,6 +31,12 @@ class Entry(NamedTuple):
     variable: OldVariable
     slots: Tuple[Slot, ...]
 
+    @property
+    def slot_labels(self) -> List[str]:
+        """What each slot is called next to its variable: its leaf, or its name where two optimizers have one of that leaf."""
+        count = Counter(slot.leaf for slot in self.slots)
+        return [slot.leaf if count[slot.leaf] == 1 else slot.variable.name for slot in self.slots]
+
 
 class Listing(NamedTuple):
     """A checkpoint, or what patterns choose of it.
@@ -41,6 +48,11 @@ class Listing(NamedTuple):
 
     checkpoint: Checkpoint
     entries: Tuple[Entry, ...]
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether one of the variables is at an object path that differs from its name."""
+        return any(old.path not in ("", old.name) for old in self.variables)
 
     @property
     def variables(self) -> List[OldVariable]:

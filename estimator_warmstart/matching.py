@@ -5,12 +5,12 @@ pairs of names, and all problems found on the way. Nothing here opens a session 
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, is_variable, tf1, variable_graph
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoints import open_checkpoint, other_spellings
 from estimator_warmstart.errors import MatchError, did_you_mean
-from estimator_warmstart.patterns import Pattern, compile_patterns, compile_renames, fits_any, fits_nothing
+from estimator_warmstart.patterns import Pattern, Renames, compile_patterns, compile_renames, fits_any, fits_nothing
 from estimator_warmstart.variables import NewVariable, logical_variables, names_in_collection
 
 
@@ -38,13 +38,16 @@ def match_variables(
       include: a pattern or list of patterns of new names. A pattern is a regular expression that names a whole variable
         or a whole scope: `hidden[123]` takes `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.
-      rename: `{old pattern: new name or scope}` or a list of such pairs; the first that fits an old name wins. `""`
-        names the root scope, on either side; `\1` stands for what the first group of the pattern took.
+      rename: `{old pattern: new name or scope, or a list of several}` or a list of such pairs; the first that fits an old
+        name wins. `""` names the root scope, on either side; `\1` stands for what the first group of the pattern took. A
+        pattern that fits no old name is one of object paths, or of slots as `VARIABLE/SLOT`, as `estimator-warmstart list`
+        shows them.
       collection: a name from `tf.compat.v1.GraphKeys`; only its variables are matched. `None`: all global variables.
       graph: a `tf.Graph`; `None`: the default graph.
 
     Returns:
-      `{old name: new variable}` for `recover_vars`; a partitioned variable is the list of its parts.
+      `{old name: new variable}` for `recover_vars`, or a list of new variables where several take the same old one; a
+      partitioned variable is the list of its parts.
 
     Raises:
       WarmStartError: for a checkpoint that cannot be read; for a pattern or rename that fits nothing, with the close
@@ -70,8 +73,11 @@ def match_variables(
     new = logical_variables(graph)
     candidates = in_collection(new, graph, collection)
     checkpoint = open_checkpoint(ckp_dir)
-    pairs = match_names(checkpoint.variables, candidates, include, exclude, rename)
-    return {pair.old: new[pair.new].target for pair in pairs}
+    pairs = match_names(checkpoint.variables, candidates, include, exclude, rename, other_spellings(checkpoint))
+    targets: Dict[str, List[Any]] = {}
+    for pair in pairs:
+        targets.setdefault(pair.old, []).append(new[pair.new].target)
+    return {old: found if len(found) > 1 else found[0] for old, found in targets.items()}
 
 
 def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Optional[str]) -> Dict[str, NewVariable]:
@@ -88,16 +94,25 @@ def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Option
 
 
 def match_names(
-    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None
+    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
+    spellings: Mapping[str, Sequence[str]] = {}
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
+
+    Args:
+      old_names: of all old variables.
+      new: the candidates among the graph's logical variables.
+      include: as for `match_variables`, and so are the next two.
+      exclude: as for `match_variables`.
+      rename: as for `match_variables`.
+      spellings: {old name: what else it is called}, for patterns of `rename` that fit no old name.
 
     Raises:
       MatchError: listing every rule that fits nothing and every new name that two old ones were renamed to.
     """
-    old_names = list(old_names)
+    olds = {name: (name, *spellings.get(name, ())) for name in old_names}
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
-    renames = compile_renames(rename)
+    renames = [_Rule(rules, olds) for rules in compile_renames(rename)]
     fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
         fits_nothing(pattern, argument, "new variable", fillable)
@@ -106,7 +121,7 @@ def match_names(
     wanted = {
         name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
     }
-    sources, rename_problems = _sources(old_names, renames, wanted, fillable)
+    sources, rename_problems = _sources(list(olds), renames, wanted, fillable)
     pairs = [Pair(sources[name], name) for name in fillable if name in wanted and name in sources]
     problems += rename_problems
     problems += [
@@ -120,63 +135,83 @@ def match_names(
     elif not pairs and not found:
         found.append(
             "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
-            f"old names are {', '.join(old_names[:5])}; the first new ones {', '.join(fillable[:5])}"
+            f"old names are {', '.join(list(olds)[:5])}; the first new ones {', '.join(fillable[:5])}"
         )
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
 
 
+class _Rule:
+    """One old pattern of `rename` with its new scopes, and the old variables that it fits.
+
+    Attributes:
+      renames: the pattern with each of its replacements.
+      fitting: {old name: the name or other spelling of it that the pattern fits}. Names count before all else: a pattern is
+        one of object paths and the like only if it fits no name.
+    """
+
+    def __init__(self, renames: Renames, olds: Mapping[str, Tuple[str, ...]]):
+        self.renames = renames
+        pattern = renames[0]
+        self.fitting = {old: old for old in olds if pattern.fits(old)} or {
+            old: spelling for old, spellings in olds.items() for spelling in spellings if pattern.fits(spelling)
+        }
+        self._known = [spelling for spellings in olds.values() for spelling in spellings]
+
+    def targets(self, old: str) -> List[Tuple[Pattern, str]]:
+        """Each of the renames with what it makes of `old`, which fits."""
+        return [(rename, rename.rename(self.fitting[old])) for rename in self.renames]
+
+    def why_unused(self, rename: Pattern, takes_some: bool, fillable: List[str]) -> str:
+        """What is wrong with one of the renames, which gives no new variable anything."""
+        problem = fits_nothing(rename, "rename", "old variable", self._known)
+        if problem:
+            is_new = fits_any([rename], rename.text) and any(rename.fits(name) for name in fillable)
+            return problem + (" It fits a new variable: rename goes from old to new." if is_new else "")
+        if not takes_some:
+            return f"rename {rename.text!r} fits only old variables that an earlier rule takes"
+        made = {old: rename.rename(spelling) for old, spelling in self.fitting.items()}
+        says = f"rename {rename.text!r} -> {rename.replacement!r} makes"
+        left_out = next((target for target in made.values() if target in fillable), None)
+        if left_out is not None:
+            return (
+                f"{says} {left_out!r} and the like, which include or exclude leaves out, and of nothing a new variable to fill"
+            )
+        example, target = next(iter(made.items()))
+        return f"{says} {target!r} of {example!r}, and of nothing a new variable to fill{did_you_mean(target, fillable)}"
+
+
 def _sources(
-    old_names: List[str], renames: Tuple[Pattern, ...], wanted: Iterable[str], fillable: List[str]
+    old_names: List[str], rules: Sequence[_Rule], wanted: Iterable[str], fillable: List[str]
 ) -> Tuple[Dict[str, str], List[str]]:
     """{new name: old name}: renamed ones first, then those that keep their name."""
     sources: Dict[str, str] = {}
     problems: List[str] = []
-    used, taken = set(), set()
-    moved = set()
+    used: Set[Pattern] = set()
+    moved: Set[str] = set()
+    taking: Set[_Rule] = set()
     for old in old_names:
-        rule = next((rule for rule in renames if rule.fits(old)), None)
+        rule = next((rule for rule in rules if old in rule.fitting), None)
         if rule is None:
             continue
         moved.add(old)
-        taken.add(rule)
-        target = rule.rename(old)
-        if target not in wanted:
-            continue
-        used.add(rule)
-        if target in sources:
-            problems.append(f"rename gives the new {target!r} two old ones: {sources[target]!r} and {old!r}")
-        sources.setdefault(target, old)
-    for rule in renames:
-        if rule not in used:
-            problems.append(_unused_rename(rule, rule in taken, old_names, fillable))
+        taking.add(rule)
+        for rename, target in rule.targets(old):
+            if target not in wanted:
+                continue
+            used.add(rename)
+            if target in sources:
+                problems.append(f"rename gives the new {target!r} two old ones: {sources[target]!r} and {old!r}")
+            sources.setdefault(target, old)
+    for rule in rules:
+        problems += [
+            rule.why_unused(rename, rule in taking, fillable) for rename in rule.renames if rename not in used
+        ]
     for old in old_names:
         if old not in moved:
             sources.setdefault(old, old)
     return sources, problems
-
-
-def _unused_rename(rule: Pattern, took_some: bool, old_names: List[str], fillable: List[str]) -> str:
-    problem = fits_nothing(rule, "rename", "old variable", old_names)
-    if problem:
-        reversed_hint = " It fits a new variable: rename goes from old to new." if fits_any([rule], rule.text) and any(
-            rule.fits(name) for name in fillable) else ""
-        return problem + reversed_hint
-    if not took_some:
-        return f"rename {rule.text!r} fits only old variables that an earlier rule takes"
-    example = next(old for old in old_names if rule.fits(old))
-    target = rule.rename(example)
-    left_out = next((rule.rename(old) for old in old_names if rule.fits(old) and rule.rename(old) in fillable), None)
-    if left_out is not None:
-        return (
-            f"rename {rule.text!r} -> {rule.replacement!r} makes {left_out!r} and the like, which include or exclude leaves "
-            "out, and of nothing a new variable to fill"
-        )
-    return (
-        f"rename {rule.text!r} -> {rule.replacement!r} makes {target!r} of {example!r}, "
-        f"and of nothing a new variable to fill{did_you_mean(target, fillable)}"
-    )
 
 
 def resolve_pairs(recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any) -> Tuple[List[Pair], List[str]]:

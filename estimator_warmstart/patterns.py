@@ -38,6 +38,10 @@ class Pattern(NamedTuple):
         return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
 
 
+# The renames of one old pattern, to one new scope each.
+Renames = Tuple[Pattern, ...]
+
+
 def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
     """Compiles one pattern or a sequence of them; `None` is none.
 
@@ -53,8 +57,11 @@ def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
     return tuple(compile_pattern(pattern, argument) for pattern in patterns)
 
 
-def compile_renames(rename: Any) -> Tuple[Pattern, ...]:
-    """Compiles `{old pattern: new name or scope}`, or a sequence of such pairs, in order.
+def compile_renames(rename: Any) -> Tuple[Renames, ...]:
+    """Compiles `{old pattern: new name or scope, or a list of them}`, or a sequence of such pairs, in order.
+
+    Returns:
+      For each pair its renames: the same pattern with each of the replacements.
 
     Raises:
       MatchError: for what is neither, or does not compile.
@@ -66,15 +73,24 @@ def compile_renames(rename: Any) -> Tuple[Pattern, ...]:
         raise MatchError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
     compiled = []
     for pair in pairs:
-        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[1], str):
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
             raise MatchError(f"rename must be made of pairs (old pattern, new name or scope), got {pair!r}")
+        replacements = pair[1] if isinstance(pair[1], (list, tuple)) else [pair[1]]
+        if not replacements or not all(isinstance(replacement, str) for replacement in replacements):
+            raise MatchError(
+                f"rename must be made of pairs (old pattern, new name or scope, or a list of several), got {pair!r}"
+            )
         pattern = compile_pattern(pair[0], "rename")
-        try:
-            pattern.regex.sub(pair[1].strip("/"), "")  # Checks the group references; `expand` would need a match.
-        except (re.error, IndexError) as error:
-            raise MatchError(f"rename[{pair[0]!r}]: the replacement {pair[1]!r} is not valid: {error}") from error
-        compiled.append(pattern._replace(replacement=pair[1].strip("/")))
+        compiled.append(tuple(dict.fromkeys(_with_replacement(pattern, replacement) for replacement in replacements)))
     return tuple(compiled)
+
+
+def _with_replacement(pattern: Pattern, replacement: str) -> Pattern:
+    try:
+        pattern.regex.sub(replacement.strip("/"), "")  # Checks the group references; `expand` would need a match.
+    except (re.error, IndexError) as error:
+        raise MatchError(f"rename[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
+    return pattern._replace(replacement=replacement.strip("/"))
 
 
 def compile_pattern(pattern: Any, argument: str) -> Pattern:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
-from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
+from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint, other_spellings
 from estimator_warmstart.errors import PlanError, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
 from estimator_warmstart.matching import Pair, in_collection, match_names, resolve_pairs
@@ -40,7 +40,7 @@ def plan_recovery(
         `crop_or_pad()`, as for `ShapeAdaptingRecoverHook`.
       include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next three.
       exclude: patterns of new names to leave as they are.
-      rename: `{old pattern: new name or scope}`.
+      rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
       missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable
@@ -122,7 +122,9 @@ class _Planner:
             return pairs, "not in recover_vars"
         if request.matches_names:
             candidates = in_collection(self._new, graph, request.collection)
-            return match_names(self._old, candidates, request.include, request.exclude, request.rename), "not matched"
+            return match_names(
+                self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint)
+            ), "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
 
     def _pairs_of_same_name(self) -> List[Pair]:

@@ -21,7 +21,7 @@ class Request(NamedTuple):
       adapters: `{new variable or pattern: adapter}`, or `None` where shapes must be the same.
       include: patterns of new names, as of `match_variables`; also the next three.
       exclude: patterns of new names.
-      rename: `{old pattern: new name or scope}`.
+      rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.

@@ -137,6 +137,18 @@ class TestList:
         assert (listed["format"], [(each["name"], each["path"]) for each in listed["variables"]]) == (
             "object-based", [("fm/v", "vars/fm/v"), ("fm/w", "vars/fm/w"), ("global_step", "vars/global_step")])
 
+    def test_a_path_that_differs_from_the_name_is_shown(self, here, capsys):
+        lines = output_of(capsys, "list", convert_checkpoint("old", "new/model.ckpt")).splitlines()
+        assert [line.split()[:2] for line in lines[1:5]] == [
+            ["variable", "path"], ["-----------", "----------------"], ["fm/v", "vars/fm/v"], ["fm/w", "vars/fm/w"]]
+        assert "path" not in output_of(capsys, "list", "old").splitlines()[1]
+
+    @pytest.mark.parametrize("options", [[], ["--stats"]], ids=["", "with statistics"])
+    def test_slots_of_two_optimizers_are_told_apart(self, here, capsys, options):
+        save_checkpoint("two", {name: np.float32([1]) for name in ("v", "v/Adam", "a/v/Adagrad", "b/v/Adagrad")})
+        printed = output_of(capsys, "list", "two", *options)
+        assert " Adam" in printed and "a/v/Adagrad" in printed and "b/v/Adagrad" in printed
+
 
 def statistics_of(capsys, folder, values, **options):
     """{name: statistics} that `list --stats` prints of a checkpoint with these values."""

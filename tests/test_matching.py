@@ -148,6 +148,70 @@ class TestRename:
         assert match(["fm/w", "b"], ["ranker/w", "b"], rename={"fm": "ranker"}) == {"fm/w": "ranker/w", "b": "b"}
 
 
+class TestRenameToSeveral:
+    @pytest.mark.parametrize("old_names, new_names, rename, found", [
+        pytest.param(["v1"], ["v1", "v2"], {"v1": ["v1", "v2"]}, {"v1": ["v1", "v2"]}, id="its own name and another"),
+        pytest.param(["fm/w", "fm/v"], ["a/w", "a/v", "b/w", "b/v"], {"fm": ("a", "b")},
+                     {"fm/w": ["a/w", "b/w"], "fm/v": ["a/v", "b/v"]}, id="a scope"),
+        pytest.param(["enc/l3/k"], ["l3/k", "x/3/k"], {r"enc/l(\d)": [r"l\1", r"x/\1"]}, {"enc/l3/k": ["l3/k", "x/3/k"]},
+                     id="groups"),
+        pytest.param(["fm/w", "fm/v"], ["a/w", "b/v"], {"fm": ["a", "b"]}, {"fm/w": "a/w", "fm/v": "b/v"},
+                     id="each has some of it"),
+        pytest.param(["a"], ["b"], {"a": ["b"]}, {"a": "b"}, id="a list of one"),
+        pytest.param(["a"], ["b"], {"a": ["b", "/b/"]}, {"a": "b"}, id="the same twice"),
+        pytest.param(["m/w"], ["w", "x/w"], [("m", ["", "x"])], {"m/w": ["w", "x/w"]}, id="the root, in a list of pairs"),
+    ])
+    def test_one_old_scope_for_several_new_ones(self, match, old_names, new_names, rename, found):
+        assert match(old_names, new_names, rename=rename) == found
+
+    def test_each_takes_something(self, match):
+        with pytest.raises(WarmStartError, match=r"rename 'fm' -> 'tover' makes 'tover/w'.*did you mean 'tower/w'"):
+            match(["fm/w"], ["ranker/w", "tower/w"], rename={"fm": ["ranker", "tover"]})
+
+    @pytest.mark.parametrize("new", [[], ["a", 3], [["a"]], {"a": "b"}], ids=repr)
+    def test_what_is_no_list_of_names(self, match, new):
+        with pytest.raises(WarmStartError, match="rename must be made of pairs"):
+            match(["fm/w"], ["a/w"], rename={"fm": new})
+
+    def test_is_taken_by_recover_vars_and_slots_follow(self, fm_checkpoint, new_graph):
+        tables = [zeros("a/v", [3, 2]), zeros("b/v", [3, 2], partitioner=tf1.fixed_size_partitioner(2))]
+        tf1.train.AdagradOptimizer(0.1).minimize(tf.add_n([tf.reduce_sum(tf.convert_to_tensor(v)) for v in tables]))
+        rules = {"fm": ["a", "b"]}
+        by_rename = plan_recovery(fm_checkpoint, rename=rules, with_slots=True)
+        by_name = plan_recovery(fm_checkpoint, match_variables(fm_checkpoint, rename=rules), with_slots=True)
+        assert taken(by_rename) == taken(by_name) == {
+            "a/v": "fm/v", "b/v": "fm/v", "a/v/Adagrad": "fm/v/Adagrad", "b/v/Adagrad": "fm/v/Adagrad",
+        }
+
+
+class TestSlotsByTheirVariable:
+    """Slots are called `VARIABLE/SLOT`, whatever scope their optimizer was built in."""
+
+    @pytest.fixture
+    def old(self, old_dir):
+        names = ["fm/w", "training/Adam/fm/w/m", "v", "one/v/Adagrad", "two/v/Adagrad"]
+        save_checkpoint(old_dir, {name: np.float32([number]) for number, name in enumerate(names)})
+        return str(old_dir)
+
+    @pytest.mark.parametrize("name", ["fm/w/m", "training/Adam/fm/w/m"])
+    def test_in_recover_vars_and_rename(self, old, new_graph, name):
+        zeros("moment")
+        assert taken(plan_recovery(old, {name: "moment"})) == {"moment": "training/Adam/fm/w/m"}
+        assert taken(plan_recovery(old, rename={name: "moment"})) == {"moment": "training/Adam/fm/w/m"}
+
+    def test_two_of_that_name(self, old, new_graph):
+        zeros("moment")
+        with pytest.raises(WarmStartError, match="2 slots of the checkpoint are called 'v/Adagrad'; give the name of one: "
+                                                 "'one/v/Adagrad', 'two/v/Adagrad'"):
+            plan_recovery(old, {"v/Adagrad": "moment"})
+        assert taken(plan_recovery(old, rename={"two/v/Adagrad": "moment"})) == {"moment": "two/v/Adagrad"}
+
+    def test_a_close_spelling_of_one(self, old, new_graph):
+        zeros("moment")
+        with pytest.raises(WarmStartError, match=r"no 'fm/w/n' \(did you mean 'fm/w/m'"):
+            plan_recovery(old, {"fm/w/n": "moment"})
+
+
 @pytest.fixture
 def book(match, old_dir, new_graph):
     """A checkpoint and a graph to misspell the names of: 'dense/kernel', 'dense/bias' -> 'deep/kernel', 'deep/bias'."""

@@ -118,6 +118,32 @@ class TestNamesAndPaths:
         assert {old: new.op.name for old, new in pairs.items()} == {"model/vars/fm/w": "fm/w"}
         assert recovered(old_dir, {"model/vars/fm/w": "fm/w", "model/vars/fm.v/x": "v"}) == {"fm/w": [1], "v": [2]}
 
+    @pytest.mark.parametrize("rename, found", [
+        pytest.param({"model/tower": "ranker", "model": "top"}, {"fm/v": "ranker/v", "fm/w": "top/w"}, id="scopes of paths"),
+        pytest.param({"model/w": ["top/w", "copy"]}, {"fm/w": ["top/w", "copy"]}, id="a path, to two"),
+        pytest.param({r"/model/(\w+)/v": r"ranker/v"}, {"fm/v": "ranker/v"}, id="a group and a slash"),
+        pytest.param({"fm/w": "top/w", "model": ""}, {"fm/w": "top/w", "fm/v": "tower/v"}, id="names and paths"),
+        pytest.param({"model/w/.OPTIMIZER_SLOT/optimizer/accumulator": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot's path"),
+        pytest.param({"model/w/Adagrad": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot, by its variable's path"),
+    ])
+    def test_rename_takes_paths(self, old_dir, new_graph, rename, found):
+        save_objects(old_dir, fm_objects)
+        zeros("ranker/v", [3]), zeros("tower/v", [3]), zeros("top/w", [2]), zeros("copy", [2])
+        pairs = match_variables(old_dir, rename=rename)
+        assert {old: [each.op.name for each in new] if isinstance(new, list) else new.op.name
+                for old, new in pairs.items()} == found
+
+    def test_a_pattern_that_fits_names_is_none_of_paths(self, old_dir, new_graph):
+        save_objects(old_dir, lambda: tf.train.Checkpoint(fm=variable("b", [1.0]), x=variable("fm/w", [2.0])))
+        zeros("new/w", [1]), zeros("new", [1])
+        assert list(match_variables(old_dir, rename={"fm": "new"})) == ["fm/w"]
+
+    def test_a_rename_that_fits_neither_name_nor_path(self, old_dir, new_graph):
+        save_objects(old_dir, fm_objects)
+        zeros("ranker/v", [3])
+        with pytest.raises(WarmStartError, match=r"rename 'model/tover' fits no old variable \(did you mean 'model/tower'"):
+            plan_recovery(old_dir, rename={"model/tover": "ranker"})
+
     def test_bookkeeping_is_no_variable(self, old_dir):
         save_objects(old_dir, fm_objects)
         assert sorted(open_checkpoint(old_dir).variables) == ["fm/v", "fm/w", "fm/w/Adagrad"]
