@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, Mapping, Set, Tuple
 
 from estimator_warmstart._tf import initializer_op
-from estimator_warmstart.slots import KERAS_MOMENTS, Shape, SlotOf, family_of, is_power
+from estimator_warmstart.slots import KERAS_MOMENTS, MOMENTUM_CACHE, Shape, SlotOf, family_of, is_power
 
 _ASSIGNMENTS = ("Assign", "AssignVariableOp")
 # From a power's update to the moments' updates: their groups, and groups of these for sparse gradients.
@@ -26,7 +26,8 @@ def powers_by_slot(
       ties: the slots among them.
     """
     counters: Dict[str, Tuple[str, ...]] = {
-        name: (counter,) for name, tie in ties.items() for counter in (f"{tie.prefix}iter",)
+        name: (counter, *(cache for cache in (f"{tie.prefix}{MOMENTUM_CACHE}",) if shapes.get(cache) == ()))
+        for name, tie in ties.items() for counter in (f"{tie.prefix}iter",)
         if tie.prefix and tie.leaf in KERAS_MOMENTS and shapes.get(counter) == ()
     }
     if not any(is_power(name, shape) for name, shape in shapes.items()):

@@ -16,10 +16,12 @@ Shape = Tuple[int, ...]
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
 # A Keras optimizer counts its own steps for the same correction: `iter`, since 2.11 `iteration`.
 _COUNTER = re.compile(r"(?:^|/)iter(?:ation)?(?:_\d+)?$")
+# Keras's Nadam has the product of its momenta too.
+MOMENTUM_CACHE = "momentum_cache"
 # What Keras's Adam, Adamax and Nadam call theirs. Its other optimizers correct no bias: they have no use for the count.
 KERAS_MOMENTS = ("m", "v", "vhat")
 # What Keras optimizers keep in variables beside their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
-_HYPERPARAMETERS = (
+HYPERPARAMETERS = (
     "beta", "beta_1", "beta_2", "decay", "iter", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
     "learning_rate_power", "momentum", "rho",
 )
@@ -40,16 +42,18 @@ def is_power(name: str, shape: Shape) -> bool:
 
 
 def bias_correction(name: str, shape: Shape) -> str:
-    """What this is for Adam's bias correction: `beta1_power`, `beta2_power` or `iter`; empty if it may be none of them."""
+    """What this is for Adam's bias correction: `beta1_power`, `beta2_power`, `iter`, `momentum_cache` or empty."""
     if shape == () and _COUNTER.search(name):
         return "iter"
+    if shape == () and name.rsplit("/", 1)[-1] == MOMENTUM_CACHE:
+        return MOMENTUM_CACHE
     return family_of(name.rsplit("/", 1)[-1]) if is_power(name, shape) else ""
 
 
 def hyperparameters(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Collection[str]:
-    """The names of the learning rates and the like that Keras optimizers keep beside these slots."""
+    """The names of the learning rates and the like that Keras optimizers keep beside these slots, of a checkpoint."""
     prefixes = {tie.prefix for tie in ties.values() if tie.prefix}
-    names = (prefix + leaf for prefix in prefixes for leaf in _HYPERPARAMETERS)
+    names = (prefix + leaf for prefix in prefixes for leaf in HYPERPARAMETERS)
     return {name for name in names if shapes.get(name) == ()}
 
 

@@ -10,8 +10,9 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, slice_of, tf1
 from estimator_warmstart.checkpoints import count_bytes
+from estimator_warmstart.keras_scalars import keras_scalars
 from estimator_warmstart.powers import powers_by_slot
-from estimator_warmstart.slots import SlotOf, hyperparameters, is_power, tie_slots
+from estimator_warmstart.slots import SlotOf, is_power, tie_slots
 
 
 class Part(NamedTuple):
@@ -110,7 +111,9 @@ def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
     parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
     powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, ties)
-    hypers = set(hyperparameters(known, ties)) - trainable
+    hypers = keras_scalars({
+        name: parts_of[name][0].variable for name, shape in known.items() if shape == () and name not in trainable | steps
+    }, ties)
     all_powers = {power for found_powers in powers.values() for power in found_powers}
     return {
         name: NewVariable(
