@@ -74,26 +74,30 @@ def match_variables(
     return {pair.old: new[pair.new].target for pair in pairs}
 
 
-def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Optional[str]) -> Dict[str, NewVariable]:
+def in_collection(
+    new: Mapping[str, NewVariable], graph: Any, collection: Optional[str], lacks_some: bool = False
+) -> Dict[str, NewVariable]:
     """Those of `graph`'s logical variables that one of its collections has; `None`: all of them.
 
     Raises:
-      MatchError: if there is none.
+      MatchError: if there is none, unless the graph may lack some.
     """
     chosen = set(new) if collection is None else set(names_in_collection(graph, collection))
     candidates = {name: variable for name, variable in new.items() if name in chosen}
-    if not candidates:
+    if not candidates and not lacks_some:
         raise MatchError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
     return candidates
 
 
 def match_names(
-    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None
+    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
+    *, lacks_some: bool = False
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
 
     Raises:
-      MatchError: listing every rule that fits nothing and every new name that two old ones were renamed to.
+      MatchError: listing every rule that fits nothing, unless the graph may lack some variables, and every new name that two
+        old ones were renamed to.
     """
     old_names = list(old_names)
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
@@ -101,20 +105,23 @@ def match_names(
     fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
         fits_nothing(pattern, argument, "new variable", fillable)
-        for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns
+        for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns if not lacks_some
     ]
     wanted = {
         name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
     }
-    sources, rename_problems = _sources(old_names, renames, wanted, fillable)
+    sources, rename_problems = _sources(old_names, renames, wanted, fillable, lacks_some)
     pairs = [Pair(sources[name], name) for name in fillable if name in wanted and name in sources]
     problems += rename_problems
     problems += [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
         for pattern in includes
-        if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
+        if not lacks_some
+        and any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
+    if lacks_some and not found:
+        return pairs
     if not pairs and not found and fillable and not wanted:
         found.append(f"exclude leaves out every new variable: {exclude!r}")
     elif not pairs and not found:
@@ -128,7 +135,7 @@ def match_names(
 
 
 def _sources(
-    old_names: List[str], renames: Tuple[Pattern, ...], wanted: Iterable[str], fillable: List[str]
+    old_names: List[str], renames: Tuple[Pattern, ...], wanted: Iterable[str], fillable: List[str], lacks_some: bool
 ) -> Tuple[Dict[str, str], List[str]]:
     """{new name: old name}: renamed ones first, then those that keep their name."""
     sources: Dict[str, str] = {}
@@ -149,7 +156,7 @@ def _sources(
             problems.append(f"rename gives the new {target!r} two old ones: {sources[target]!r} and {old!r}")
         sources.setdefault(target, old)
     for rule in renames:
-        if rule not in used:
+        if rule not in used and not lacks_some:
             problems.append(_unused_rename(rule, rule in taken, old_names, fillable))
     for old in old_names:
         if old not in moved:
@@ -179,15 +186,18 @@ def _unused_rename(rule: Pattern, took_some: bool, old_names: List[str], fillabl
     )
 
 
-def resolve_pairs(recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any) -> Tuple[List[Pair], List[str]]:
+def resolve_pairs(
+    recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any, lacks_some: bool = False
+) -> Tuple[List[Pair], List[str]]:
     """The pairs that a `recover_vars` dict asks for, and what is wrong with its new side.
 
     Args:
       recover_vars: {old name: a variable, its name, a list of a partitioned one's parts, or a list of several of these}.
       new: the graph's logical variables.
       graph: the graph that they are of.
+      lacks_some: whether a name that the graph does not have is left out.
     """
-    finder = _TargetFinder(new, graph)
+    finder = _TargetFinder(new, graph, lacks_some)
     pairs: List[Pair] = []
     for old, value in recover_vars.items():
         pairs.extend(Pair(str(old), name) for name in finder.names(str(old), value))
@@ -197,8 +207,8 @@ def resolve_pairs(recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable
 class _TargetFinder:
     """Turns what a user writes for a new variable into logical names, collecting problems."""
 
-    def __init__(self, new: Mapping[str, NewVariable], graph: Any):
-        self._new, self._graph = new, graph
+    def __init__(self, new: Mapping[str, NewVariable], graph: Any, lacks_some: bool):
+        self._new, self._graph, self._lacks_some = new, graph, lacks_some
         self._by_id = {
             id(variable): (name, number)
             for name, logical in new.items() for number, part in enumerate(logical.parts)
@@ -247,7 +257,7 @@ class _TargetFinder:
             return [name]
         if name in self._part_names:
             self.problems.append(f"{old!r}: {name!r} is one part of the new {self._part_names[name]!r}; give that name")
-        else:
+        elif not self._lacks_some:
             self.problems.append(f"{old!r}: the graph has no new variable {name!r}{did_you_mean(name, self._new)}")
         return []
 
