@@ -5,6 +5,7 @@ that has no Estimator raises one `ImportError`.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Callable, List, Optional, Tuple
 
@@ -41,15 +42,17 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_
 tf1 = tf.compat.v1
 tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
+_EstimatorV1: Any = tf1.estimator.Estimator
+_Mixin: Any = object  # The `super()` of a mixin is an Estimator's, which mypy cannot see.
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
 warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of", "initializer_op",
-    "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2", "own_device",
-    "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
+    "EstimatorV1", "EstimatorV2", "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of",
+    "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2",
+    "own_device", "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
     "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
@@ -150,6 +153,36 @@ class LateSaver(_Saver):
     def restore(self, sess: Any, save_path: str) -> None:
         self.build()
         super().restore(sess, save_path)
+
+
+class _ExportsUntrained(_Mixin):
+    """An Estimator that exports before it is trained too, from a checkpoint that is made for that.
+
+    Attributes:
+      checkpoint_of_untrained: called with the export's directory and its input receivers by mode, returns a context with the
+        prefix of a checkpoint.
+    """
+
+    checkpoint_of_untrained: Any = None
+
+    def _export_all_saved_models(
+        self, export_dir_base: Any, input_receiver_fn_map: Any, assets_extra: Any = None, as_text: bool = False,
+        checkpoint_path: Any = None, strip_default_attrs: bool = True
+    ) -> Any:
+        with contextlib.ExitStack() as stack:
+            has_modes = any(input_receiver_fn_map.values())  # Else TensorFlow says what is wrong.
+            if has_modes and not checkpoint_path and tf.train.latest_checkpoint(self.model_dir) is None:
+                checkpoint_path = stack.enter_context(self.checkpoint_of_untrained(export_dir_base, input_receiver_fn_map))
+            return super()._export_all_saved_models(
+                export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, strip_default_attrs)
+
+
+class EstimatorV1(_ExportsUntrained, _EstimatorV1):
+    """`tf.compat.v1.estimator.Estimator` that exports before it is trained."""
+
+
+class EstimatorV2(_ExportsUntrained, tf.estimator.Estimator):
+    """`tf.estimator.Estimator` that exports before it is trained."""
 
 
 def saveables_of(trackable: Any) -> List[Any]:

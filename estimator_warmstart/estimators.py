@@ -6,14 +6,21 @@ with the hook among the `training_hooks` of its `EstimatorSpec`. This module mus
 from __future__ import annotations
 
 import inspect
-from typing import Any, Mapping, Optional
+from typing import Any, ContextManager, Mapping, Optional
 
-from estimator_warmstart._tf import logger, own_warm_start, tf, tf1
+from estimator_warmstart._tf import EstimatorV1, EstimatorV2, logger, own_warm_start, tf, tf1
 from estimator_warmstart.checkpoints import open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.sessions import refuse_same_directory
 from estimator_warmstart.traces import read_step
+from estimator_warmstart.untrained import UntrainedRecoverHook, checkpoint_of_untrained
+
+_HOOKS_OF = {
+    tf.estimator.ModeKeys.TRAIN: "training_hooks",
+    tf.estimator.ModeKeys.EVAL: "evaluation_hooks",
+    tf.estimator.ModeKeys.PREDICT: "prediction_hooks",
+}
 
 
 def warm_started(
@@ -23,9 +30,12 @@ def warm_started(
     """Makes of an Estimator another one whose training begins with an old model's parameters.
 
     Use it where the `model_fn` is not yours to change: canned Estimators, `tf.keras.estimator.model_to_estimator`, a library's.
-    As after `tf.estimator.add_metrics`, the result has the same `model_dir`, `config` and `params`, and is a plain
-    `tf.estimator.Estimator`. Evaluation, prediction and export are as they were. An Estimator that is trained already goes
-    on from its own checkpoint, and a warning says so.
+    As after `tf.estimator.add_metrics`, the result has the same `model_dir`, `config` and `params`, and is a
+    `tf.estimator.Estimator`. While `model_dir` has no checkpoint, it evaluates, predicts and exports with the old model's
+    parameters, and leaves no checkpoint in `model_dir` by that; from then on, and with a `checkpoint_path`, all three are as
+    they were. An Estimator that is trained already goes on from its own checkpoint, and a warning says so.
+
+    To export an untrained Estimator with more metrics, add these first: `warm_started(tf.estimator.add_metrics(...), ...)`.
 
     Args:
       estimator: a `tf.estimator.Estimator` or `tf.compat.v1.estimator.Estimator`.
@@ -40,7 +50,8 @@ def warm_started(
 
     Raises:
       WarmStartError: for bad arguments and a checkpoint that cannot be read, at once; from `train`, before any variable is
-        touched, with everything that cannot be done as asked.
+        touched, with everything that cannot be done as asked. Names and rules that fit nothing are a problem in training
+        alone: the graph of an evaluation has no optimizer slots.
 
     Example:
       >>> import tempfile
@@ -69,18 +80,29 @@ def warm_started(
     def make_hook() -> Any:
         return hook_class(ckp_dir, recover_vars, **options)
 
-    make_hook()  # Says now what is wrong with the arguments.
+    recovering = make_hook().recovering  # Says now what is wrong with the arguments.
     _check_old_and_new(ckp_dir, estimator.model_dir)
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
         spec = estimator.model_fn(features, labels, mode, config)
-        return spec._replace(training_hooks=(*spec.training_hooks, make_hook()))
+        field = _HOOKS_OF[mode]
+        hook = make_hook() if mode == tf.estimator.ModeKeys.TRAIN else make_untrained_hook()
+        return spec._replace(**{field: (*getattr(spec, field), hook)})
 
-    kind = tf.estimator.Estimator if isinstance(estimator, tf.estimator.Estimator) else tf1.estimator.Estimator
-    return kind(
+    def make_untrained_hook() -> UntrainedRecoverHook:
+        return UntrainedRecoverHook(recovering, estimator.model_dir)
+
+    kind: Any = EstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else EstimatorV1
+    made = kind(
         model_fn, model_dir=estimator.model_dir, config=estimator.config, params=estimator.params,
         warm_start_from=own_warm_start(estimator),
     )
+
+    def checkpoint_for_export(folder: str, receivers: Mapping[str, Any]) -> ContextManager[str]:
+        return checkpoint_of_untrained(made, make_untrained_hook, folder, receivers)
+
+    made.checkpoint_of_untrained = checkpoint_for_export
+    return made
 
 
 def _check_estimator(estimator: Any) -> None:

@@ -109,6 +109,11 @@ class VariableRecoverHook(SessionRunHook):
         """The `Plan`, from `begin` on; `None` before."""
         return self._prepared.plan if self._prepared else None
 
+    @property
+    def recovering(self) -> Recovering:
+        """What the hook recovers, for whatever graph it is asked for."""
+        return self._recovering
+
     def plan_for(self, graph: Any) -> Plan:
         """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
         return self._recovering.plan(graph)

@@ -80,22 +80,24 @@ def match_variables(
     return {old: found if len(found) > 1 else found[0] for old, found in targets.items()}
 
 
-def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Optional[str]) -> Dict[str, NewVariable]:
+def in_collection(
+    new: Mapping[str, NewVariable], graph: Any, collection: Optional[str], lacks_some: bool = False
+) -> Dict[str, NewVariable]:
     """Those of `graph`'s logical variables that one of its collections has; `None`: all of them.
 
     Raises:
-      MatchError: if there is none.
+      MatchError: if there is none, unless the graph may lack some.
     """
     chosen = set(new) if collection is None else set(names_in_collection(graph, collection))
     candidates = {name: variable for name, variable in new.items() if name in chosen}
-    if not candidates:
+    if not candidates and not lacks_some:
         raise MatchError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
     return candidates
 
 
 def match_names(
     old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
-    spellings: Mapping[str, Sequence[str]] = {}
+    spellings: Mapping[str, Sequence[str]] = {}, *, lacks_some: bool = False
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
 
@@ -106,9 +108,11 @@ def match_names(
       exclude: as for `match_variables`.
       rename: as for `match_variables`.
       spellings: {old name: what else it is called}, for patterns of `rename` that fit no old name.
+      lacks_some: whether the graph may lack variables that the rules name, as an evaluation's does.
 
     Raises:
-      MatchError: listing every rule that fits nothing and every new name that two old ones were renamed to.
+      MatchError: listing every rule that fits nothing, unless the graph may lack some variables, and every new name that two
+        old ones were renamed to.
     """
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
@@ -116,20 +120,23 @@ def match_names(
     fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
         fits_nothing(pattern, argument, "new variable", fillable)
-        for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns
+        for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns if not lacks_some
     ]
     wanted = {
         name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
     }
-    sources, rename_problems = _sources(list(olds), renames, wanted, fillable)
+    sources, rename_problems = _sources(list(olds), renames, wanted, fillable, lacks_some)
     pairs = [Pair(sources[name], name) for name in fillable if name in wanted and name in sources]
     problems += rename_problems
     problems += [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
         for pattern in includes
-        if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
+        if not lacks_some
+        and any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
+    if lacks_some and not found:
+        return pairs
     if not pairs and not found and fillable and not wanted:
         found.append(f"exclude leaves out every new variable: {exclude!r}")
     elif not pairs and not found:
@@ -183,7 +190,7 @@ class _Rule:
 
 
 def _sources(
-    old_names: List[str], rules: Sequence[_Rule], wanted: Iterable[str], fillable: List[str]
+    old_names: List[str], rules: Sequence[_Rule], wanted: Iterable[str], fillable: List[str], lacks_some: bool
 ) -> Tuple[Dict[str, str], List[str]]:
     """{new name: old name}: renamed ones first, then those that keep their name."""
     sources: Dict[str, str] = {}
@@ -206,7 +213,8 @@ def _sources(
             sources.setdefault(target, old)
     for rule in rules:
         problems += [
-            rule.why_unused(rename, rule in taking, fillable) for rename in rule.renames if rename not in used
+            rule.why_unused(rename, rule in taking, fillable)
+            for rename in rule.renames if rename not in used and not lacks_some
         ]
     for old in old_names:
         if old not in moved:
@@ -214,15 +222,18 @@ def _sources(
     return sources, problems
 
 
-def resolve_pairs(recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any) -> Tuple[List[Pair], List[str]]:
+def resolve_pairs(
+    recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any, lacks_some: bool = False
+) -> Tuple[List[Pair], List[str]]:
     """The pairs that a `recover_vars` dict asks for, and what is wrong with its new side.
 
     Args:
       recover_vars: {old name: a variable, its name, a list of a partitioned one's parts, or a list of several of these}.
       new: the graph's logical variables.
       graph: the graph that they are of.
+      lacks_some: whether a name that the graph does not have is left out.
     """
-    finder = _TargetFinder(new, graph)
+    finder = _TargetFinder(new, graph, lacks_some)
     pairs: List[Pair] = []
     for old, value in recover_vars.items():
         pairs.extend(Pair(str(old), name) for name in finder.names(str(old), value))
@@ -232,8 +243,8 @@ def resolve_pairs(recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable
 class _TargetFinder:
     """Turns what a user writes for a new variable into logical names, collecting problems."""
 
-    def __init__(self, new: Mapping[str, NewVariable], graph: Any):
-        self._new, self._graph = new, graph
+    def __init__(self, new: Mapping[str, NewVariable], graph: Any, lacks_some: bool):
+        self._new, self._graph, self._lacks_some = new, graph, lacks_some
         self._by_id = {
             id(variable): (name, number)
             for name, logical in new.items() for number, part in enumerate(logical.parts)
@@ -282,7 +293,7 @@ class _TargetFinder:
             return [name]
         if name in self._part_names:
             self.problems.append(f"{old!r}: {name!r} is one part of the new {self._part_names[name]!r}; give that name")
-        else:
+        elif not self._lacks_some:
             self.problems.append(f"{old!r}: the graph has no new variable {name!r}{did_you_mean(name, self._new)}")
         return []
 

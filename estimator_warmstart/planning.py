@@ -104,7 +104,7 @@ class _Planner:
             self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._fates)
         notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
         recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
-        self._problems += problems + self._rules.problems(recovered_names)
+        self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
         fates = tuple(self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items())
@@ -118,18 +118,19 @@ class _Planner:
         """What goes where, and why a variable that is in none of the pairs is not."""
         request = self._request
         if request.recover_vars is not None:
-            pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph)
+            pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph, request.lacks_some)
             return pairs, "not in recover_vars"
         if request.matches_names:
-            candidates = in_collection(self._new, graph, request.collection)
+            candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
             return match_names(
-                self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint)
+                self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint),
+                lacks_some=request.lacks_some,
             ), "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
 
     def _pairs_of_same_name(self) -> List[Pair]:
         pairs = [Pair(name, name) for name, new in self._new.items() if new.is_parameter and name in self._old]
-        if not pairs and self._request.missing == "error":
+        if not pairs and self._request.missing == "error" and not self._request.lacks_some:
             self._problems.append(
                 "no new variable has a name that the checkpoint has; recover_vars={old name: new variable} says what goes "
                 f"where. The first old names are {', '.join(list(self._old)[:5])}; the first new ones "

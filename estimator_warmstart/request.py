@@ -26,6 +26,8 @@ class Request(NamedTuple):
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.
       min_coverage: the least share of the new model's bytes that must be recovered, or `None`.
+      lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots: names
+        and rules that fit nothing there are then no problem.
     """
 
     ckp_dir: Any
@@ -38,6 +40,7 @@ class Request(NamedTuple):
     with_slots: bool = False
     missing: str = "error"
     min_coverage: Optional[float] = None
+    lacks_some: bool = False
 
     @property
     def matches_names(self) -> bool:

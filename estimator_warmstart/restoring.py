@@ -22,7 +22,7 @@ import re
 import weakref
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
-from estimator_warmstart._tf import add_control_input, initializer_op, set_initial_value, tf, tf1, update_input
+from estimator_warmstart._tf import add_control_input, copies_of, initializer_op, set_initial_value, tf, tf1, update_input
 from estimator_warmstart.adapting import Box, Target, adapt
 from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.errors import RecoveryError
@@ -91,6 +91,14 @@ def build_mark(graph: Any) -> Any:
         return _Flag(graph).mark
 
 
+def watch_initializer(variable: Any, graph: Any) -> Any:
+    """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
+        flag = _Flag(graph, "initialized")
+        add_control_input(initializer_op(copies_of(variable)[0]), flag.mark)
+        return flag.is_marked
+
+
 def _claim(plan: Plan, graph: Any) -> None:
     """Raises if another plan has changed one of the initializers that this one is about to change."""
     claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
@@ -111,14 +119,14 @@ class _Flag:
     counted by whoever counts variables.
     """
 
-    def __init__(self, graph: Any):
+    def __init__(self, graph: Any, name: str = "recovered"):
         # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
         # is lost with a parameter server is lost together with variables.
         variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
-        name = graph.unique_name(f"{_SCOPE}/recovered", mark_as_used=False)
+        shared_name = graph.unique_name(f"{_SCOPE}/{name}", mark_as_used=False)
         with graph.device(_device_of(variables[0]) if variables else ""):
-            handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=name, name="recovered")
-            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name="is_recovered")
+            handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
+            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
             self.mark = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
 
 

@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import VariableRecoverHook, WarmStartError, adapters, warm_start_settings, warm_started
+from estimator_warmstart import (
+    VariableRecoverHook,
+    WarmStartError,
+    adapters,
+    make_saver,
+    warm_start_settings,
+    warm_started,
+)
 from estimator_warmstart.checkpoints import open_checkpoint
 from estimator_warmstart.traces import read_step
 
@@ -125,6 +132,134 @@ def value_at_export(folder, name):
     return tf.train.load_variable(prefix, open_checkpoint(folder).variables[name].key).tolist()
 
 
+def head_with_slots(features, labels, mode, params):
+    """`model` of any mode; in training it has momentum slots and an auxiliary head too."""
+    w = tf1.get_variable("w", [2], initializer=tf1.zeros_initializer())
+    loss, train_op = -tf.reduce_sum(w), None
+    if mode == tf.estimator.ModeKeys.TRAIN:
+        auxiliary = tf1.get_variable("auxiliary", [3], initializer=tf1.zeros_initializer())
+        loss -= tf.reduce_sum(auxiliary)
+        train_op = tf1.train.MomentumOptimizer(1.0, 0.5).minimize(loss, tf1.train.get_global_step())
+    return tf.estimator.EstimatorSpec(
+        mode, loss=loss, train_op=train_op, predictions={"w": tf.expand_dims(tf.identity(w), 0)},
+        export_outputs={"serving_default": tf.estimator.export.PredictOutput(tf.identity(w))})
+
+
+def files_in(folder):
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def training_input():
+    x, y = tf1.placeholder(tf.float32, [None], "x"), tf1.placeholder(tf.float32, [None], "y")
+    return tf.estimator.experimental.build_raw_supervised_input_receiver_fn({"x": x}, y)()
+
+
+class TestUntrained:
+    """What TensorFlow's own `warm_start_from` leaves cold, or refuses."""
+
+    def untrained(self, old, tmp_path, *arguments, **options):
+        return warm_started(custom(tmp_path), old, *arguments, **options)
+
+    def test_evaluates_and_predicts_warm_and_leaves_nothing(self, old_a, tmp_path):
+        new = self.untrained(old_a, tmp_path, {"A": "B"})
+        assert next(new.predict(one_row))["b"].tolist() == [3, 4]
+        assert files_in(tmp_path / "new") == []
+        assert new.evaluate(one_row, steps=1)["loss"] == -(7 + 7 + 3 + 4)
+        assert new.evaluate(one_row, steps=1)["global_step"] == 0
+        assert files_in(tmp_path / "new") == ["eval"]  # TensorFlow's own summary of the metrics.
+        new.train(one_row, steps=1)
+        assert value_at(tmp_path / "new", 0, "B") == [3, 4]
+        assert (tmp_path / "new" / "warm_start.json").exists()
+
+    def test_exports_warm(self, old_a, tmp_path):
+        new = self.untrained(old_a, tmp_path, {"A": "B"})
+        exported = os.fsdecode(new.export_saved_model(str(tmp_path / "export"), serving_input))
+        assert value_at_export(exported, "B") == [3, 4]
+        assert value_at_export(exported, "A") == [7, 7]
+        assert files_in(tmp_path / "export") == [os.path.basename(exported)]
+        assert files_in(tmp_path / "new") == []
+
+    def test_exports_all_modes_warm(self, old_dir, tmp_path):
+        save_checkpoint(old_dir, {"w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6])})
+        new = warm_started(
+            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir), with_slots=True, missing="keep")
+        exported = os.fsdecode(new.experimental_export_all_saved_models(str(tmp_path / "export"), {
+            tf.estimator.ModeKeys.TRAIN: training_input, tf.estimator.ModeKeys.PREDICT: serving_input}))
+        assert value_at_export(exported, "w") == [3, 4]
+        assert value_at_export(exported, "w/Momentum") == [5, 6]
+
+    def test_a_checkpoint_path_is_what_counts(self, old_a, tmp_path):
+        custom(tmp_path / "other").train(one_row, steps=5)
+        trained = str(tmp_path / "other" / "new" / "model.ckpt-5")
+        new = self.untrained(old_a, tmp_path, {"A": "B"})
+        assert new.evaluate(one_row, steps=1, checkpoint_path=trained)["loss"] == -(12 + 12 + 5 + 5)
+        assert next(new.predict(one_row, checkpoint_path=trained))["b"].tolist() == [5, 5]
+        exported = os.fsdecode(new.export_saved_model(str(tmp_path / "export"), serving_input, checkpoint_path=trained))
+        assert value_at_export(exported, "B") == [5, 5]
+        os.rename(old_a, old_a + "-gone")
+        assert next(new.predict(one_row, checkpoint_path=trained))["b"].tolist() == [5, 5]
+
+    def test_once_it_is_trained_the_old_model_may_be_gone(self, old_a, tmp_path):
+        new = self.untrained(old_a, tmp_path, {"A": "B"})
+        new.train(one_row, steps=1)
+        os.rename(old_a, old_a + "-gone")
+        assert new.evaluate(one_row, steps=1)["loss"] == -(8 + 8 + 4 + 5)
+
+    @pytest.mark.parametrize("options", [
+        {"recover_vars": {"w": "w", "w/Momentum": "w/Momentum", "auxiliary": "auxiliary"}},
+        {"include": ["w", "auxiliary"], "adapters": {"w/Momentum": adapters.crop_or_pad()}},
+        {"include": "w", "exclude": "auxiliary"},
+        {"rename": {"w": "w", "auxiliary": "auxiliary"}},
+        {"adapters": {"auxiliary": adapters.crop_or_pad()}, "min_coverage": 0.9},
+    ], ids=["recover_vars", "include", "exclude", "rename", "adapters"])
+    def test_what_only_training_has_is_no_problem(self, old_dir, tmp_path, options):
+        save_checkpoint(old_dir, {
+            "w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6]), "auxiliary": np.float32([1, 1, 1])})
+        new = warm_started(tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir), **options)
+        assert next(new.predict(one_row))["w"].tolist() == [3, 4]
+        new.train(one_row, steps=1)
+        assert value_at(tmp_path / "new", 0, "w") == [3, 4]
+
+    @pytest.mark.parametrize("run", [
+        lambda new, _: new.evaluate(one_row, steps=1),
+        lambda new, _: next(new.predict(one_row)),
+        lambda new, folder: new.export_saved_model(folder, serving_input),
+    ], ids=["evaluate", "predict", "export_saved_model"])
+    def test_what_does_not_fit_is_a_problem_as_in_training(self, old_a, tmp_path, run):
+        (tmp_path / "larger").mkdir()
+        larger = save_checkpoint(tmp_path / "larger", {"A": np.float32([3, 4, 5])})
+        with pytest.raises(WarmStartError, match=r"the new 'B' has shape \[2\], the old 'A' \[3\]"):
+            run(self.untrained(larger, tmp_path, {"A": "B"}), str(tmp_path / "export"))
+        assert files_in(tmp_path / "export") == []
+
+    def test_a_collection_that_only_training_fills(self, old_a, tmp_path):
+        new = self.untrained(old_a, tmp_path, collection="of training", missing="keep")
+        assert next(new.predict(one_row))["b"].tolist() == [0, 0]
+
+    def test_with_more_metrics(self, old_a, tmp_path):
+        add_metrics = tf1.estimator.add_metrics if hasattr(tf1.estimator, "add_metrics") else tf.estimator.add_metrics
+        before = tf1.estimator.Estimator(collision_model, params={"a": 7.0}, model_dir=str(tmp_path / "new"))
+        new = add_metrics(
+            warm_started(before, old_a, {"A": "B"}), lambda predictions: {"b": tf1.metrics.mean(predictions["b"])})
+        assert new.evaluate(one_row, steps=1)["b"] == 3.5
+
+    def test_mirrored(self, old_a, tmp_path):
+        strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+        new = warm_started(custom(tmp_path, eval_distribute=strategy), old_a, {"A": "B"})
+        assert new.evaluate(one_row, steps=1)["loss"] == -(7 + 7 + 3 + 4)
+
+    def test_a_saver_of_its_own_format(self, old_a, tmp_path):
+        def model_fn(features, labels, mode, params):
+            return collision_model(features, labels, mode, params)._replace(
+                scaffold=tf1.train.Scaffold(saver=make_saver(saver_format="object")))
+
+        before = tf.estimator.Estimator(model_fn, str(tmp_path / "new"), params={"a": 7.0})
+        new = warm_started(before, old_a, {"A": "B"})
+        assert next(new.predict(one_row))["b"].tolist() == [3, 4]
+        exported = os.fsdecode(new.export_saved_model(str(tmp_path / "export"), serving_input))
+        assert value_at_export(exported, "B") == [3, 4]
+
+
 class TestTrainedAlready:
     def test_it_says_so_and_changes_nothing(self, old_a, tmp_path, caplog):
         custom(tmp_path).train(one_row, steps=5)
@@ -167,10 +302,12 @@ class TestCanned:
         old = open_checkpoint(str(tmp_path / "old"))
         cities = adapters.remap_rows(str(tmp_path / "old.txt"), str(tmp_path / "new.txt"))
 
-        warm_started(classifier("new", True), str(tmp_path / "old"), adapters={
+        new = warm_started(classifier("new", True), str(tmp_path / "old"), adapters={
             ".*/city_embedding": cities, "linear/.*/city": cities, "dnn/hiddenlayer_0/kernel": adapters.remap_segments(
                 {"city": 2}, {"age": 1, "city": 2}),
-        }).train(rides(True), steps=1)
+        })
+        new.evaluate(rides(True), steps=1)  # No slots there.
+        new.train(rides(True), steps=1)
 
         def values(folder, checkpoint):
             reader = tf.train.load_checkpoint(checkpoint.prefix)
@@ -198,7 +335,10 @@ class TestCanned:
 
         estimator("old", 1.0).train(data, steps=2)
         trained = value_at(tmp_path / "old", 2, "dense/kernel")
-        warm_started(estimator("new", 5.0), str(tmp_path / "old")).train(data, steps=1)
+        new = warm_started(estimator("new", 5.0), str(tmp_path / "old"))
+        predicted = next(new.predict(lambda: tf.data.Dataset.from_tensors([[1.0, 2.0]])))["dense"]
+        assert predicted == pytest.approx(trained[0][0] + 2 * trained[1][0])
+        new.train(data, steps=1)
         assert value_at(tmp_path / "new", 0, "dense/kernel") == trained
 
 
