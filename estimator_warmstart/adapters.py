@@ -15,10 +15,51 @@ import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Kept, merge
+from estimator_warmstart.dtypes import why_no_cast
 from estimator_warmstart.remapping import remap_rows, remap_segments
-from estimator_warmstart.steps import Adapter, AdapterError, Apply, MapAxis, Misfit, Shape, Step, check_fill, result_shape
+from estimator_warmstart.steps import (
+    Adapter,
+    AdapterError,
+    Apply,
+    Cast,
+    MapAxis,
+    Misfit,
+    Shape,
+    Step,
+    check_fill,
+    result_dtype,
+    result_shape,
+)
 
-__all__ = ["compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
+__all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
+
+
+def cast() -> Adapter:
+    """Casts the old value to the new variable's dtype.
+
+    Use it where a model is trained on in another precision, or where ids became wider; dtypes never change unasked. A
+    slot is cast where its own dtype has changed. A cast that can lose something is called narrowing in the plan: floats
+    are rounded, and those beyond float16's range become infinite; fractions are cut off; integers out of range wrap.
+
+    Returns:
+      An adapter from any int, float or complex dtype to any other, but from complex to real. It keeps the shape: in a list
+      with other adapters shapes change too. Wherever in the list it stands, fills and means are of the new dtype, unless a
+      transform follows. Strings, bools and quantized dtypes have no one meaning as numbers: `transform` says which.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> adapters.cast().steps((3, 2), (3, 2), "float64", "float32")
+      (Cast(dtype='float32'),)
+    """
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        if new_dtype in ("", dtype):
+            return ()
+        reason = why_no_cast(dtype, new_dtype)
+        if reason:
+            raise Misfit(reason)
+        return (Cast(new_dtype),)
+
+    return Adapter("cast()", steps)
 
 
 def crop_or_pad(fill: Fill = "initial") -> Adapter:
@@ -43,7 +84,7 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
     """
     check_fill(fill)
 
-    def steps(old: Shape, new: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
         return tuple(
@@ -82,7 +123,7 @@ def take(index: Any) -> Adapter:
             raise AdapterError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
     label = f"take(np.s_[{', '.join(_index_text(item) for item in items)}])"
 
-    def steps(old: Shape, new: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         try:
             shape = np.broadcast_to(np.empty(()), old)[index].shape  # No memory behind it.
         except (IndexError, TypeError, ValueError) as error:
@@ -104,11 +145,11 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
     function; where that makes a zero (a padding, say), the slot takes its own initial value.
 
     Args:
-      fn: takes a tensor of the old shape and dtype, returns one of the new shape and the same dtype. It is called once for
+      fn: takes a tensor of the old shape and dtype, returns one of the new shape and dtype. It is called once for
         each place that the value is needed, and must build TensorFlow operations only.
 
     Returns:
-      An adapter; that the shapes agree is checked while planning.
+      An adapter; that shapes and dtypes agree is checked while planning.
 
     Raises:
       WarmStartError: if `fn` cannot be called.
@@ -123,18 +164,19 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
         raise AdapterError(f"transform: a function of a tensor is needed, got {fn!r}")
     label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
 
-    def steps(old: Shape, new: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
             try:
                 made = tf.convert_to_tensor(fn(tf.compat.v1.placeholder(dtype, old)))
             except Exception as error:  # Whatever the user's function raises is the reason.
                 raise Misfit(f"{label} raised {type(error).__name__} for {list(old)}: {error}") from error
-        if made.dtype.name != dtype:
-            raise Misfit(f"{label} makes {made.dtype.name} of {dtype}")
+        other_dtype = made.dtype.name if made.dtype.name != dtype else ""
         shape = made.shape.as_list() if made.shape.rank is not None else list(new)
         if len(shape) != len(new):
-            return (Apply(fn, tuple(-1 if length is None else length for length in shape)),)
-        return (Apply(fn, tuple(after if length is None else length for length, after in zip(shape, new))),)
+            shape = [-1 if length is None else length for length in shape]
+        else:
+            shape = [after if length is None else length for length, after in zip(shape, new)]
+        return (Apply(fn, tuple(shape), dtype=other_dtype),)
 
     return Adapter(label, steps)
 
@@ -163,11 +205,11 @@ def compose(*parts: Any) -> Adapter:
     if not parts or not all(isinstance(part, Adapter) for part in parts):
         raise AdapterError(f"compose: adapters are needed, got {list(parts)!r}")
 
-    def steps(old: Shape, new: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         done: List[Step] = []
         shape = old
         for part in parts:
-            more = part.steps(shape, new, dtype)
+            more = part.steps(shape, new, result_dtype(dtype, done), new_dtype)
             shape = result_shape(shape, more)
             done.extend(more)
         return tuple(done)

@@ -25,7 +25,8 @@ from estimator_warmstart.axis_maps import (
 from estimator_warmstart.filling import constant_of, mean_along, new_values, where
 from estimator_warmstart.initial_values import same_everywhere
 from estimator_warmstart.joining import join_index
-from estimator_warmstart.steps import Apply, Join, Step, axis_maps_of, result_shape, split_at_last_apply
+from estimator_warmstart.steps import Apply, Join, MapAxis, Step, axis_maps_of, result_shape, split_at_last_apply
+from estimator_warmstart.value_steps import apply_elementwise, apply_function
 
 Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
 
@@ -115,13 +116,28 @@ def adapt(
         value = read(box)
     shape = old_shape
     for step in head:
-        value = step.fn(value) if isinstance(step, Apply) else _general(value, axis_maps_of(shape, [step]), indices, None)
+        value = _after(step, value, shape, indices)
         shape = result_shape(shape, [step])
-    if target.is_slot and any(step.may_pad if isinstance(step, Apply) else fills_of(step.axis_map) for step in head):
+    for step in tail:
+        # What is new has the new dtype already.
+        value = value if isinstance(step, MapAxis) else _after(step, value, shape, indices)
+    if target.is_slot and any(_may_pad(step) for step in head):
         return _without_zeros(value, shape, tail, target, indices)
     offsets = (0,) * len(shape) if head else box[0]
     maps = [shift(axis_map, by) for axis_map, by in zip(_windows(shape, tail, target), offsets)]
     return _mapped(value, shape if head else box[1], maps, target, indices)
+
+
+def _after(step: Step, value: Any, shape: Tuple[int, ...], indices: _Indices) -> Any:
+    """`value`, whole and of `shape`, after one step without initial values."""
+    if isinstance(step, MapAxis):
+        return _general(value, axis_maps_of(shape, [step]), indices, None)
+    return apply_function(step, value) if isinstance(step, Apply) else apply_elementwise(step, value)
+
+
+def _may_pad(step: Step) -> bool:
+    """Whether there may be zeros after the step that are no old values."""
+    return step.may_pad if isinstance(step, Apply) else isinstance(step, MapAxis) and bool(fills_of(step.axis_map))
 
 
 def _windows(shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> List[AxisMap]:
@@ -134,7 +150,7 @@ def _windows(shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> L
 def _joined(indices: _Indices, steps: Sequence[Step]) -> List[Any]:
     return [
         indices.join(segment.join)
-        for step in steps if not isinstance(step, Apply) for segment in step.axis_map if isinstance(segment, Joined)
+        for step in steps if isinstance(step, MapAxis) for segment in step.axis_map if isinstance(segment, Joined)
     ]
 
 

@@ -77,6 +77,7 @@ _WIDTHS = table(TEXT, integer(1), "a mapping or list of pairs: feature, width")
 _SIZE = either(integer(1), NULL)
 
 ADAPTERS: Dict[str, Kind] = {
+    "cast": record({}),
     "crop_or_pad": record({"fill": _FILL}),
     "take": Kind(
         "a string such as '[:-1, :]'", TEXT.takes, {"type": "string", "pattern": SLICE_PATTERN},
@@ -132,7 +133,7 @@ def _vocabulary_problems(arguments: Mapping[str, Any], place: str) -> Iterator[s
 _ADAPTER = Kind(
     "an adapter such as 'crop_or_pad' or {'take': '[:-1]'}",
     lambda value: isinstance(value, str) or as_mapping(value) is not None,
-    {"anyOf": [{"enum": ["crop_or_pad"]}] + [
+    {"anyOf": [{"enum": ["cast", "crop_or_pad"]}] + [
         {"type": "object", "properties": {name: kind.schema}, "required": [name], "additionalProperties": False}
         for name, kind in ADAPTERS.items()
     ]}, _read_adapter,

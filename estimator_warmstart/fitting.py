@@ -7,20 +7,21 @@ from __future__ import annotations
 from typing import Tuple
 
 from estimator_warmstart.checkpoints import OldVariable
-from estimator_warmstart.steps import Adapter, Misfit, Step, check_fills, result_shape
+from estimator_warmstart.dtypes import why_no_cast
+from estimator_warmstart.steps import Adapter, Misfit, Step, check_fills, result_dtype, result_shape
 from estimator_warmstart.variables import NewVariable
 
 
 def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple[Step, ...]:
-    """The steps of `adapter` from the old shape to the new one.
+    """The steps of `adapter` from the old shape and dtype to the new ones.
 
     Raises:
       Misfit: with a sentence that names both variables, both shapes, the axis and the adapter.
     """
-    check_dtype(old, new)
+    check_static_shape(new)
     try:
-        steps = adapter.steps(old.shape, new.shape, new.dtype)
-        check_fills(steps, new.dtype)
+        steps = adapter.steps(old.shape, new.shape, old.dtype, new.dtype)
+        check_fills(steps, old.dtype)
     except Misfit as reason:
         raise Misfit(
             f"{adapter.label} cannot make the new {new.name!r} {list(new.shape)} of the old {old.name!r} "
@@ -32,17 +33,39 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
             f"{adapter.label} makes {list(made)} of the old {old.name!r} {list(old.shape)}, but the new {new.name!r} has "
             f"shape {list(new.shape)}: {_difference(made, new.shape)}"
         )
+    dtype = result_dtype(old.dtype, steps)
+    if dtype not in (old.dtype, new.dtype):
+        raise Misfit(
+            f"{adapter.label} makes {dtype} of {old.dtype}, the dtype of the old {old.name!r}, but the new {new.name!r} is "
+            f"{new.dtype}; let adapters.cast() follow it in a list, or return {new.dtype}"
+        )
+    if dtype != new.dtype:
+        check_dtype(old, new)
     return steps
 
 
-def check_dtype(old: OldVariable, new: NewVariable) -> None:
-    """Raises `Misfit` where no adapter could make the new value of the old one."""
+def check_static_shape(new: NewVariable) -> None:
+    """Raises `Misfit` where the graph does not know the new variable's shape."""
     if not new.has_static_shape:
         raise Misfit(
             f"the graph does not know the shape of the new {new.name!r} (validate_shape=False); give it a static shape"
         )
-    if old.dtype != new.dtype:
-        raise Misfit(f"the new {new.name!r} is {new.dtype}, the old {old.name!r} is {old.dtype}; make the dtypes the same")
+
+
+def check_dtype(old: OldVariable, new: NewVariable) -> None:
+    """Raises `Misfit` where the new variable has another dtype than the old one, and says what would change that."""
+    check_static_shape(new)
+    if old.dtype == new.dtype:
+        return
+    if why_no_cast(old.dtype, new.dtype):
+        advice = f"adapters.transform(fn)}} with a function from {old.dtype} to {new.dtype} says how"
+    elif old.shape == new.shape:
+        advice = "adapters.cast()} casts it"
+    else:
+        advice = "[adapters.cast(), adapters.crop_or_pad()]} casts it and takes what fits"
+    raise Misfit(
+        f"the new {new.name!r} is {new.dtype}, the old {old.name!r} is {old.dtype}; adapters={{{new.name!r}: {advice}"
+    )
 
 
 def check_same_shape(old: OldVariable, new: NewVariable) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
-from estimator_warmstart.fitting import check_dtype, check_same_shape, steps_between
+from estimator_warmstart.fitting import check_dtype, check_same_shape, check_static_shape, steps_between
 from estimator_warmstart.plan import INITIALIZED, Fate, initialized, recovered
 from estimator_warmstart.rules import Rules
 from estimator_warmstart.slots import KERAS_MOMENTS, SlotFinder, bias_correction
-from estimator_warmstart.steps import Misfit, for_slot, result_shape
+from estimator_warmstart.steps import Misfit, for_slot, result_dtype, result_shape
 from estimator_warmstart.variables import NewVariable
 
 
@@ -64,13 +64,17 @@ def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) 
     named = rules.adapter_for(slot)
     if named is not None:
         return recovered(slot, old, steps_between(old, slot, named), named.label)
+    steps = for_slot(primary.steps, old.dtype, slot.dtype)
     try:
-        check_dtype(old, slot)
+        check_static_shape(slot)
+        if result_dtype(old.dtype, steps) != slot.dtype:
+            check_dtype(old, slot)
+            raise Misfit(f"{primary.reason} makes {result_dtype(old.dtype, steps)} of the old {old.name!r}, not {slot.dtype}")
     except Misfit as reason:
         return initialized(slot, str(reason))
     if result_shape(old.shape, primary.steps) != slot.shape:
         return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
-    return recovered(slot, old, for_slot(primary.steps), f"as {primary.new.name!r}")
+    return recovered(slot, old, steps, f"as {primary.new.name!r}")
 
 
 def plan_powers(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable, count_bytes
+from estimator_warmstart.dtypes import describe_cast
 from estimator_warmstart.steps import Step, count_kept
 from estimator_warmstart.variables import NewVariable
 
@@ -48,7 +49,10 @@ class Fate(NamedTuple):
 
 def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Step, ...] = (), how: str = "") -> Fate:
     """The fate of a new variable that takes the value of `old`, by `steps` if there are any."""
-    return Fate(new, ADAPTED, old, how, steps) if steps else Fate(new, RESTORED, old)
+    if not steps:
+        return Fate(new, RESTORED, old)
+    cast = describe_cast(old.dtype, new.dtype)
+    return Fate(new, ADAPTED, old, f"{how}, {cast}" if cast else how, steps)
 
 
 def initialized(new: NewVariable, reason: str) -> Fate:

@@ -60,7 +60,7 @@ def remap_rows(
     pairs = _alias_pairs(aliases, old, new)
     label = f"remap_rows({old.short_label} -> {new.short_label})"
 
-    def steps(old_shape: Shape, new_shape: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         where = _axis_in(axis, old_shape, label)
         rows = old_shape[where]
         if old.size > rows:
@@ -105,7 +105,7 @@ def remap_segments(
     old, new = _widths(old_widths, "old_widths"), _widths(new_widths, "new_widths")
     label = f"remap_segments({len(old)} -> {len(new)} features)"
 
-    def steps(old_shape: Shape, new_shape: Shape, dtype: str) -> Tuple[Step, ...]:
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
         where = _axis_in(axis, old_shape, label)
         if sum(old.values()) != old_shape[where]:
             raise Misfit(

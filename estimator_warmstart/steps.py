@@ -1,7 +1,7 @@
 """What adapters and the planner agree on: steps from an old shape to a new one. Pure.
 
-Enters: shapes. Leaves: `MapAxis` and `Apply` records, in order, and the shapes that they make. This module must not know
-which adapters there are, nor how a tensor is made of a step.
+Enters: shapes and dtypes. Leaves: `MapAxis`, `Apply` and `Cast` records, in order, and the shapes and dtypes that they make.
+This module must not know which adapters there are, nor how a tensor is made of a step.
 """
 from __future__ import annotations
 
@@ -32,14 +32,30 @@ class MapAxis(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """One step: the whole tensor goes through `fn`, which makes `shape` of it and may pad it with zeros."""
+    """One step: the whole tensor goes through `fn`, which makes `shape` of it and may pad it with zeros.
+
+    Attributes:
+      fn: takes and returns a tensor.
+      shape: of what it returns.
+      may_pad: whether zeros that it returns may be no old values.
+      dtype: of what it returns, if that is another than it takes; else empty.
+    """
 
     fn: Callable[[Any], Any]
     shape: Shape
     may_pad: bool = True
+    dtype: str = ""
 
 
-Step = Union[MapAxis, Apply]
+class Cast(NamedTuple):
+    """One step: every element becomes one of `dtype`."""
+
+    dtype: str
+
+
+# Steps that change each element, wherever it is.
+Elementwise = Cast
+Step = Union[MapAxis, Apply, Elementwise]
 
 
 class Adapter(NamedTuple):
@@ -47,11 +63,12 @@ class Adapter(NamedTuple):
 
     Attributes:
       label: how reports and messages call it, such as `crop_or_pad(fill='initial')`.
-      steps: `steps(old_shape, new_shape, dtype)` -> the steps from one to the other; raises `Misfit`.
+      steps: `steps(old_shape, new_shape, dtype, new_dtype)` -> the steps from one to the other; raises `Misfit`. Without
+        `new_dtype` it is the same as `dtype`.
     """
 
     label: str
-    steps: Callable[[Shape, Shape, str], Tuple[Step, ...]]
+    steps: Callable[..., Tuple[Step, ...]]
 
     def __repr__(self) -> str:
         return self.label
@@ -90,24 +107,39 @@ def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
     for step in steps:
         if isinstance(step, Apply):
             shape = step.shape
-        else:
+        elif isinstance(step, MapAxis):
             shape = shape[:step.axis] + (map_length(step.axis_map),) + shape[step.axis + 1:]
     return shape
 
 
-def for_slot(steps: Sequence[Step]) -> Tuple[Step, ...]:
+def result_dtype(dtype: str, steps: Sequence[Step]) -> str:
+    """The dtype that `steps` make of `dtype`."""
+    for step in steps:
+        if not isinstance(step, MapAxis):
+            dtype = step.dtype or dtype
+    return dtype
+
+
+def for_slot(steps: Sequence[Step], dtype: str, new_dtype: str) -> Tuple[Step, ...]:
     """The same steps for a slot: what is new takes the slot's own initial value, whatever the fill.
+
+    A slot is cast to its own `new_dtype`, if its variable is cast to another.
 
     A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. Before a function there
     are no initial values of that shape: zeros hold their place, and become initial values after it.
     """
     head, tail = split_at_last_apply(steps)
-    return _filled(head, "zeros") + _filled(tail, "initial")
+    casts = [step for step in steps if isinstance(step, Cast) or (isinstance(step, Apply) and step.dtype)]
+    tail = tuple(step for step in tail if not isinstance(step, Cast))
+    done = _filled(head, "zeros")
+    if casts and result_dtype(dtype, done) != new_dtype:
+        done += (Cast(new_dtype),)
+    return done + _filled(tail, "initial")
 
 
 def _filled(steps: Sequence[Step], fill: Fill) -> Tuple[Step, ...]:
     return tuple(
-        step if isinstance(step, Apply) else step._replace(axis_map=tuple(
+        step if not isinstance(step, MapAxis) else step._replace(axis_map=tuple(
             segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
         )) for step in steps
     )
@@ -130,10 +162,13 @@ def split_at_last_apply(steps: Sequence[Step]) -> Tuple[Tuple[Step, ...], Tuple[
 
 def check_fills(steps: Sequence[Step], dtype: str) -> None:
     """Raises `Misfit` for initial values where the shape is not yet the new variable's, and for half numbers among ints."""
-    head, _ = split_at_last_apply(steps)
-    for fill in (fill for step in steps if isinstance(step, MapAxis) for fill in fills_of(step.axis_map)):
-        if "int" in dtype and not isinstance(fill, str) and fill != int(fill):
-            raise Misfit(f"the fill {fill!r} is no {dtype}")
+    head, tail = split_at_last_apply(steps)
+    # After the last function, what is cast is cast before anything is filled.
+    dtypes = [result_dtype(dtype, head[:at]) for at in range(len(head))] + [result_dtype(dtype, steps)] * len(tail)
+    for step, there in zip(steps, dtypes):
+        for fill in fills_of(step.axis_map) if isinstance(step, MapAxis) else ():
+            if "int" in there and not isinstance(fill, str) and fill != int(fill):
+                raise Misfit(f"the fill {fill!r} is no {there}")
     for step in head:
         if isinstance(step, MapAxis) and "initial" in fills_of(step.axis_map):
             raise Misfit("fill='initial' before a transform is not possible, since only the new shape has initial values; "
