@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
+from estimator_warmstart import checksums
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.errors import CheckpointError
 
@@ -114,6 +115,53 @@ def _handle(data: bytes, at: int) -> Tuple[Tuple[int, int], int]:
     offset, at = _varint(data, at)
     size, at = _varint(data, at)
     return (offset, size), at
+
+
+def is_table(end: bytes) -> bool:
+    """Whether a file with these last eight bytes is a LevelDB table: an index, or a file of a V1 checkpoint."""
+    return len(end) == 8 and struct.unpack("<Q", end)[0] == _MAGIC
+
+
+class TableBlock(NamedTuple):
+    """A block of a table: where it is, and a key that is none of its keys' successor nor any later block's key."""
+
+    last_key: bytes
+    offset: int
+    size: int
+
+
+def table_blocks(file: Any, length: int) -> List[TableBlock]:
+    """The blocks of a table of `length` bytes, in order; raises what damaged bytes make it raise.
+
+    Args:
+      file: the table, open for reading; only what is asked for is read, since the values may be large.
+      length: of it.
+    """
+    if length < _FOOTER_SIZE:
+        raise ValueError("it is cut short")
+    file.seek(length - _FOOTER_SIZE)
+    footer = file.read(_FOOTER_SIZE)
+    if not is_table(footer[-8:]):
+        raise ValueError("it does not end as it should")
+    _, at = _handle(footer, 0)
+    offset, size = _handle(footer, at)[0]
+    blocks: List[TableBlock] = []
+    for last_key, value in block_entries(file, length, TableBlock(b"", offset, size)):
+        blocks.append(TableBlock(last_key, *_handle(value, 0)[0]))
+        if len(blocks) > 1 and (blocks[-2].offset + blocks[-2].size > blocks[-1].offset or blocks[-2].last_key > last_key):
+            raise ValueError("its blocks are not in order")
+    return blocks
+
+
+def block_entries(file: Any, length: int, block: TableBlock) -> Iterator[Tuple[bytes, bytes]]:
+    """The keys and values of one block of a table, its checksum verified."""
+    if block.offset + block.size + _BLOCK_TRAILER_SIZE > length or block.size < _BLOCK_TRAILER_SIZE:
+        raise ValueError("it is cut short")
+    file.seek(block.offset)
+    stored = file.read(block.size + _BLOCK_TRAILER_SIZE)
+    if checksums.mask(checksums.extend(0, stored[:block.size + 1])) != struct.unpack("<I", stored[block.size + 1:])[0]:
+        raise ValueError("a block does not have the checksum that was stored with it")
+    return _block(stored, 0, block.size)
 
 
 def _varint(data: bytes, at: int) -> Tuple[int, int]:

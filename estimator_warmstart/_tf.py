@@ -38,6 +38,7 @@ except (AttributeError, ImportError) as error:
 # After these checks, which say what to install; the same protos in every version.
 from tensorflow.core.protobuf import tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
+from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
 
 tf1 = tf.compat.v1
 tensorflow_version: str = tf.__version__
@@ -52,7 +53,8 @@ logger = tf.get_logger().getChild("estimator_warmstart")
 __all__ = [
     "EstimatorV1", "EstimatorV2", "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of",
     "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2",
-    "own_device", "own_warm_start", "saveables_of", "session_has_own_variables", "set_initial_value", "slice_of",
+    "own_device", "own_warm_start", "saveables_of", "saved_tensor_slice_pb2", "session_has_own_variables",
+    "set_initial_value", "slice_of",
     "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]

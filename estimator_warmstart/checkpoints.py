@@ -11,11 +11,14 @@ from collections import Counter
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._bundle_index import Box, BundleIndex, read_bundle_index
-from estimator_warmstart._tf import tf
+from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.locations import find_checkpoint
 from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.slots import SlotOf, tie_slots
+from estimator_warmstart.v1_files import files_of, read_v1_tensors
+
+V1_FORMAT = "name-based, V1"
 
 
 class OldVariable(NamedTuple):
@@ -47,13 +50,14 @@ class Checkpoint(NamedTuple):
     """An old model: where it is and what it holds.
 
     Attributes:
-      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`.
-      format: `"name-based"` or `"object-based"`.
+      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; of a V1 checkpoint what TensorFlow calls it.
+      format: `"name-based"`, `"object-based"` or `"name-based, V1"`.
       variables: {old name: OldVariable}, sorted by name.
       ties: {old slot's name: SlotOf}.
       shared_names: {full name that several variables have: their object paths}; those go by their paths.
       find_by_path: object path -> old name or `None`, for an object-based checkpoint.
       is_saved_model: whether a SavedModel holds it.
+      files: those of a V1 checkpoint; else empty.
     """
 
     prefix: str
@@ -63,6 +67,7 @@ class Checkpoint(NamedTuple):
     shared_names: Mapping[str, List[str]] = {}
     find_by_path: Optional[Callable[[str], Optional[str]]] = None
     is_saved_model: bool = False
+    files: Tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -124,21 +129,37 @@ def count_bytes(shape: Tuple[int, ...], dtype: str) -> int:
     return size
 
 
+def whole_box(shape: Tuple[int, ...]) -> Box:
+    """The slice that is all of a tensor."""
+    return (0,) * len(shape), tuple(shape)
+
+
+def slice_spec(old: OldVariable, box: Box) -> str:
+    """What `RestoreV2` is told to read; empty for a whole tensor, which is read faster."""
+    if box == whole_box(old.shape):
+        return ""
+    text = ":".join(f"{offset},{length}" for offset, length in zip(*box))
+    return f"{' '.join(map(str, old.shape))} {text}"
+
+
 def open_checkpoint(ckp_dir: Any) -> Checkpoint:
     """Opens the old model at `ckp_dir`.
 
     Args:
       ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
-        directory, on any filesystem that `tf.io.gfile` reads.
+        directory, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a prefix next to it, the
+        one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the prefix.
 
     Raises:
       CheckpointError: where there is no whole checkpoint; the message says what is there instead.
     """
-    prefix, is_saved_model = find_checkpoint(ckp_dir)
+    prefix, is_saved_model, is_v1 = find_checkpoint(ckp_dir)
+    if is_v1:
+        return _V1.read(prefix)
     index = read_bundle_index(prefix + ".index")
     _check_shards(prefix, index)
     try:
-        reader = tf.train.load_checkpoint(prefix)  # Verifies the checksums of the index.
+        reader = tf1.train.NewCheckpointReader(prefix)  # Verifies the checksums of the index.
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{prefix} cannot be opened as a checkpoint: {error}") from error
@@ -194,6 +215,19 @@ class _NameBased:
 
 
 _FORMATS = (_ObjectBased, _NameBased)
+
+
+class _V1:
+    """What a `Saver` of V1 writes: name-based, in files without an index; TensorFlow restores it as it does the others."""
+
+    @staticmethod
+    def read(prefix: str) -> Checkpoint:
+        variables = {
+            name: OldVariable(name, tensor.shape, tensor.dtype, name, tensor.slices if len(tensor.slices) > 1 else ())
+            for name, tensor in sorted(read_v1_tensors(prefix).items())
+        }
+        ties = tie_slots({name: old.shape for name, old in variables.items()})
+        return Checkpoint(prefix, V1_FORMAT, variables, ties, files=tuple(files_of(prefix)))
 
 
 def _check_shards(prefix: str, index: BundleIndex) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.bundle_writing import Move, write_bundle
-from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
-from estimator_warmstart.errors import WarmStartError, check_choice, first_few
+from estimator_warmstart.checkpoints import Checkpoint, OldVariable, open_checkpoint, slice_spec, whole_box
+from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice, first_few
 from estimator_warmstart.keras_state import keras_moves
 from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
 from estimator_warmstart.staging import checked_destination, staged
 from estimator_warmstart.terminal import progress_line
 
+_BATCH_BYTES = 1 << 26
 _FORMATS = {"object": "object-based", "name": "name-based"}
 
 
@@ -37,7 +38,8 @@ def convert_checkpoint(
       destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
         directories that are missing are made.
       to: `"object"`, to be restored by `tf.train.Checkpoint` (from a name-based source), or `"name"`, to be restored by
-        `tf.compat.v1.train.Saver` under the variables' names (from an object-based source).
+        `tf.compat.v1.train.Saver` under the variables' names (from an object-based source, or from a V1 checkpoint, of which
+        the largest tensor is in memory).
       model: for `to="object"`: a built Keras model or a `tf.Module`, in whose own object paths the variables of the same
         names go: for `tf.train.Checkpoint(model=model)`, and for `model.load_weights`. `None`: all go into a dict by their
         names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
@@ -84,9 +86,44 @@ def convert_checkpoint(
     read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
     place = checked_destination(destination, read_only, overwrite)
     with staged(place) as folder, progress_line(os.path.basename(place), progress) as show:
+        old = _in_v2(old, folder) if old.files else old
         moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
         write_bundle(os.path.join(folder, "new"), moves, show)
     return place
+
+
+def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
+    """A V1 checkpoint, written as V2 in `folder`, a few variables or one large one in memory at a time.
+
+    Raises:
+      CheckpointError: if a value cannot be read.
+    """
+    prefix = os.path.join(folder, "v2")
+    written: List[str] = []
+    try:
+        with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+            for batch in _batches(old.variables.values()):
+                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_box(each.shape)]]
+                names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
+                dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
+                values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
+                written.append(f"{prefix}-{len(written)}")
+                session.run(tf.raw_ops.SaveV2(
+                    prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
+            session.run(tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False))
+    except tf.errors.OpError as error:
+        raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
+    return open_checkpoint(prefix)
+
+
+def _batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
+    batches: List[List[OldVariable]] = [[]]
+    for old in variables:
+        if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
+            batches.append([])
+        batches[-1].append(old)
+    return batches
 
 
 def _named(old: Checkpoint) -> List[Move]:

@@ -62,7 +62,7 @@ def keras_moves(old: Checkpoint, model: Any, optimizer: Optional[Any], folder: s
     if optimizer is not None:
         build_optimizer(optimizer, list(model.trainable_variables))
     prefix = _write_as_it_is(model, optimizer, os.path.join(folder, "as-it-is"))
-    reader = tf.train.load_checkpoint(prefix)
+    reader = tf1.train.NewCheckpointReader(prefix)
     graph = object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH_KEY))
     root = {child.local_name: child.node_id for child in graph.nodes[0].children}
     wanted, problems = _model_variables(graph, root, model, old)
@@ -213,7 +213,7 @@ class _OptimizerState:
         """Keras's SGD sums steps, -learning_rate * gradient; TensorFlow 1's Momentum sums gradients alone."""
         if self._kind != "SGD":
             return None
-        steps = int(tf.train.load_variable(self._old.prefix, step.key))
+        steps = int(tf1.train.NewCheckpointReader(self._old.prefix).get_tensor(step.key))
         factor = -learning_rate_at(self._optimizer, steps)
         return lambda values: (values.astype(np.float64) * factor).astype(values.dtype)
 

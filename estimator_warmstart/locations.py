@@ -6,10 +6,11 @@ an error that says what is there and what to name or save instead. This module m
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean, first_few
+from estimator_warmstart.v1_files import v1_prefix
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _SAVE_WEIGHTS = (
@@ -28,12 +29,14 @@ class Location(NamedTuple):
     """Where a checkpoint is.
 
     Attributes:
-      prefix: its files are `PREFIX.index` and `PREFIX.data-*`.
+      prefix: its files are `PREFIX.index` and `PREFIX.data-*`; of a V1 checkpoint `PREFIX`, a pattern if there are several.
       is_saved_model: whether a SavedModel holds it.
+      is_v1: whether it is a V1 checkpoint.
     """
 
     prefix: str
     is_saved_model: bool = False
+    is_v1: bool = False
 
 
 def checked_path(argument: str, value: Any, what: str) -> str:
@@ -60,14 +63,46 @@ def find_checkpoint(ckp_dir: Any) -> Location:
     """
     path = checked_path("ckp_dir", ckp_dir, "a directory or a checkpoint prefix")
     try:
+        location = _at_prefix(path)
         if tf.io.gfile.isdir(path):
-            return _in_directory(path)
-        if tf.io.gfile.exists(path + ".index"):
-            return Location(path)
+            return _in_directory_or_next_to_it(path, location)
+        location = location or _named_by_its_index(path)
+        if location is not None:
+            return location
         problem = _nothing_at(path)
     except tf.errors.OpError as error:
         raise CheckpointError(f"ckp_dir {path!r} cannot be read: {error.message}") from error
     raise CheckpointError(problem)
+
+
+def _at_prefix(prefix: str) -> Optional[Location]:
+    """The checkpoint whose prefix that is, or `None`."""
+    if prefix.endswith("/"):
+        return None
+    if tf.io.gfile.exists(prefix + ".index"):
+        return Location(prefix)
+    v1 = v1_prefix(prefix) if not prefix.endswith(".index") else ""  # An index ends as V1 files do.
+    return Location(v1, is_v1=True) if v1 else None
+
+
+def _in_directory_or_next_to_it(directory: str, prefix: Optional[Location]) -> Location:
+    """A directory's checkpoint, or the one whose prefix has the directory's name: `model.ckpt.index` next to `model.ckpt/`."""
+    if prefix is None:
+        return _in_directory(directory)
+    try:
+        inside = _in_directory(directory)
+    except CheckpointError:
+        return prefix
+    raise CheckpointError(
+        f"ckp_dir {directory!r} is a directory with a checkpoint in it, {inside.prefix}, and the prefix of another next to it; "
+        f"name {directory}/ for the former, {directory}.index for the latter"
+    )
+
+
+def _named_by_its_index(path: str) -> Optional[Location]:
+    """The checkpoint that `PREFIX.index` names where `PREFIX` alone is a directory's name too; else `None`."""
+    prefix = path[:-len(".index")] if path.endswith(".index") else ""
+    return Location(prefix) if prefix and tf.io.gfile.exists(path) and tf.io.gfile.isdir(prefix) else None
 
 
 def _in_directory(directory: str) -> Location:
@@ -78,8 +113,11 @@ def _in_directory(directory: str) -> Location:
         state = None
     if state is not None and state.model_checkpoint_path:
         prefix = state.model_checkpoint_path
-        if tf.io.gfile.exists(prefix + ".index"):
-            return Location(prefix)
+        named = _at_prefix(prefix)
+        if named is not None:
+            return named
+        if tf.io.gfile.exists(prefix) and not tf.io.gfile.isdir(prefix):
+            return Location(prefix, is_v1=True)  # To read it will tell how it is damaged.
         raise CheckpointError(
             f"{directory}/checkpoint names {prefix!r} as the latest, but {prefix}.index is not there (was the directory "
             f"moved or cleaned up?); name one as ckp_dir: {_prefixes(directory, names) or 'the directory holds none'}"
@@ -112,7 +150,10 @@ def _what_else_is_in(directory: str, names: List[str]) -> str:
 
 
 def _prefixes(directory: str, names: List[str], most: int = 5) -> str:
-    stems = sorted(name[:-len(".index")] for name in names if name.endswith(".index"))
+    stems = sorted({
+        os.path.splitext(name)[0] for name in names
+        if name.endswith(".index") or (name.endswith(".meta") and _at_prefix(os.path.join(directory, name[:-len(".meta")])))
+    })
     return ", ".join(os.path.join(directory, stem) for stem in stems[:most])
 
 
@@ -122,6 +163,8 @@ def _nothing_at(path: str) -> str:
         stem = path.rpartition(suffix)[0] if suffix in os.path.basename(path) else ""
         if stem and tf.io.gfile.exists(stem + ".index"):
             return f"ckp_dir {path!r} is one file of a checkpoint; name its prefix: {stem}"
+    if path.endswith(".meta") and _at_prefix(path[:-len(".meta")]):
+        return f"ckp_dir {path!r} is one file of a checkpoint; name its prefix: {path[:-len('.meta')]}"
     if os.path.basename(path) in _SAVED_MODEL_FILES:
         return f"ckp_dir {path!r} is one file of a SavedModel; name its directory: {os.path.dirname(path) or '.'}"
     if tf.io.gfile.exists(path):

@@ -24,7 +24,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from estimator_warmstart._tf import add_control_input, copies_of, initializer_op, set_initial_value, tf, tf1, update_input
 from estimator_warmstart.adapting import Box, Target, adapt
-from estimator_warmstart.checkpoints import OldVariable
+from estimator_warmstart.checkpoints import OldVariable, slice_spec, whole_box
 from estimator_warmstart.errors import RecoveryError
 from estimator_warmstart.plan import Fate, Plan
 from estimator_warmstart.variables import Part
@@ -160,11 +160,11 @@ class _Values:
             # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
             # is read on several, and all parts on one device share it.
             if device not in wholes:
-                wholes[device] = self._files.read(fate.source, _whole(fate.source.shape), name, device)
+                wholes[device] = self._files.read(fate.source, whole_box(fate.source.shape), name, device)
             return _cut(wholes[device], box)
 
         box = (part.offset, part.shape)
-        is_cut = not fate.source.slices and box != _whole(fate.source.shape)
+        is_cut = not fate.source.slices and box != whole_box(fate.source.shape)
         if not fate.steps and not is_cut:
             return read(box)
         queue = self._queues.setdefault(device, _Queue())
@@ -234,20 +234,8 @@ class _Files:
         return self._constants[key]
 
 
-def slice_spec(old: OldVariable, box: Box) -> str:
-    """What `RestoreV2` is told to read; empty for a whole tensor, which is read faster."""
-    if box == _whole(old.shape):
-        return ""
-    text = ":".join(f"{offset},{length}" for offset, length in zip(*box))
-    return f"{' '.join(map(str, old.shape))} {text}"
-
-
-def _whole(shape: Tuple[int, ...]) -> Box:
-    return (0,) * len(shape), tuple(shape)
-
-
 def _cut(value: Any, box: Box) -> Any:
-    if box == _whole(tuple(value.shape.as_list())):
+    if box == whole_box(tuple(value.shape.as_list())):
         return value
     # A slice shares the memory of the whole, and a variable that takes it over would keep all of that.
     return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))

@@ -83,6 +83,11 @@ def warm_start_settings(
     olds = {new: found[old] for new, old in sources.items()}
     infos, vocabulary_problems = _vocab_infos(vocabularies, olds)
     problems += vocabulary_problems + _shared(sources, vocabularies or {})
+    if tf.io.gfile.isdir(checkpoint.prefix):
+        problems.append(
+            f"TensorFlow would look into the directory {checkpoint.prefix} for the checkpoint of that name next to it; move "
+            "one of the two, or use VariableRecoverHook"
+        )
     if problems:
         raise MatchError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
     return tf.estimator.WarmStartSettings(

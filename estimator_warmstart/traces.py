@@ -45,8 +45,10 @@ def write_trace(plan: Plan, model_dir: str, seconds: float) -> None:
 def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
     """What `warm_start.json` holds: the report's dict and where, when, and by what the values came."""
     checkpoint = plan.checkpoint
-    with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
-        fingerprint = hashlib.sha256(file.read()).hexdigest()
+    fingerprint = None  # A V1 checkpoint has no index, and its files are as large as its values.
+    if not checkpoint.files:
+        with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
+            fingerprint = hashlib.sha256(file.read()).hexdigest()
     return {
         "estimator_warmstart": VERSION,
         "tensorflow": tensorflow_version,
@@ -64,7 +66,7 @@ def read_step(checkpoint: Checkpoint) -> Optional[int]:
     step = checkpoint.variables.get(tf1.GraphKeys.GLOBAL_STEP)
     if step is None or step.shape:
         return None
-    return int(tf.train.load_checkpoint(checkpoint.prefix).get_tensor(step.key))
+    return int(tf1.train.NewCheckpointReader(checkpoint.prefix).get_tensor(step.key))
 
 
 def summary_of(plan: Plan) -> Any:

@@ -11,9 +11,10 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Un
 import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
-from estimator_warmstart.bundle_reading import FILE_ERRORS, BundleReader
+from estimator_warmstart.bundle_reading import FILE_ERRORS
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.errors import CheckpointError
+from estimator_warmstart.v1_files import reader_of
 
 Number = Union[int, float]
 
@@ -66,7 +67,7 @@ def value_statistics(
     done, total = 0, sum(old.nbytes for old in chosen)
     found: Dict[str, Statistics] = {}
     problems: List[str] = []
-    reader = BundleReader(checkpoint.prefix)
+    reader = reader_of(checkpoint.prefix, bool(checkpoint.files))
     is_big = reader.header.endianness == tensor_bundle_pb2.BundleHeaderProto.BIG
     byte_order = ">" if is_big else "<"
     try:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import WarmStartError, plan_recovery
+from estimator_warmstart import VariableRecoverHook, WarmStartError, plan_recovery, warm_start_settings
 from estimator_warmstart.checkpoints import open_checkpoint
 
 tf1 = tf.compat.v1
@@ -178,6 +178,49 @@ class TestWhere:
         os.makedirs(folder)
         save_checkpoint(folder, {"a": np.float32([1])})
         assert list(open_checkpoint(folder).variables) == ["a"]
+
+
+class TestADirectoryOfTheSameName:
+    @pytest.mark.parametrize("fill", [
+        pytest.param(lambda folder: None, id="empty"),
+        pytest.param(lambda folder: (folder / "notes.txt").write_text("x"), id="other files"),
+        pytest.param(lambda folder: (folder / "checkpoint").write_text('model_checkpoint_path: "x"'), id="its latest is gone"),
+    ])
+    def test_the_prefix_is_read(self, old_dir, fill):
+        prefix = save_checkpoint(old_dir, {"a": np.float32([1])})
+        (old_dir / "model.ckpt").mkdir()
+        fill(old_dir / "model.ckpt")
+        assert open_checkpoint(prefix).prefix == open_checkpoint(old_dir).prefix == prefix
+
+    def test_both_hold_one(self, old_dir):
+        prefix = save_checkpoint(old_dir, {"outside": np.float32([1])})
+        (old_dir / "model.ckpt").mkdir()
+        save_checkpoint(old_dir / "model.ckpt", {"inside": np.float32([1])})
+        with pytest.raises(WarmStartError, match=r"is a directory with a checkpoint in it, .*/model.ckpt/model.ckpt, and the "
+                                                 r"prefix of another.*name .*/model.ckpt/ for the former, .*.index for the"):
+            open_checkpoint(prefix)
+        assert list(open_checkpoint(prefix + "/").variables) == ["inside"]
+        assert list(open_checkpoint(prefix + ".index").variables) == ["outside"]
+        assert list(open_checkpoint(old_dir).variables) == ["outside"]  # The file `checkpoint` names a prefix.
+
+    def test_the_values_are_read(self, old_dir, new_graph, tmp_path):
+        prefix = save_checkpoint(old_dir, {"a": np.float32([3]), "global_step": np.int64(7)})
+        (old_dir / "model.ckpt").mkdir()
+        a = tf1.get_variable("a", [1])
+        hook = VariableRecoverHook(prefix, check_finite=True, model_dir=str(tmp_path / "new"))
+        with tf1.train.MonitoredSession(hooks=[hook]) as session:
+            assert session.run(a).tolist() == [3]
+
+    def test_tensorflows_own_settings_cannot(self, old_dir):
+        prefix = save_checkpoint(old_dir, {"a": np.float32([3])})
+        (old_dir / "model.ckpt").mkdir()
+        with pytest.raises(WarmStartError, match="TensorFlow would look into the directory"):
+            warm_start_settings(prefix, {"a": "a"})
+
+    def test_only_the_directory_holds_one(self, old_dir):
+        (old_dir / "model.ckpt").mkdir()
+        save_checkpoint(old_dir / "model.ckpt", {"inside": np.float32([1])})
+        assert list(open_checkpoint(old_dir / "model.ckpt").variables) == ["inside"]
 
 
 def nothing_there(folder):
