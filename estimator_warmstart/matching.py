@@ -30,7 +30,9 @@ def match_variables(
     Use it where a dict of names would be long or would have to be kept in step with the model: a scope at a time. The
     new variables to fill are chosen by `collection`, `include` and `exclude`; each takes the old variable that a rule
     of `rename` turns into its name, or the one of its own name if no rule moved that elsewhere. Optimizer slots and the
-    global step are never matched: the hooks carry slots along with their variable.
+    global step are never matched: the hooks carry slots along with their variable. A new variable that the checkpoint does
+    not have is left out of the result, also one that `include`, `rename` or `collection` chooses: the hooks refuse that
+    unless they are told `missing="keep"`.
 
     Args:
       ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
@@ -88,9 +90,12 @@ def in_collection(new: Mapping[str, NewVariable], graph: Any, collection: Option
 
 
 def match_names(
-    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None
+    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
+    *, may_miss: bool = False
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
+
+    Where it `may_miss` what was chosen, the caller says what is missing; see `chosen_names`.
 
     Raises:
       MatchError: listing every rule that fits nothing and every new name that two old ones were renamed to.
@@ -111,13 +116,13 @@ def match_names(
     problems += rename_problems
     problems += [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
-        for pattern in includes
+        for pattern in includes if not may_miss
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
     if not pairs and not found and fillable and not wanted:
         found.append(f"exclude leaves out every new variable: {exclude!r}")
-    elif not pairs and not found:
+    elif not pairs and not found and not may_miss:
         found.append(
             "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
             f"old names are {', '.join(old_names[:5])}; the first new ones {', '.join(fillable[:5])}"
@@ -125,6 +130,36 @@ def match_names(
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
+
+
+def chosen_names(
+    old_names: Iterable[str], candidates: Mapping[str, NewVariable], include: Any, exclude: Any, rename: Any,
+    is_collection: bool
+) -> List[str]:
+    """The new variables that were chosen explicitly, whether or not the checkpoint has them.
+
+    An include or a collection chooses all that it names. A rename chooses what lies in the scopes that it makes of old ones.
+    An exclude alone chooses nothing: what it leaves is taken where the checkpoint has it.
+    """
+    includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
+    wanted = [
+        name for name, variable in candidates.items()
+        if variable.is_parameter and (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
+    ]
+    if includes or is_collection:
+        return wanted
+    scopes = set()
+    renames = compile_renames(rename)
+    for old in old_names:
+        rule = next((rule for rule in renames if rule.fits(old)), None)
+        if rule is not None:
+            scopes.add(rule.renamed_scope(old))
+    return [name for name in wanted if not scopes.isdisjoint(_scopes_of(name))]
+
+
+def _scopes_of(name: str) -> List[str]:
+    """The root scope, each scope that `name` lies in, and `name` itself."""
+    return [""] + [name[:at] for at, letter in enumerate(name) if letter == "/"] + [name]
 
 
 def _sources(

@@ -37,6 +37,10 @@ class Pattern(NamedTuple):
         rest = name[match.end():].lstrip("/")
         return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
 
+    def renamed_scope(self, name: str) -> str:
+        """What takes the place of the part of `name` that fits: the new name of the variable or scope that was renamed."""
+        return str(self.regex.match(name).expand(self.replacement))
+
 
 def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
     """Compiles one pattern or a sequence of them; `None` is none.
