@@ -48,8 +48,8 @@ class VariableRecoverHook(SessionRunHook):
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
         inside it).
-      missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable as
-        initialized and report it.
+      missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
+        `rename` (its new scope) or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it.
       min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
         less. `None`: any.
       check_finite: whether to read every old value first and refuse NaN and infinity.

@@ -30,7 +30,9 @@ def match_variables(
     Use it where a dict of names would be long or would have to be kept in step with the model: a scope at a time. The
     new variables to fill are chosen by `collection`, `include` and `exclude`; each takes the old variable that a rule
     of `rename` turns into its name, or the one of its own name if no rule moved that elsewhere. Optimizer slots and the
-    global step are never matched: the hooks carry slots along with their variable.
+    global step are never matched: the hooks carry slots along with their variable. A new variable that the checkpoint does
+    not have is left out of the result, also one that `include`, `rename` or `collection` chooses: the hooks refuse that
+    unless they are told `missing="keep"`.
 
     Args:
       ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
@@ -97,7 +99,7 @@ def in_collection(
 
 def match_names(
     old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
-    spellings: Mapping[str, Sequence[str]] = {}, *, lacks_some: bool = False
+    spellings: Mapping[str, Sequence[str]] = {}, *, may_miss: bool = False, lacks_some: bool = False
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
 
@@ -108,6 +110,7 @@ def match_names(
       exclude: as for `match_variables`.
       rename: as for `match_variables`.
       spellings: {old name: what else it is called}, for patterns of `rename` that fit no old name.
+      may_miss: whether the checkpoint may lack what was chosen: the caller says what is missing, see `chosen_names`.
       lacks_some: whether the graph may lack variables that the rules name, as an evaluation's does.
 
     Raises:
@@ -130,16 +133,15 @@ def match_names(
     problems += rename_problems
     problems += [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
-        for pattern in includes
-        if not lacks_some
-        and any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
+        for pattern in includes if not may_miss and not lacks_some
+        if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
     if lacks_some and not found:
         return pairs
     if not pairs and not found and fillable and not wanted:
         found.append(f"exclude leaves out every new variable: {exclude!r}")
-    elif not pairs and not found:
+    elif not pairs and not found and not may_miss:
         found.append(
             "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
             f"old names are {', '.join(list(olds)[:5])}; the first new ones {', '.join(fillable[:5])}"
@@ -147,6 +149,37 @@ def match_names(
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
+
+
+def chosen_names(
+    old_names: Iterable[str], candidates: Mapping[str, NewVariable], include: Any, exclude: Any, rename: Any,
+    spellings: Mapping[str, Sequence[str]], is_collection: bool
+) -> List[str]:
+    """The new variables that were chosen explicitly, whether or not the checkpoint has them.
+
+    An include or a collection chooses all that it names. A rename chooses what lies in the scopes that it makes of old ones.
+    An exclude alone chooses nothing: what it leaves is taken where the checkpoint has it.
+    """
+    includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
+    wanted = [
+        name for name, variable in candidates.items()
+        if variable.is_parameter and (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
+    ]
+    if includes or is_collection:
+        return wanted
+    olds = {name: (name, *spellings.get(name, ())) for name in old_names}
+    rules = [_Rule(rules, olds) for rules in compile_renames(rename)]
+    scopes: Set[str] = set()
+    for old in olds:
+        rule = next((rule for rule in rules if old in rule.fitting), None)
+        if rule is not None:
+            scopes.update(rename.renamed_scope(rule.fitting[old]) for rename in rule.renames)
+    return [name for name in wanted if not scopes.isdisjoint(_scopes_of(name))]
+
+
+def _scopes_of(name: str) -> List[str]:
+    """The root scope, each scope that `name` lies in, and `name` itself."""
+    return [""] + [name[:at] for at, letter in enumerate(name) if letter == "/"] + [name]
 
 
 class _Rule:

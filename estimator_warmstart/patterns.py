@@ -37,6 +37,10 @@ class Pattern(NamedTuple):
         rest = name[match.end():].lstrip("/")
         return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
 
+    def renamed_scope(self, name: str) -> str:
+        """What takes the place of the part of `name` that fits: the new name of the variable or scope that was renamed."""
+        return str(self.regex.match(name).expand(self.replacement))
+
 
 # The renames of one old pattern, to one new scope each.
 Renames = Tuple[Pattern, ...]

@@ -10,14 +10,17 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint, other_spellings
-from estimator_warmstart.errors import PlanError, first_few
+from estimator_warmstart.errors import PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
-from estimator_warmstart.matching import Pair, in_collection, match_names, resolve_pairs
+from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.request import Request
 from estimator_warmstart.steps import Misfit
 from estimator_warmstart.variables import NewVariable, logical_variables
+
+# Close spellings take their time, and nobody reads more of them.
+_MOST_WITH_SPELLINGS = 100
 
 
 def plan_recovery(
@@ -43,8 +46,10 @@ def plan_recovery(
       rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
-      missing: what to do about an old name that the checkpoint does not have: `"error"`, or `"keep"` the new variable
-        as initialized and report it.
+      missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
+        `rename` or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it. A rename
+        chooses all that lies in its new scope. Neither an `exclude` alone nor nothing at all chooses anything: what the
+        checkpoint does not have is left as initialized.
       min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `None`: any.
       graph: a `tf.Graph`; `None`: the default graph.
 
@@ -122,11 +127,31 @@ class _Planner:
             return pairs, "not in recover_vars"
         if request.matches_names:
             candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
-            return match_names(
+            pairs = match_names(
                 self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint),
-                lacks_some=request.lacks_some,
-            ), "not matched"
+                may_miss=request.include is not None or request.collection is not None, lacks_some=request.lacks_some,
+            )
+            if not request.lacks_some:
+                self._leave_missing(candidates, pairs)
+            return pairs, "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
+
+    def _leave_missing(self, candidates: Dict[str, NewVariable], pairs: List[Pair]) -> None:
+        """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
+        request, found = self._request, {pair.new for pair in pairs}
+        chosen = chosen_names(
+            self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint),
+            request.collection is not None)
+        missing = [name for name in chosen if name not in found]
+        for number, name in enumerate(missing):
+            self._fates[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
+            if request.missing == "error":
+                close = did_you_mean(name, self._old) if number < _MOST_WITH_SPELLINGS else ""
+                self._problems.append(
+                    f"the new {name!r} {list(self._new[name].shape)} is chosen, but the checkpoint has nothing of that name "
+                    f"and no rename gives it anything{close}; exclude={name!r} leaves it out, missing='keep' leaves all such "
+                    "variables as initialized"
+                )
 
     def _pairs_of_same_name(self) -> List[Pair]:
         pairs = [Pair(name, name) for name, new in self._new.items() if new.is_parameter and name in self._old]
