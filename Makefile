@@ -19,7 +19,7 @@ export MPLBACKEND := Agg
 
 ENVIRONMENTS := environment-tf1 environment-tf2 environment-lint environment-docs
 
-.PHONY: help demo demo-tf1 test test-tf1 test-across coverage coverage-tf1 lint docs check clean $(ENVIRONMENTS)
+.PHONY: help demo demo-tf1 test test-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ coverage-tf1: environment-tf1 ## the same on TensorFlow 1.15
 lint: environment-lint ## lint and types alone
 	@$(LINT)/bin/ruff check .
 	@$(LINT)/bin/python -I -m mypy
+
+format: environment-lint ## format the code, imports in order
+	@$(LINT)/bin/ruff check --quiet --fix --select I .
+	@$(LINT)/bin/ruff format .
 
 docs: environment-docs ## the pages of docs/ and the API as HTML, in build/docs
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs --quiet build

@@ -125,7 +125,9 @@ def make(uv: str, python: str, directory: Path, environment: Environment) -> Non
     if holds(note, made_from):
         return
     print(f"Making {directory} with {python}", flush=True)
-    run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", python, directory)
+    # Not left to uv, which clears nothing that is not a whole environment.
+    shutil.rmtree(directory, ignore_errors=True)
+    run(uv, "venv", "--quiet", "--no-project", "--python", python, directory)
     run(uv, "pip", "install", "--quiet", "--python", directory, "--requirement", PYPROJECT, *environment.requirements)
     note.write_text(made_from, encoding="utf-8")
 
