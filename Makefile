@@ -5,8 +5,10 @@ SHELL := /bin/bash
 
 TF1 := .venvs/tf1
 TF2 := .venvs/tf2
-FIND_TF1 := tools/find_python PYTHON_TF1 3.7
-FIND_TF2 := tools/find_python PYTHON_TF2 3.11 3.10 3.9
+LINT := .venvs/lint
+DOCS := .venvs/docs
+RUN_TESTS := -I tools/run_tests.py
+COVERAGE := --cov --cov-config="$(CURDIR)/pyproject.toml"
 DEMO := examples/estimator_fm/main.py
 SHORT_VOCABULARY_CASE := --case vocabulary --initial-accumulator 0.001 --rows 40000 --old-steps 500 --steps 200
 
@@ -15,7 +17,9 @@ unexport PYTHONPATH PYTHONHOME
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-tf1 test test-tf1 test-across lint check interpreters environment-tf1 environment-tf2 clean
+ENVIRONMENTS := environment-tf1 environment-tf2 environment-lint environment-docs
+
+.PHONY: help demo demo-tf1 test test-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -32,31 +36,38 @@ demo-tf1: environment-tf1 ## the same on TensorFlow 1.15
 	@$(TF1)/bin/python $(DEMO) --output-dir build/demo-tf1
 	@$(TF1)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf1-vocabulary
 
-test: lint ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
-	@$(TF2)/bin/python -I tools/run_tests.py $(ARGS)
+test: lint environment-tf2 ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
+	@$(TF2)/bin/python $(RUN_TESTS) $(ARGS)
 
 test-tf1: environment-tf1 ## all tests on TensorFlow 1.15 (Python 3.7)
-	@$(TF1)/bin/python -I tools/run_tests.py $(ARGS)
+	@$(TF1)/bin/python $(RUN_TESTS) $(ARGS)
 
 test-across: environment-tf1 environment-tf2 ## old models of each TensorFlow, recovered by the other
-	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF1)/bin/python" $(TF2)/bin/python -I tools/run_tests.py -k across_versions $(ARGS)
-	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF2)/bin/python" $(TF1)/bin/python -I tools/run_tests.py -k across_versions $(ARGS)
+	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF1)/bin/python" $(TF2)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
+	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF2)/bin/python" $(TF1)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
 
-lint: environment-tf2 ## lint and types alone
-	@$(TF2)/bin/python -I -m ruff check .
-	@$(TF2)/bin/python -I -m mypy
+coverage: environment-tf2 ## all tests on TensorFlow 2.15, and the share of the package's lines that they run
+	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf2" $(TF2)/bin/python $(RUN_TESTS) $(COVERAGE) $(ARGS)
+
+coverage-tf1: environment-tf1 ## the same on TensorFlow 1.15
+	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf1" $(TF1)/bin/python $(RUN_TESTS) $(COVERAGE) $(ARGS)
+
+lint: environment-lint ## lint and types alone
+	@$(LINT)/bin/ruff check .
+	@$(LINT)/bin/python -I -m mypy
+
+format: environment-lint ## format the code, imports in order
+	@$(LINT)/bin/ruff check --quiet --fix --select I .
+	@$(LINT)/bin/ruff format .
+
+docs: environment-docs ## the pages of docs/ and the API as HTML, in build/docs
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs --quiet build
 
 check: ## everything, exactly as CI runs it
 	@+.ci/run
 
-interpreters: ## say which Pythons would be used
-	@tf2=0; tf1=0; $(FIND_TF2) || tf2=1; $(FIND_TF1) || tf1=1; exit $$((tf2 || tf1))
-
-environment-tf1:
-	@python=$$($(FIND_TF1)) && "$$python" -I tools/set_up.py $(TF1) tools/tensorflow-1.txt
-
-environment-tf2:
-	@python=$$($(FIND_TF2)) && "$$python" -I tools/set_up.py $(TF2) tools/tensorflow-2.txt
+$(ENVIRONMENTS): environment-%:
+	@python3 -I tools/set_up.py $*
 
 clean: ## remove all that was made, the environments too
 	@rm -rf .venvs build

@@ -12,13 +12,17 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "estimator_warmstart"
 INSTALLED = Path(sysconfig.get_path("purelib")).resolve() / PACKAGE
+OPTIONS = [
+    f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "-prun_tests", "--doctest-modules", "--pyargs",
+    str(ROOT / "tests"), PACKAGE,
+]
 
 
 def contents(directory: Path) -> Dict[str, bytes]:
@@ -40,12 +44,15 @@ def verify_installation() -> None:
         )
 
 
-def imported_from_elsewhere() -> List[str]:
-    return sorted(
+def pytest_runtest_teardown() -> None:
+    """As a plugin of pytest, in each process that runs tests: fails them where another package of that name was imported."""
+    strays = sorted(
         f"{name} from {module.__file__}"
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] == PACKAGE and INSTALLED not in Path(module.__file__).resolve().parents
     )
+    if strays:
+        pytest.fail(f"Tested the wrong package (is there an __init__.py in tests/?): {'; '.join(strays[:3])}", pytrace=False)
 
 
 def main() -> int:
@@ -53,15 +60,12 @@ def main() -> int:
     print(f"Python {sys.version.split()[0]}, {PACKAGE} in {INSTALLED}", flush=True)
     os.environ.pop("PYTHONPATH", None)
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".hypothesis"))
-    options = [f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "--doctest-modules", "--pyargs"]
+    # The plugin is this file. Last, so that no module here stands before an installed one.
+    sys.path.append(str(Path(__file__).resolve().parent))
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)
-        status = int(pytest.main([*options, str(ROOT / "tests"), PACKAGE, *sys.argv[1:]]))
+        status = int(pytest.main([*OPTIONS, *sys.argv[1:]]))
         os.chdir(str(ROOT))
-    strays = imported_from_elsewhere()
-    if strays:
-        print(f"Tested the wrong package (is there an __init__.py in tests/?): {'; '.join(strays)}")
-        return status or 1
     return status
 
 

@@ -1,153 +1,177 @@
-"""Makes a virtual environment with the project installed in it as a wheel, or brings one up to date.
+"""Makes a virtual environment of the project's in .venvs/, or brings it up to date, by means of uv.
 
-    set_up.py ENVIRONMENT REQUIREMENTS
+    set_up.py NAME    tf1, tf2, lint or docs
 
-Enters: the directory of the environment and a requirements file that names its TensorFlow. Leaves: an environment that
-holds exactly what the checkout says. Two stamp files in it, each the digest of what its part was made from and written
-last, tell a complete part from an interrupted or outdated one. Digests rather than times of change: a file that was
-removed, or one that came back older, counts too.
+Run it with any Python 3.8 or later. pyproject.toml says what is in each environment. An environment is made anew when that
+has changed or the environment is not whole; this takes seconds where uv has the packages in its cache.
 """
 from __future__ import annotations
 
-import argparse
 import fcntl
-import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import tempfile
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
-from typing import Iterable, List
+from typing import Dict, List, NamedTuple, Optional
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "estimator_warmstart"
-BUILD_FILES = [ROOT / name for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE")]
-# pip 22 is the first to have all that is asked of it below; TensorFlow 1.15 and 2.15 import the pkg_resources that
-# later releases of setuptools no longer have.
-BUILD_TOOLS = ["pip>=22", "setuptools>=61,<81", "wheel"]
+VENVS = ROOT / ".venvs"
+PYPROJECT = ROOT / "pyproject.toml"
+PACKAGE = "estimator_warmstart"
+BUILD_FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.py")
+# 0.8 is the first to have all that is asked of it below.
+OLDEST_UV, OWN_UV = (0, 8), "uv>=0.13,<0.14"
 
 
-def package_files() -> List[Path]:
-    return sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".typed"))
+class Environment(NamedTuple):
+    """What a virtual environment is made from."""
+
+    variable: str  # of the caller's shell: the Python to use
+    versions: List[str]  # those that will do, the best first
+    requirements: List[str]  # as options of `uv pip install`
+    with_package: bool = False  # the package itself too, from a wheel
 
 
-def digest(files: Iterable[Path], *extra: str) -> str:
-    total = hashlib.sha256()
-    for path in files:
-        content = path.read_bytes()
-        total.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode())
-        total.update(content)
-    for text in extra:
-        total.update(f"{text}\0".encode())
-    return total.hexdigest()
+NEWER = ("PYTHON_TF2", ["3.11", "3.10", "3.9"])
+ENVIRONMENTS: Dict[str, Environment] = {
+    "tf1": Environment("PYTHON_TF1", ["3.7"], ["--extra=demo", "--extra=dev", "--group=tf1"], with_package=True),
+    "tf2": Environment(*NEWER, ["--extra=demo", "--extra=dev", "--group=tf2"], with_package=True),
+    "lint": Environment(*NEWER, ["--extra=lint", "--group=lint"]),
+    "docs": Environment(*NEWER, ["--group=docs"]),
+}
 
 
-class Stamp:
-    """The record that one part of an environment is complete, and what it was made from."""
-
-    def __init__(self, path: Path, made_from: str) -> None:
-        self._path = path
-        self._made_from = made_from
-
-    def holds(self) -> bool:
-        return self._path.exists() and self._path.read_text() == self._made_from
-
-    def remove(self) -> None:
-        if self._path.exists():
-            self._path.unlink()
-
-    def write(self) -> None:
-        draft = self._path.with_suffix(".draft")
-        draft.write_text(self._made_from)
-        draft.replace(self._path)
+def settings() -> Dict[str, str]:
+    """The caller's, without what would divert uv or a Python; a pyenv's Pythons in front of its shims, which mislead uv."""
+    diverting = ("CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    kept = {name: value for name, value in os.environ.items() if name not in diverting}
+    pyenv = Path(kept.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    places = [str(path) for path in sorted(pyenv.glob("versions/3.*/bin"))]
+    return dict(kept, PATH=os.pathsep.join([*places, kept.get("PATH", os.defpath)]), PIP_DISABLE_PIP_VERSION_CHECK="1")
 
 
 def run(*command: object) -> None:
-    """Runs a command that asks nothing and that no setting of the user's own Python or pip diverts."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    environment.update(PIP_USER="0", PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    subprocess.run([str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, check=True)
+    subprocess.run([str(part) for part in command], cwd=str(ROOT), env=settings(), stdin=subprocess.DEVNULL, check=True)
 
 
-class Environment:
-    """A virtual environment and the few things done to it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.python = directory / "bin" / "python"
-
-    def pip(self, *arguments: object) -> None:
-        """Runs pip, which says errors only: its remarks on the user's settings would bury what matters."""
-        run(self.python, "-I", "-m", "pip", "-qq", *arguments)
-
-    def create(self) -> None:
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
-        run(sys.executable, "-I", "-m", "venv", self.directory)
-        self.pip("install", *BUILD_TOOLS)
-
-    def build_wheel(self, scratch: Path) -> Path:
-        """Builds from a copy: nothing is left in the checkout, and nothing a former build left comes along."""
-        source = scratch / "source"
-        shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in BUILD_FILES:
-            shutil.copy(path, source)
-        self.pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", scratch, source)
-        return next(scratch.glob("*.whl"))
-
-    def install_all(self, wheel: Path, requirements: Path) -> None:
-        """One call of pip, so that one resolution suits TensorFlow and everything else."""
-        self.pip("install", "--requirement", requirements, f"{wheel}[demo,dev]")
-
-    def reinstall(self, wheel: Path) -> None:
-        # The scheme is named because Debian's own Python has another default outside of environments.
-        packages = Path(sysconfig.get_path("purelib", "posix_prefix", vars={"base": str(self.directory)}))
-        # By hand: pip leaves files behind where an earlier installation was interrupted.
-        for path in packages.glob(f"{PACKAGE.name}*"):
-            shutil.rmtree(path)
-        self.pip("install", "--no-deps", "--no-index", wheel)
+def output_of(*command: object) -> Optional[str]:
+    """What `command` prints, or None where it fails."""
+    try:
+        done = subprocess.run(
+            [str(part) for part in command], cwd=str(ROOT), env=settings(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.decode().strip()
 
 
-def bring_up_to_date(environment: Environment, requirements: Path) -> None:
-    made_from = digest([Path(__file__).resolve(), ROOT / "setup.py", requirements], sys.version, sys.base_prefix)
-    everything = Stamp(environment.directory / ".dependencies-complete", made_from)
-    package = Stamp(environment.directory / ".package-complete", digest([*BUILD_FILES, *package_files()]))
-    complete = everything.holds() and environment.python.exists()
-    if complete and package.holds():
+def will_do(uv: object) -> bool:
+    version = re.match(r"uv (\d+)\.(\d+)", output_of(uv, "--version") or "")
+    return version is not None and tuple(map(int, version.groups())) >= OLDEST_UV
+
+
+def find_uv() -> str:
+    """The uv on PATH where it will do, else one of this checkout's own."""
+    found, own = shutil.which("uv"), VENVS / "uv" / "bin" / "uv"
+    if found and will_do(found):
+        return found
+    if not will_do(own):
+        try:
+            run(sys.executable, "-I", "-m", "venv", "--clear", VENVS / "uv")
+            run(VENVS / "uv" / "bin" / "python", "-I", "-m", "pip", "install", "-q", OWN_UV)
+        except subprocess.CalledProcessError:
+            sys.exit(f"{sys.executable} cannot install uv, see above: install uv yourself (Debian, Ubuntu: or python3-venv).")
+    return str(own)
+
+
+def find_python(uv: str, environment: Environment) -> str:
+    """The path of a Python for `environment`; ends the program in one line where there is none."""
+    variable, versions = environment.variable, environment.versions
+    wanted = " or ".join(versions)
+    find = (uv, "python", "find", "--system", "--no-project", "--no-python-downloads")
+    chosen = os.environ.get(variable)
+    if chosen:
+        path = output_of(*find, chosen)
+        version = path and output_of(path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+        if not path or version not in versions:
+            found = f"Python {version}" if version else "not a Python"
+            sys.exit(f"{variable}={chosen} is {found}; this needs Python {wanted}.")
+        return path
+    for version in versions:
+        path = output_of(*find, version)
+        if path:
+            return path
+    with suppress(subprocess.CalledProcessError):
+        run(uv, "python", "install", versions[0])
+    none = f"No Python {wanted} found, and uv could not bring one: install one, or set {variable} to the path of one."
+    return output_of(*find, versions[0]) or sys.exit(none)
+
+
+def holds(note: Path, text: str) -> bool:
+    return note.exists() and note.read_text(encoding="utf-8") == text
+
+
+def make(uv: str, python: str, directory: Path, environment: Environment) -> None:
+    """Makes the environment anew unless it is whole and from just this; a note in it, written last, says so."""
+    note = directory / "made-from"
+    # The tools' settings, which are at the end, make no difference.
+    requirements = PYPROJECT.read_text(encoding="utf-8").partition("\n[tool.")[0]
+    made_from = "\n".join([python, *environment.requirements, requirements])
+    if holds(note, made_from):
         return
-    package.remove()
-    if not complete:
-        everything.remove()
-        version = "{}.{}.{}".format(*sys.version_info)
-        print(f"Making {environment.directory} with Python {version}; TensorFlow takes a few minutes.", flush=True)
-        environment.create()
-    with tempfile.TemporaryDirectory() as scratch:
-        wheel = environment.build_wheel(Path(scratch))
-        if complete:
-            environment.reinstall(wheel)
-        else:
-            environment.install_all(wheel, requirements)
-            everything.write()
-    package.write()
-    print(f"Installed {wheel.name} in {environment.directory}.", flush=True)
+    print(f"Making {directory} with {python}", flush=True)
+    # Not left to uv, which clears nothing that is not a whole environment.
+    shutil.rmtree(directory, ignore_errors=True)
+    run(uv, "venv", "--quiet", "--no-project", "--python", python, directory)
+    run(uv, "pip", "install", "--quiet", "--python", directory, "--requirement", PYPROJECT, *environment.requirements)
+    note.write_text(made_from, encoding="utf-8")
+
+
+def install_package(uv: str, directory: Path) -> None:
+    """Installs the checkout's files unless just these are installed: another process may be at work with them."""
+    note, source = directory / "package-from", directory / "source"
+    # From a copy: the build leaves nothing in the checkout, and nothing that a former build left comes along.
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(ROOT / PACKAGE, source / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in BUILD_FILES:
+        shutil.copy(ROOT / name, source)
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    made_from = "\n".join(f"{sha256(path.read_bytes()).hexdigest()} {path.relative_to(source)}" for path in files)
+    if holds(note, made_from):
+        return
+    print(f"Installing the package in {directory}", flush=True)
+    note.write_text("", encoding="utf-8")
+    options = ("--no-deps", "--no-build-isolation", "--reinstall")
+    run(uv, "pip", "install", "--quiet", "--python", directory, *options, source)
+    note.write_text(made_from, encoding="utf-8")
+
+
+def set_up(name: str) -> None:
+    environment = ENVIRONMENTS[name]
+    uv = find_uv()
+    make(uv, find_python(uv, environment), VENVS / name, environment)
+    if environment.with_package:
+        install_package(uv, VENVS / name)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("environment", type=lambda text: Path(text).absolute())
-    parser.add_argument("requirements", type=lambda text: Path(text).resolve())
-    arguments = parser.parse_args()
-    arguments.environment.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.environment.with_suffix(".lock").open("w") as lock:
+    if sys.argv[1:] not in [[name] for name in ENVIRONMENTS]:
+        sys.exit(__doc__)
+    VENVS.mkdir(exist_ok=True)
+    # One at a time, whatever several calls of make are at.
+    with (VENVS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            bring_up_to_date(Environment(arguments.environment), arguments.requirements)
+            set_up(sys.argv[1])
         except subprocess.CalledProcessError as error:
-            sys.exit(f"Set-up of {arguments.environment} failed, see above: {' '.join(error.cmd)}")
+            sys.exit(f"Set-up failed, see above: {' '.join(error.cmd)}")
         except KeyboardInterrupt:
-            sys.exit(f"Set-up of {arguments.environment} interrupted; the next run takes it up again.")
+            sys.exit("Set-up interrupted; the next run takes it up again.")
 
 
 if __name__ == "__main__":
