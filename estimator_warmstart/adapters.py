@@ -16,7 +16,18 @@ import numpy as np
 from estimator_warmstart._tf import tf
 from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Kept, merge
 from estimator_warmstart.remapping import remap_rows, remap_segments
-from estimator_warmstart.steps import Adapter, AdapterError, Apply, MapAxis, Misfit, Shape, Step, check_fill, result_shape
+from estimator_warmstart.steps import (
+    Adapter,
+    AdapterError,
+    Apply,
+    MapAxis,
+    Misfit,
+    Shape,
+    Step,
+    check_fill,
+    fill_text,
+    result_shape,
+)
 
 __all__ = ["compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
 
@@ -27,8 +38,13 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
     Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding.
 
     Args:
-      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; or `"mean"`, the mean
-        of the old rows (along the axis that grows). Slots always take their own initial values.
+      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; `"mean"`, the mean of
+        the old rows (along the axis that grows); or an initializer, such as `tf.compat.v1.truncated_normal_initializer()`.
+        That is called with the shape of what is new only, `[new rows, columns]` where rows are new, and `dtype=`; so what
+        it counts (fans) are the new positions. Of a partitioned variable each part draws its own new rows: with a seed of
+        the initializer's own, the same values. Where the number of new tokens is known at run time only, the shape is a
+        tensor; an initializer that takes none draws the whole part, and the new rows are taken of that. Slots always take
+        their own initial values.
 
     Returns:
       An adapter from any shape to any other of the same rank.
@@ -51,7 +67,7 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
             for axis, (before, after) in enumerate(zip(old, new)) if before != after
         )
 
-    return Adapter(f"crop_or_pad(fill={fill!r})", steps)
+    return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
 
 
 def take(index: Any) -> Adapter:
