@@ -27,6 +27,7 @@ from estimator_warmstart.steps import (
     Shape,
     Step,
     check_fill,
+    fill_text,
     result_dtype,
     result_shape,
 )
@@ -68,8 +69,13 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
     Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding.
 
     Args:
-      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; or `"mean"`, the mean
-        of the old rows (along the axis that grows). Slots always take their own initial values.
+      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; `"mean"`, the mean of
+        the old rows (along the axis that grows); or an initializer, such as `tf.compat.v1.truncated_normal_initializer()`.
+        That is called with the shape of what is new only, `[new rows, columns]` where rows are new, and `dtype=`; so what
+        it counts (fans) are the new positions. Of a partitioned variable each part draws its own new rows: with a seed of
+        the initializer's own, the same values. Where the number of new tokens is known at run time only, the shape is a
+        tensor; an initializer that takes none draws the whole part, and the new rows are taken of that. Slots always take
+        their own initial values.
 
     Returns:
       An adapter from any shape to any other of the same rank.
@@ -92,7 +98,7 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
             for axis, (before, after) in enumerate(zip(old, new)) if before != after
         )
 
-    return Adapter(f"crop_or_pad(fill={fill!r})", steps)
+    return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
 
 
 def take(index: Any) -> Adapter:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.axis_indices import Indices
 from estimator_warmstart.axis_maps import (
     AxisMap,
     Fill,
@@ -22,10 +23,18 @@ from estimator_warmstart.axis_maps import (
     shift,
     window,
 )
-from estimator_warmstart.filling import constant_of, mean_along, new_values, where
+from estimator_warmstart.filling import (
+    constant_of,
+    from_initializer,
+    known_count,
+    mean_along,
+    new_values,
+    not_empty,
+    where,
+    with_drawn,
+)
 from estimator_warmstart.initial_values import same_everywhere
-from estimator_warmstart.joining import join_index
-from estimator_warmstart.steps import Apply, Join, MapAxis, Step, axis_maps_of, result_shape, split_at_last_apply
+from estimator_warmstart.steps import Apply, MapAxis, Step, axis_maps_of, result_shape, split_at_last_apply
 from estimator_warmstart.value_steps import apply_elementwise, apply_function
 
 Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
@@ -45,38 +54,6 @@ class Target(NamedTuple):
     shape: Tuple[int, ...]
     initial: Any
     is_slot: bool
-
-
-class _Indices:
-    """Index vectors of one device; those of a join are made once for all variables that share it."""
-
-    def __init__(self, joins: Any):
-        self._joins = joins
-
-    def of(self, axis_map: AxisMap, fills: Sequence[Fill]) -> Any:
-        """int64 vector: the old position of each new one, or `-1 - i` where `fills[i]` belongs."""
-        return tf.concat([self._segment(segment, fills) for segment in axis_map], 0)
-
-    def _segment(self, segment: Any, fills: Sequence[Fill]) -> Any:
-        if isinstance(segment, Filled):
-            return tf.fill([segment.length], tf.constant(-1 - fills.index(segment.fill), tf.int64))
-        if isinstance(segment, Kept):
-            return _arithmetic(segment)
-        index = tf.gather(self.join(segment.join), _arithmetic(segment))
-        if segment.inner is not None:
-            inner = self.of(segment.inner, fills)
-            index = where(tf.less(index, 0), index, tf.gather(inner, tf.maximum(index, 0)))
-            return where(tf.equal(index, _MISSED), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
-        return where(tf.less(index, 0), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
-
-    def join(self, join: Join) -> Any:
-        if join not in self._joins:
-            self._joins[join] = join_index(join, _MISSED)
-        return self._joins[join]
-
-
-# What a join says of a token without an old row; no fill's code, of which there are few.
-_MISSED = -(2 ** 40)
 
 
 def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> Optional[Box]:
@@ -105,7 +82,7 @@ def adapt(
     Returns:
       A tensor of `target.shape`.
     """
-    indices = _Indices(joins)
+    indices = Indices(joins)
     head, tail = split_at_last_apply(steps)
     box = needed_box(old_shape, steps, target)
     if 0 in target.shape:
@@ -128,7 +105,7 @@ def adapt(
     return _mapped(value, shape if head else box[1], maps, target, indices)
 
 
-def _after(step: Step, value: Any, shape: Tuple[int, ...], indices: _Indices) -> Any:
+def _after(step: Step, value: Any, shape: Tuple[int, ...], indices: Indices) -> Any:
     """`value`, whole and of `shape`, after one step without initial values."""
     if isinstance(step, MapAxis):
         return _general(value, axis_maps_of(shape, [step]), indices, None)
@@ -147,21 +124,21 @@ def _windows(shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> L
     ]
 
 
-def _joined(indices: _Indices, steps: Sequence[Step]) -> List[Any]:
+def _joined(indices: Indices, steps: Sequence[Step]) -> List[Any]:
     return [
         indices.join(segment.join)
         for step in steps if isinstance(step, MapAxis) for segment in step.axis_map if isinstance(segment, Joined)
     ]
 
 
-def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], target: Target, indices: _Indices) -> Any:
+def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], target: Target, indices: Indices) -> Any:
     """A slot's value where a user's function may have padded zeros: they take the slot's own initial value."""
     maps = _windows(shape, tail, target)
     moved = _mapped(value, shape, maps, target, indices)
     return where(tf.equal(moved, tf.zeros([], moved.dtype)), target.initial, moved)
 
 
-def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: _Indices) -> Any:
+def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: Indices) -> Any:
     changed = [axis for axis, axis_map in enumerate(maps) if not is_identity(axis_map, shape[axis])]
     if not changed:
         return value
@@ -172,11 +149,14 @@ def _mapped(value: Any, shape: Tuple[int, ...], maps: List[AxisMap], target: Tar
     return _general(value, maps, indices, target.initial)
 
 
-def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: _Indices) -> Any:
+def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, indices: Indices) -> Any:
     """The value of a part that no old position reaches: a partition of new rows only."""
     fills = list(dict.fromkeys(fill for axis_map in maps for fill in fills_of(axis_map)))
     if fills == ["initial"]:
         return tf.identity(target.initial)
+    if len(fills) == 1 and callable(fills[0]):
+        shape = tf.constant(target.shape, tf.int32)
+        return from_initializer(fills[0], shape, target.initial.dtype, None, 0, target.shape)
     if len(fills) == 1:
         return tf.fill(target.shape, constant_of(fills[0], target.initial.dtype))
     # Something to fill into, one position long where nothing old is taken, though there is something.
@@ -186,7 +166,7 @@ def _all_new(old_shape: Tuple[int, ...], maps: List[AxisMap], target: Target, in
     return _general(nothing, [shift(axis_map, low) for axis_map, (low, _) in zip(maps, ranges)], indices, target.initial)
 
 
-def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> Any:
+def _rows(value: Any, axis_map: AxisMap, target: Target, indices: Indices) -> Any:
     """Axis 0 alone changes: move the rows, let go of the old value, then put the new rows in place."""
     if _is_prefix(axis_map):
         return _prefix(value, axis_map, target)
@@ -196,6 +176,7 @@ def _rows(value: Any, axis_map: AxisMap, target: Target, indices: _Indices) -> A
     moved = _gather(value, index, 0)
     for code, fill in enumerate(fills):
         place = tf.reshape(tf.where(tf.equal(index, -1 - code)), [-1])
+        place.set_shape([known_count(axis_map, fill)])
         with tf.control_dependencies([moved]):
             shape = tf.concat([tf.shape(place), tf.constant(target.shape[1:], tf.int32)], 0)
         rows = tf.broadcast_to(means[fill], shape) if fill in means else new_values(fill, shape, target.initial, place, 0)
@@ -228,7 +209,7 @@ def _split(fill: Fill, runs: List[Any], value: Any, axis: int, target: Target) -
     return tf.split(tf.ensure_shape(filler, shape), lengths, axis) if len(runs) > 1 else [filler]
 
 
-def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -> Any:
+def _general(value: Any, maps: List[AxisMap], indices: Indices, initial: Any) -> Any:
     """Any axes change in any way. A cell that is new on two axes takes "initial" if either says so, else the first's fill."""
     rank = len(maps)
     is_initial = []
@@ -242,8 +223,13 @@ def _general(value: Any, maps: List[AxisMap], indices: _Indices, initial: Any) -
             continue
         index = indices.of(maps[axis], fills)
         mean = mean_along(value, axis) if "mean" in fills else None
+        for code, fill in enumerate(fills):
+            if callable(fill):
+                value, index = with_drawn(value, index, axis, fill, -1 - code)
         value = _gather(value, index, axis)
         for code, fill in enumerate(fills):
+            if callable(fill):
+                continue
             mask = tf.reshape(tf.equal(index, -1 - code), [-1] + [1] * (rank - 1 - axis))
             if fill == "initial":
                 is_initial.append(mask)
@@ -265,8 +251,10 @@ def _prefix(value: Any, axis_map: AxisMap, target: Target) -> Any:
     if len(axis_map) == 1:
         return rows
     fill, = fills_of(axis_map)
+    if callable(fill) or fill == "mean":
+        return _pieces(value, 0, axis_map, target)
     same = same_everywhere(target.initial) if fill == "initial" else constant_of(fill, value.dtype)
-    if same is None or fill == "mean":
+    if same is None:
         return _pieces(value, 0, axis_map, target)
     # Nothing but the old value and the new one is in memory: no tensor of new rows.
     return tf.pad(rows, [[0, axis_map[1].length]] + [[0, 0]] * (value.shape.rank - 1), constant_values=same)
@@ -279,12 +267,6 @@ def _run(value: Any, axis: int, run: Any) -> Any:
     return value[(slice(None),) * axis + (slice(run.start, stop, run.step),)]
 
 
-def _arithmetic(segment: Any) -> Any:
-    return segment.start + segment.step * tf.range(segment.length, dtype=tf.int64)
-
-
 def _gather(value: Any, index: Any, axis: int) -> Any:
     """The positions `index` of `axis`; anything where that is negative."""
-    if value.shape.as_list()[axis] == 0:  # There is nothing to point at, and yet something must be.
-        value = tf.pad(value, [[0, int(other == axis)] for other in range(value.shape.rank)])
-    return tf.gather(value, tf.maximum(index, 0), axis=axis)
+    return tf.gather(not_empty(value, axis), tf.maximum(index, 0), axis=axis)

@@ -6,9 +6,10 @@ partitioned variable gets only its share. This module knows neither variables no
 """
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-Fill = Union[str, float, int]
+# Of what has no old value: "initial", "zeros", "mean", a number, or an initializer, called with a shape and a dtype.
+Fill = Union[str, float, int, Callable[..., Any]]
 
 
 class Kept(NamedTuple):
@@ -20,7 +21,7 @@ class Kept(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """`length` positions that have no old value: `"initial"`, `"zeros"`, `"mean"` or a number."""
+    """`length` positions that have no old value: `"initial"`, `"zeros"`, `"mean"`, a number or an initializer."""
 
     length: int
     fill: Fill

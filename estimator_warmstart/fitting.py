@@ -8,7 +8,17 @@ from typing import Tuple
 
 from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.dtypes import why_no_cast
-from estimator_warmstart.steps import Adapter, Misfit, Step, check_fills, result_dtype, result_shape
+from estimator_warmstart.filling import why_no_initializer
+from estimator_warmstart.steps import (
+    Adapter,
+    Misfit,
+    Step,
+    check_fills,
+    fill_text,
+    initializers_of,
+    result_dtype,
+    result_shape,
+)
 from estimator_warmstart.variables import NewVariable
 
 
@@ -22,6 +32,7 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
     try:
         steps = adapter.steps(old.shape, new.shape, old.dtype, new.dtype)
         check_fills(steps, old.dtype)
+        _check_initializers(steps, new)
     except Misfit as reason:
         raise Misfit(
             f"{adapter.label} cannot make the new {new.name!r} {list(new.shape)} of the old {old.name!r} "
@@ -42,6 +53,14 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
     if dtype != new.dtype:
         check_dtype(old, new)
     return steps
+
+
+def _check_initializers(steps: Tuple[Step, ...], new: NewVariable) -> None:
+    """Raises `Misfit` for initializers among the fills that make something else than the new variable needs."""
+    for initializer in initializers_of(steps):
+        reason = why_no_initializer(initializer, new.shape, new.dtype)
+        if reason:
+            raise Misfit(f"the initializer {fill_text(initializer)} {reason}")
 
 
 def check_static_shape(new: NewVariable) -> None:

@@ -61,6 +61,8 @@ class Rules:
 def compile_rules(adapters: Optional[Mapping[Any, Any]]) -> Tuple[Rule, ...]:
     """Compiles `{new variable, its name or a pattern: adapter or list of adapters}`.
 
+    A variable may be a partitioned one, or one of its parts, which means the whole.
+
     Raises:
       WarmStartError: for what is no dict, no pattern or no adapter.
     """
@@ -70,6 +72,8 @@ def compile_rules(adapters: Optional[Mapping[Any, Any]]) -> Tuple[Rule, ...]:
         raise WarmStartError(f"adapters must be a dict {{new variable: adapter}} or None, got {type(adapters).__name__}")
     rules = []
     for key, adapter in adapters.items():
+        if type(key).__name__ == "PartitionedVariable":
+            key = next(iter(key))  # The parts know of the whole.
         name = logical_name(key) if not isinstance(key, str) and is_variable(key) else key
         rules.append(Rule(compile_pattern(name, "adapters"), as_adapter(adapter)))
     return tuple(rules)

@@ -98,8 +98,23 @@ def check_fill(fill: Any) -> None:
     """Raises `AdapterError` for what is no fill."""
     if isinstance(fill, str):
         check_choice("fill", fill, ("initial", "zeros", "mean"))
+    elif isinstance(fill, type):
+        raise AdapterError(f"fill: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
+    elif callable(fill):
+        return  # Whether it makes what is needed depends on the variable.
     elif isinstance(fill, bool) or not isinstance(fill, numbers.Real) or not math.isfinite(fill):
-        raise AdapterError(f"fill must be 'initial', 'zeros', 'mean' or a finite number, got {fill!r}")
+        raise AdapterError(f"fill must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
+
+
+def fill_text(fill: Fill) -> str:
+    """How labels and messages call a fill."""
+    return getattr(fill, "__name__", type(fill).__name__) if callable(fill) else repr(fill)
+
+
+def initializers_of(steps: Sequence[Step]) -> List[Callable[..., Any]]:
+    """The initializers among the fills of `steps`, each once."""
+    fills = [fill for step in steps if isinstance(step, MapAxis) for fill in fills_of(step.axis_map)]
+    return list(dict.fromkeys(fill for fill in fills if callable(fill)))
 
 
 def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
@@ -167,7 +182,7 @@ def check_fills(steps: Sequence[Step], dtype: str) -> None:
     dtypes = [result_dtype(dtype, head[:at]) for at in range(len(head))] + [result_dtype(dtype, steps)] * len(tail)
     for step, there in zip(steps, dtypes):
         for fill in fills_of(step.axis_map) if isinstance(step, MapAxis) else ():
-            if "int" in there and not isinstance(fill, str) and fill != int(fill):
+            if "int" in there and isinstance(fill, numbers.Real) and fill != int(fill):
                 raise Misfit(f"the fill {fill!r} is no {there}")
     for step in head:
         if isinstance(step, MapAxis) and "initial" in fills_of(step.axis_map):
