@@ -14,8 +14,9 @@ import numpy as np
 
 from estimator_warmstart import checksums
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
-from estimator_warmstart.bundle_reading import BundleReader, open_file
+from estimator_warmstart.bundle_reading import BundleReader
 from estimator_warmstart.errors import CheckpointError
+from estimator_warmstart.files import open_file
 from estimator_warmstart.index_writing import index_file
 from estimator_warmstart.terminal import Progress
 

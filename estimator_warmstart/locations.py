@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean, first_few
+from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _SAVE_WEIGHTS = (
@@ -65,13 +66,14 @@ def find_checkpoint(ckp_dir: Any) -> Location:
         if tf.io.gfile.exists(path + ".index"):
             return Location(path)
         problem = _nothing_at(path)
-    except tf.errors.OpError as error:
-        raise CheckpointError(f"ckp_dir {path!r} cannot be read: {error.message}") from error
+    except FILE_ERRORS as error:
+        raise CheckpointError(f"ckp_dir {path!r} cannot be read: {error_text(error)}") from error
     raise CheckpointError(problem)
 
 
 def _in_directory(directory: str) -> Location:
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory)]
+    check_regular(os.path.join(directory, "checkpoint"))
     try:
         state = tf.train.get_checkpoint_state(directory)
     except ValueError:  # Empty, or not text.
@@ -137,7 +139,7 @@ def _nothing_at(path: str) -> str:
 
 def _kind_of(path: str) -> str:
     """What the file at `path` is, by what it begins with."""
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with open_file(path, "rb") as file:
         begin = file.read(max(map(len, _SIGNATURES)))
     for signature, what in _SIGNATURES.items():
         if begin.startswith(signature):

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any, Iterator, List, Sequence
 
 from estimator_warmstart._tf import logger, tf
-from estimator_warmstart.bundle_reading import FILE_ERRORS
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS
 from estimator_warmstart.locations import checked_path
 
 _DATA = ".data-00000-of-00001"

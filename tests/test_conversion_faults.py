@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import run_python, save_checkpoint
 from estimator_warmstart.conversion import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -31,13 +31,6 @@ def snapshot(folder):
         str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in sorted(pathlib.Path(str(folder)).rglob("*")) if path.is_file()
     }
-
-
-def run_python(code, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"), timeout=300, **options,
-    )
 
 
 class TestDamagedSource:
