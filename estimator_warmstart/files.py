@@ -39,6 +39,27 @@ def check_regular(path: str) -> None:
             raise OSError(f"it is {what}, not a file")
 
 
+def sync(file: Any) -> None:
+    """Has what was written into the open `file` on the disk, before it is given its name."""
+    file.flush()
+    if not isinstance(file, tf.io.gfile.GFile):
+        os.fsync(file.fileno())
+
+
+def sync_directory(folder: str) -> None:
+    """The same of the names in a local directory, where the system can."""
+    try:
+        descriptor = os.open(folder or ".", os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
 def error_text(error: BaseException) -> str:
     """What `error` says, without what the message around it says already: the path, or TensorFlow's operation."""
     return str(getattr(error, "message", None) or getattr(error, "strerror", None) or error)
