@@ -14,8 +14,9 @@ import numpy as np
 
 from estimator_warmstart import checksums
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
-from estimator_warmstart.bundle_reading import BundleReader, open_file
+from estimator_warmstart.bundle_reading import BundleReader
 from estimator_warmstart.errors import CheckpointError
+from estimator_warmstart.files import open_file, sync
 from estimator_warmstart.index_writing import index_file
 from estimator_warmstart.terminal import Progress
 
@@ -75,6 +76,7 @@ def write_bundle(prefix: str, moves: Sequence[Move], progress: Progress) -> None
     index[b""] = header.SerializeToString()
     with open_file(f"{prefix}.index", "wb") as file:
         file.write(index_file(index))
+        sync(file)
 
 
 def _write_data(path: str, entries: List[_Entry], progress: Progress) -> Dict[bytes, bytes]:
@@ -99,6 +101,7 @@ def _write_data(path: str, entries: List[_Entry], progress: Progress) -> Dict[by
             done += entry.proto.size
             index[entry.new_key] = proto.SerializeToString()
         written.result()
+        sync(file)
     if problems:
         raise CheckpointError("the old checkpoint is not whole", problems)
     return index

@@ -8,11 +8,14 @@ Each format is one class with two methods, `recognizes(names)` and `read()`; `_F
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from estimator_warmstart._bundle_index import Box, BundleIndex, read_bundle_index
+from estimator_warmstart._bundle_index import BundleIndex, read_bundle_index
 from estimator_warmstart._tf import tf, tf1
+from estimator_warmstart.bundle_reading import BundleReader
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
+from estimator_warmstart.index_checks import Box, volume
 from estimator_warmstart.locations import find_checkpoint
 from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.slots import SlotOf, tie_slots
@@ -44,6 +47,11 @@ class OldVariable(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of the values; 0 for strings, whose length the index does not tell."""
         return count_bytes(self.shape, self.dtype)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its slices, which never overlap, make up all of it."""
+        return not self.slices or sum(volume(shape) for _, shape in self.slices) == volume(self.shape)
 
 
 class Checkpoint(NamedTuple):
@@ -182,8 +190,9 @@ class _ObjectBased:
     @staticmethod
     def read(prefix: str, tensors: Mapping[str, OldVariable], reader: Any) -> Checkpoint:
         try:
-            graph = ObjectGraph(reader.get_tensor(OBJECT_GRAPH_KEY))
-        except (tf.errors.OpError, RuntimeError, ValueError) as error:
+            with closing(BundleReader(prefix)) as bundle:
+                graph = ObjectGraph(bundle.read_string(OBJECT_GRAPH_KEY))
+        except ValueError as error:
             raise CheckpointError(f"the object graph of {prefix} cannot be read: {error}") from error
         held = {number: variable for number, variable in graph.variables.items() if variable.key in tensors}
         names, shared = names_of(held)
@@ -232,8 +241,8 @@ class _V1:
 
 def _check_shards(prefix: str, index: BundleIndex) -> None:
     problems = []
-    for number, size in enumerate(index.shard_sizes):
-        path = f"{prefix}.data-{number:05d}-of-{len(index.shard_sizes):05d}"
+    for number, size in sorted(index.shard_sizes.items()):
+        path = f"{prefix}.data-{number:05d}-of-{index.num_shards:05d}"
         try:
             length = tf.io.gfile.stat(path).length
         except tf.errors.NotFoundError:

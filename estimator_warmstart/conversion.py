@@ -31,7 +31,8 @@ def convert_checkpoint(
 
     Every tensor is kept bit for bit, the slots and the step too, partitioned variables in their slices; its checksum is
     verified on the way. A few MB are in memory at a time, however large the tensors are. The new checkpoint comes to its
-    place when it is whole: nothing that is interrupted, or fails, leaves one behind. The source is only read.
+    place when it is whole: nothing that is interrupted, or fails, leaves one behind. A process that is killed leaves the old
+    one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
 
     Args:
       source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
@@ -85,7 +86,7 @@ def convert_checkpoint(
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
     read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
     place = checked_destination(destination, read_only, overwrite)
-    with staged(place) as folder, progress_line(os.path.basename(place), progress) as show:
+    with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
         old = _in_v2(old, folder) if old.files else old
         moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
         write_bundle(os.path.join(folder, "new"), moves, show)

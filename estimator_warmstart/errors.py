@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from typing import Iterable, List, Sequence
 
+from estimator_warmstart.printable import printable_lines
+
 
 class WarmStartError(ValueError):
     """A warm start cannot be done as asked; nothing has been touched.
@@ -20,12 +22,12 @@ class WarmStartError(ValueError):
     """
 
     def __init__(self, message: str, problems: Sequence[str] = ()):
-        self.problems = tuple(problems) or (message,)
+        self.problems = tuple(map(printable_lines, problems)) or (printable_lines(message),)
         if len(problems) == 1:
             message = f"{message}: {problems[0]}"
         elif problems:
             message = "\n  * ".join([f"{message}, {len(problems)} problems:"] + list(problems))
-        super().__init__(message)
+        super().__init__(printable_lines(message))
 
 
 class CheckpointError(WarmStartError):

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
 from estimator_warmstart.locations import checked_path
 
 _SUFFIX = ".meta"
@@ -32,16 +33,16 @@ def import_graph(path: Any) -> Any:
     """
     meta_path = _meta_path(checked_path("graph", path, _WHAT))
     try:
-        with tf.io.gfile.GFile(meta_path, "rb") as file:
+        with open_file(meta_path, "rb") as file:
             meta = tf1.MetaGraphDef.FromString(file.read())
-    except (tf.errors.OpError, DecodeError) as error:
-        raise WarmStartError(f"graph {meta_path!r} cannot be read as a .meta file: {error}") from error
+    except (*FILE_ERRORS, DecodeError) as error:
+        raise WarmStartError(f"graph {meta_path!r} cannot be read as a .meta file: {error_text(error)}") from error
     if not meta.graph_def.node:
         raise WarmStartError(f"graph {meta_path!r} is no .meta file: it holds no graph")
     with tf.Graph().as_default() as graph:
         try:
             tf1.train.import_meta_graph(meta, clear_devices=True)
-        except (tf.errors.OpError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # What comes of a file that is damaged may be anything.
             raise WarmStartError(
                 f"graph {meta_path!r} was written by TensorFlow {meta.meta_info_def.tensorflow_version or '(it does not say)'} "
                 f"and cannot be imported by this one: {error}"
@@ -60,6 +61,7 @@ def _meta_path(path: str) -> str:
         if not tf.io.gfile.isdir(path):
             found = path + _SUFFIX if tf.io.gfile.exists(path + _SUFFIX) else path
         else:
+            check_regular(os.path.join(path, "checkpoint"))
             latest = tf.train.latest_checkpoint(path)
             if latest is None:
                 raise WarmStartError(f"graph {path!r} is a directory with no checkpoint in it; give {_WHAT}")
@@ -68,8 +70,8 @@ def _meta_path(path: str) -> str:
             raise WarmStartError(
                 f"graph {found!r} does not exist; give {_WHAT} (a Saver writes the file unless write_meta_graph=False)"
             )
-    except tf.errors.OpError as error:
-        raise WarmStartError(f"graph {path!r} cannot be read: {error.message}") from error
+    except FILE_ERRORS as error:
+        raise WarmStartError(f"graph {path!r} cannot be read: {error_text(error)}") from error
     if not found.endswith(_SUFFIX):
         raise WarmStartError(f"graph {os.path.basename(found)!r} ({found}) is not a .meta file; give {_WHAT}")
     return found

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean, first_few
+from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
 from estimator_warmstart.v1_files import v1_prefix
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -70,8 +71,8 @@ def find_checkpoint(ckp_dir: Any) -> Location:
         if location is not None:
             return location
         problem = _nothing_at(path)
-    except tf.errors.OpError as error:
-        raise CheckpointError(f"ckp_dir {path!r} cannot be read: {error.message}") from error
+    except FILE_ERRORS as error:
+        raise CheckpointError(f"ckp_dir {path!r} cannot be read: {error_text(error)}") from error
     raise CheckpointError(problem)
 
 
@@ -107,6 +108,7 @@ def _named_by_its_index(path: str) -> Optional[Location]:
 
 def _in_directory(directory: str) -> Location:
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory)]
+    check_regular(os.path.join(directory, "checkpoint"))
     try:
         state = tf.train.get_checkpoint_state(directory)
     except ValueError:  # Empty, or not text.
@@ -180,7 +182,7 @@ def _nothing_at(path: str) -> str:
 
 def _kind_of(path: str) -> str:
     """What the file at `path` is, by what it begins with."""
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with open_file(path, "rb") as file:
         begin = file.read(max(map(len, _SIGNATURES)))
     for signature, what in _SIGNATURES.items():
         if begin.startswith(signature):

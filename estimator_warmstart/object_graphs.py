@@ -9,10 +9,13 @@ tensors (tensorflow/python/checkpoint/trackable_view.py), and is a slash again h
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2
-from estimator_warmstart.slots import Shape, SlotOf
+from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, Shape, SlotOf
+
+# After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
+from google.protobuf.message import DecodeError  # isort: skip
 
 _ESCAPED = re.compile(r"\.([.S])")
 # The tensor that holds the graph itself, and what a variable's value is called in it.
@@ -42,10 +45,13 @@ class ObjectGraph:
 
     Args:
       serialized: the proto's bytes.
+
+    Raises:
+      ValueError: if they are none, or name a node that is not there.
     """
 
     def __init__(self, serialized: bytes):
-        proto = object_graph_pb2.TrackableObjectGraph.FromString(serialized)
+        proto = _parsed(serialized)
         self._children = [{child.local_name: child.node_id for child in node.children} for node in proto.nodes]
         counter = self._children[0].get(SAVE_COUNTER) if self._children else None
         self._slots = {
@@ -63,7 +69,7 @@ class ObjectGraph:
         for number, variable in self.variables.items():
             if variable.path == path:
                 return number
-        return next((node for node in self._walk(0, path.strip("/")) if node in self.variables), None)
+        return next((node for node in self._walk(path.strip("/")) if node in self.variables), None)
 
     def ties(self, names: Mapping[int, str], shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
         """{slot's name: SlotOf} of the slots that the graph itself knows.
@@ -99,14 +105,21 @@ class ObjectGraph:
             if "_variables" in children and ("_iterations" in children or "_learning_rate" in children):
                 yield from (node for node in self._children[children["_variables"]].values() if node in self.variables)
 
-    def _walk(self, node: int, path: str) -> Iterator[int]:
-        """The nodes at `path` below `node`; names may have slashes themselves."""
-        if not path:
-            yield node
-            return
-        for name, child in self._children[node].items():
-            if path == name or path.startswith(name + "/"):
-                yield from self._walk(child, path[len(name) + 1:])
+    def _walk(self, path: str) -> Iterator[int]:
+        """The nodes at `path` below the root; names may have slashes themselves."""
+        waiting, seen = [(0, path)], set()
+        while waiting:
+            node, rest = waiting.pop()
+            if (node, len(rest)) in seen or not self._children:
+                continue
+            seen.add((node, len(rest)))
+            if not rest:
+                yield node
+                continue
+            waiting += [
+                (child, rest[len(name) + 1:]) for name, child in reversed(list(self._children[node].items()))
+                if rest == name or rest.startswith(name + "/")
+            ]
 
 
 def names_of(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[int, str], Dict[str, List[str]]]:
@@ -127,12 +140,28 @@ def names_of(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[int, str], D
     return names, shared
 
 
+def _parsed(serialized: bytes) -> Any:
+    try:
+        proto = object_graph_pb2.TrackableObjectGraph.FromString(serialized)
+    except DecodeError as error:
+        raise ValueError(f"it is not an object graph: {error}") from error
+    for number, node in enumerate(proto.nodes):
+        named = [child.node_id for child in node.children]
+        named += [each for slot in node.slot_variables for each in (slot.slot_variable_node_id, slot.original_variable_node_id)]
+        beyond = [each for each in named if not 0 <= each < len(proto.nodes)]
+        if beyond:
+            raise ValueError(f"its node {number} leads to node {beyond[0]}, there are {len(proto.nodes)}")
+        if any(len(attribute.full_name) > LONGEST_NAME for attribute in node.attributes):
+            raise ValueError(f"its node {number} has a name of more than {LONGEST_NAME:,} characters")
+    return proto
+
+
 def _path(key: str) -> str:
     return _ESCAPED.sub(lambda match: "/" if match.group(1) == "S" else ".", key[:-len(_VALUE)])
 
 
 def _ends_of(name: str) -> Iterator[str]:
     """`b/c` and `c` of `a/b/c`, the longest first."""
-    while "/" in name:
+    while "/" in name and name.count("/") < MOST_PARTS:
         name = name.partition("/")[2]
         yield name

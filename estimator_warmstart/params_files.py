@@ -10,8 +10,8 @@ import json
 import os
 from typing import Any, Dict, List, Tuple
 
-from estimator_warmstart.bundle_reading import FILE_ERRORS, open_file
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, open_file
 from estimator_warmstart.locations import checked_path
 
 _YAML_SUFFIXES = (".yaml", ".yml")

@@ -110,6 +110,10 @@ class _Planner:
         notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
         recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
         self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
+        self._problems += [
+            f"the old {fate.old.name!r} {list(fate.old.shape)} is stored in part only; leave it out, or take another checkpoint"
+            for fate in self._fates.values() if fate.old is not None and not fate.old.is_whole
+        ]
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
         fates = tuple(self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items())

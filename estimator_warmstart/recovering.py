@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.errors import CheckpointError, WarmStartError
-from estimator_warmstart.finiteness import check_finite
+from estimator_warmstart.finiteness import check_finite, check_strings
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.planning import plan_request
 from estimator_warmstart.request import Request
@@ -48,6 +48,7 @@ class Recovering(NamedTuple):
             refuse_same_directory(plan.checkpoint, self.model_dir)
         if self.check_finite:
             check_finite(plan)
+        check_strings(plan)
         return plan
 
     def prepare(self, graph: Any, replace_initializers: bool = True) -> Prepared:

@@ -12,6 +12,11 @@ from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Shape = Tuple[int, ...]
 
+# TensorFlow's own graphs have no names that are as long; to compare names takes the square of it.
+LONGEST_NAME = 10_000
+# A name of more parts is no slot's: to try each of its ends takes the square of their number.
+MOST_PARTS = 200
+
 # Adam's bias correction (AdaMax has the first one only): scalars of the whole optimizer, uniquified by a number.
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
 # A Keras optimizer counts its own steps for the same correction: `iter`, since 2.11 `iteration`.
@@ -96,6 +101,8 @@ def family_of(leaf: str) -> str:
 def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
     owner, separator, leaf = name.rpartition("/")
     found: List[SlotOf] = []
+    if name.count("/") >= MOST_PARTS:
+        return found
     start = 0
     while separator:
         if shapes.get(owner[start:]) == shapes[name]:

@@ -1,23 +1,25 @@
-"""Where a new checkpoint goes: checked first, written beside its place, moved there when it is whole.
+"""Where a new checkpoint goes: checked first, written next to its place, moved there when it is whole.
 
 Enters: the prefix that the user named. Leaves: a directory to write to, and in the end either a whole checkpoint at that
-prefix or nothing. This module must not know what is written.
+prefix or nothing; what is removed was made here, in this call. This module must not know what is written.
 """
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Sequence
 
 from estimator_warmstart._tf import logger, tf
-from estimator_warmstart.bundle_reading import FILE_ERRORS
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, error_text, is_local
 from estimator_warmstart.locations import checked_path
+from estimator_warmstart.placing import INDEX, move_into_place
 
-_DATA = ".data-00000-of-00001"
-_INDEX = ".index"
 _UNFINISHED = ".converting-"
+# Another call may remove a directory that it made in the moment before this one makes its own in it.
+_ATTEMPTS = 10
 
 
 def checked_destination(destination: Any, sources: Sequence[str], overwrite: bool) -> str:
@@ -41,69 +43,84 @@ def checked_destination(destination: Any, sources: Sequence[str], overwrite: boo
             raise WarmStartError(
                 f"destination {path!r} is inside the source's directory {source!r}, which is never written to; name another"
             )
-    if tf.io.gfile.exists(path + _INDEX) and not overwrite:
-        raise WarmStartError(f"destination {path!r} exists already; name another, or say overwrite=True to replace it")
+    if not overwrite:
+        refuse_existing(path)
     return path
 
 
+def refuse_existing(destination: str) -> None:
+    """Raises `WarmStartError` if there is a checkpoint."""
+    if tf.io.gfile.exists(destination + INDEX):
+        raise WarmStartError(f"destination {destination!r} exists already; name another, or say overwrite=True to replace it")
+
+
 @contextmanager
-def staged(destination: str) -> Iterator[str]:
+def staged(destination: str, overwrite: bool) -> Iterator[str]:
     """A context with an empty directory, where `new.index` and its data file are to be written; they are then moved.
 
-    Whatever ends it, the directory is gone afterwards; the next call removes it if the process is killed. The index comes
-    to its place last: before, there is nothing that could be taken for a checkpoint.
+    Whatever ends it, the directory is gone afterwards, unless the process is killed. At no moment is half a checkpoint at
+    `destination`: the old one, if there is one, is whole until the new one is.
+
+    Raises:
+      WarmStartError: where nothing can be written, or, without `overwrite`, a checkpoint has appeared meanwhile.
     """
-    folder = f"{destination}{_UNFINISHED}{uuid.uuid4().hex[:8]}"
-    missing = _missing(os.path.dirname(destination))
+    made: List[str] = []
     try:
-        _remove_unfinished(destination)
-        tf.io.gfile.makedirs(folder)
-        yield folder
-        _move_into_place(os.path.join(folder, "new"), destination)
+        _make_directory(f"{destination}{_UNFINISHED}{uuid.uuid4().hex[:8]}", made)
+        yield made[-1]
+        try:
+            move_into_place(os.path.join(made[-1], "new"), destination, overwrite)
+        except (FileExistsError, tf.errors.AlreadyExistsError):
+            refuse_existing(destination)
+            raise
     except BaseException as error:  # An interruption from the keyboard too.
-        _remove(folder)
-        for made in missing:
-            _remove(made, only_empty=True)  # Somebody else may have put something there by now.
+        for directory in reversed(made):
+            # Somebody else may have put something into the outer ones by now.
+            _remove(directory, only_empty=_UNFINISHED not in os.path.basename(directory))
         if isinstance(error, FILE_ERRORS):
-            raise WarmStartError(f"{destination} cannot be written, and nothing of it is left: {error}") from error
+            raise WarmStartError(f"{destination} cannot be written, and nothing of it is left: {error_text(error)}") from error
         raise
-    _remove(folder)
+    _remove(made[-1])
 
 
-def _move_into_place(new: str, destination: str) -> None:
-    if tf.io.gfile.exists(destination + _INDEX):
-        _remove_checkpoint(destination)
-    tf.io.gfile.rename(new + _DATA, destination + _DATA, overwrite=True)
+def _make_directory(directory: str, made: List[str]) -> None:
+    """Makes `directory` and what is missing above it; notes in `made` what it made itself, the outermost first."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            for folder in reversed([directory, *_missing(os.path.dirname(directory))]):
+                _make(folder, made)
+            return
+        except (FileNotFoundError, tf.errors.NotFoundError):
+            if attempt == _ATTEMPTS - 1:
+                raise
+
+
+def _make(folder: str, made: List[str]) -> None:
+    if not is_local(folder):
+        tf.io.gfile.makedirs(folder)
+        made.append(folder)
+        return
     try:
-        tf.io.gfile.rename(new + _INDEX, destination + _INDEX)
-    except BaseException:
-        tf.io.gfile.remove(destination + _DATA)
-        raise
-
-
-def _remove_checkpoint(prefix: str) -> None:
-    """Removes what a checkpoint's files are, first the index, without which the others are none."""
-    folder, base = os.path.split(prefix)
-    tf.io.gfile.remove(prefix + _INDEX)
-    for name in tf.io.gfile.listdir(folder or "."):
-        if name == f"{base}.meta" or name.startswith(f"{base}.data-"):
-            tf.io.gfile.remove(os.path.join(folder, name))
-
-
-def _remove_unfinished(destination: str) -> None:
-    folder, base = os.path.split(destination)
-    if tf.io.gfile.isdir(folder or "."):
-        for name in tf.io.gfile.listdir(folder or "."):
-            if name.startswith(base + _UNFINISHED):
-                tf.io.gfile.rmtree(os.path.join(folder, name))
+        os.mkdir(folder)
+        made.append(folder)
+    except FileExistsError:  # Made meanwhile by somebody else, whose it is.
+        if not os.path.isdir(folder):
+            raise
 
 
 def _remove(folder: str, only_empty: bool = False) -> None:
     try:
-        if tf.io.gfile.isdir(folder) and not (only_empty and tf.io.gfile.listdir(folder)):
+        if is_local(folder):
+            # Never what a symbolic link leads to.
+            if only_empty:
+                os.rmdir(folder)
+            else:
+                shutil.rmtree(folder)
+        elif not (only_empty and tf.io.gfile.listdir(folder)):
             tf.io.gfile.rmtree(folder)
-    except tf.errors.OpError as error:  # What went wrong before is what the user must hear of.
-        logger.warning("%s could not be removed: %s", folder, error.message)
+    except FILE_ERRORS as error:  # What went wrong before is what the user must hear of.
+        if not only_empty:
+            logger.warning("%s could not be removed: %s", folder, error_text(error))
 
 
 def _missing(folder: str) -> List[str]:

@@ -17,16 +17,18 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tu
 
 import numpy as np
 
-from estimator_warmstart._bundle_index import Box, block_entries, is_table, table_blocks
+from estimator_warmstart._bundle_index import block_entries, is_table, table_blocks
 from estimator_warmstart._tf import saved_tensor_slice_pb2, tensor_bundle_pb2, tf
 from estimator_warmstart.bundle_reading import BundleReader
 from estimator_warmstart.errors import CheckpointError
+from estimator_warmstart.files import FILE_ERRORS, open_file
+from estimator_warmstart.index_checks import Box, begin_of_slice_keys, box_of, volume
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
-_DAMAGED = (struct.error, IndexError, ValueError, TypeError, DecodeError, tf.errors.OpError, OSError)
+_DAMAGED = (struct.error, IndexError, ValueError, TypeError, DecodeError, *FILE_ERRORS)
 _MOST_DIMENSIONS = 254
 _MOST_ELEMENTS = 2**63 - 1
 
@@ -105,7 +107,7 @@ def read_v1_tensors(prefix: str) -> Dict[str, V1Tensor]:
                 raise CheckpointError(f"{path} is damaged: {name!r} is {tensor[:2]} there and {before[:2]} in another file")
             found[name] = tensor._replace(slices=tuple(sorted(before.slices + tensor.slices)))
     for name, tensor in found.items():
-        if len(set(tensor.slices)) < len(tensor.slices) or sum(_size(box[1]) for box in tensor.slices) != _size(tensor.shape):
+        if len(set(tensor.slices)) < len(tensor.slices) or sum(volume(box[1]) for box in tensor.slices) != volume(tensor.shape):
             raise CheckpointError(f"the checkpoint {prefix} is not whole: its slices of {name!r} do not make up the whole")
     return found
 
@@ -135,12 +137,12 @@ class V1Reader:
           CheckpointError: if they cannot be read or are damaged.
         """
         size = 0
-        begin = b"\0" + key.encode("utf-8").replace(b"\0", b"\0\xff").replace(b"\xff", b"\xff\0") + b"\0\1"
+        begin = begin_of_slice_keys(key.encode("utf-8"))
         for path in files_of(self._prefix):
             for values in _read(path, lambda file, length: _values(file, length, begin, self._tensors[key])):
                 size += values.size
                 yield values.tobytes()
-        if size != _size(self._tensors[key].shape):
+        if size != volume(self._tensors[key].shape):
             raise CheckpointError(f"{key!r} in {self._prefix} is damaged: {size:,} of its values are there")
 
     def check_strings(self, key: str) -> None:
@@ -157,7 +159,7 @@ def reader_of(prefix: str, is_v1: bool) -> Union[BundleReader, V1Reader]:
 
 def _read(path: str, collect: Callable[[Any, int], Iterator[Any]]) -> Iterator[Any]:
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with open_file(path, "rb") as file:
             yield from collect(file, tf.io.gfile.stat(path).length)
     except _DAMAGED as error:
         if isinstance(error, CheckpointError):
@@ -170,7 +172,7 @@ def _is_v1_file(path: str) -> bool:
     length = tf.io.gfile.stat(path).length
     if length < 8:
         return False
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with open_file(path, "rb") as file:
         file.seek(length - 8)
         return is_table(file.read(8))
 
@@ -184,7 +186,7 @@ def _tensors(file: Any, length: int) -> Iterator[Tuple[str, V1Tensor]]:
     for tensor in saved_tensor_slice_pb2.SavedTensorSlices.FromString(value).meta.tensor:
         shape = tuple(dim.size for dim in tensor.shape.dim)
         is_right = not tensor.shape.unknown_rank and len(shape) <= _MOST_DIMENSIONS and min(shape, default=0) >= 0
-        if not is_right or _size(shape) > _MOST_ELEMENTS:
+        if not is_right or volume(shape) > _MOST_ELEMENTS:
             raise ValueError(f"the shape of {tensor.name!r} cannot be")
         if not tensor.name or tensor.name in seen:
             raise ValueError(f"it lists {tensor.name!r} twice, or without a name")
@@ -211,24 +213,15 @@ def _values_in(value: bytes, tensor: V1Tensor) -> np.ndarray:
     proto.dtype = tf.as_dtype(tensor.dtype).as_datatype_enum
     proto.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
     count = sum(len(values) for field, values in proto.ListFields() if field.name.endswith("_val"))
-    if count != _size(shape) * (2 if tensor.dtype.startswith("complex") else 1):
-        raise ValueError(f"{stored.name!r} has {count:,} values where {_size(shape):,} are needed")
+    if count != volume(shape) * (2 if tensor.dtype.startswith("complex") else 1):
+        raise ValueError(f"{stored.name!r} has {count:,} values where {volume(shape):,} are needed")
     return tf.make_ndarray(proto)
 
 
 def _box(part: Any, shape: Sequence[int]) -> Box:
-    # An extent without a length is the whole dimension (tensor_slice.proto).
-    box = tuple(
-        (extent.start, extent.length if extent.HasField("length") else length) for extent, length in zip(part.extent, shape)
-    )
-    is_inside = all(start >= 0 and size >= 0 and start + size <= length for (start, size), length in zip(box, shape))
+    start, lengths = box_of(part, tuple(shape))
+    is_inside = all(at >= 0 and size >= 0 and at + size <= length for at, size, length in zip(start, lengths, shape))
     if len(part.extent) != len(shape) or not is_inside:
         raise ValueError(f"a slice of {list(shape)} cannot be")
-    return tuple(start for start, _ in box), tuple(size for _, size in box)
+    return start, lengths
 
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

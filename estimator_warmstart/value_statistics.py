@@ -6,15 +6,16 @@ of a variable, and their checksums are verified on the way. This module must not
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Union
+from contextlib import closing
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
-from estimator_warmstart.bundle_reading import FILE_ERRORS
+from estimator_warmstart.bundle_reading import BundleReader
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.v1_files import reader_of
+from estimator_warmstart.v1_files import V1Reader, reader_of
 
 Number = Union[int, float]
 
@@ -67,27 +68,41 @@ def value_statistics(
     done, total = 0, sum(old.nbytes for old in chosen)
     found: Dict[str, Statistics] = {}
     problems: List[str] = []
-    reader = reader_of(checkpoint.prefix, bool(checkpoint.files))
-    is_big = reader.header.endianness == tensor_bundle_pb2.BundleHeaderProto.BIG
-    byte_order = ">" if is_big else "<"
-    try:
+    with closing(reader_of(checkpoint.prefix, bool(checkpoint.files))) as reader:
         for old in chosen:
             sums = _Sums()
             try:
-                for _, entry in reader.entries(old.key, old.key):
-                    for chunk in reader.read(old.key, entry):
-                        for start in range(0, len(chunk), _PIECE_BYTES):
-                            sums.add(_values(chunk[start:start + _PIECE_BYTES], old.dtype, byte_order))
-                        done += len(chunk)
-                        progress(done, total)
+                for values in values_in_pieces(reader, old):
+                    sums.add(values)
+                    done += values.size * tf.as_dtype(old.dtype).size
+                    progress(done, total)
                 found[old.name] = sums.statistics()
-            except (CheckpointError, *FILE_ERRORS) as error:
+            except CheckpointError as error:
                 problems.append(str(error))
-    finally:
-        reader.close()
     if problems:
         raise CheckpointError(f"the checkpoint {checkpoint.prefix} is not whole", problems)
     return found
+
+
+def values_in_pieces(reader: Union[BundleReader, V1Reader], old: OldVariable) -> Iterator[np.ndarray]:
+    """The values of a variable that has statistics, a few MB at a time, its slices one after the other.
+
+    Raises:
+      CheckpointError: if they cannot be read or are damaged.
+    """
+    is_big = reader.header.endianness == tensor_bundle_pb2.BundleHeaderProto.BIG
+    for _, entry in reader.entries(old.key, old.key):
+        for chunk in reader.read(old.key, entry):
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                yield _values(chunk[start:start + _PIECE_BYTES], old.dtype, ">" if is_big else "<")
+
+
+def count_not_finite(values: np.ndarray) -> Tuple[int, int]:
+    """How many of `values` are NaN, and how many infinite."""
+    if values.dtype.kind != "f":
+        return 0, 0
+    nan_count = int(np.isnan(values).sum())
+    return nan_count, values.size - int(np.isfinite(values).sum()) - nan_count
 
 
 def _values(stored: bytes, dtype: str, byte_order: str) -> np.ndarray:
@@ -108,10 +123,10 @@ class _Sums:
 
     def add(self, values: np.ndarray) -> None:
         self._count += values.size
-        if values.dtype.kind == "f":
-            is_nan = np.isnan(values)
-            self._nan_count += int(is_nan.sum())
-            values = values[~is_nan]
+        nan_count, _ = count_not_finite(values)
+        if nan_count:
+            self._nan_count += nan_count
+            values = values[~np.isnan(values)]
         if not values.size:
             return
         self._least.append(values.min().item())

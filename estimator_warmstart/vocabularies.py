@@ -11,8 +11,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
 from estimator_warmstart.locations import checked_path
 
 # An odd multiplier (2**64 / golden ratio) spreads the bits of words that differ little.
@@ -154,10 +154,10 @@ def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes
 
 def _read(path: str) -> bytes:
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.OpError as error:
-        raise VocabularyError(f"the vocabulary {path} cannot be read: {error.message}") from error
+        with open_file(path, "rb") as file:
+            return bytes(file.read())
+    except FILE_ERRORS as error:
+        raise VocabularyError(f"the vocabulary {path} cannot be read: {error_text(error)}") from error
 
 
 def _lines(content: bytes, is_file: bool) -> Tuple[Any, Any, bool]:

@@ -1,6 +1,8 @@
 """What the tests share: old checkpoints with values small enough to check by eye, and a tiny Estimator."""
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 
 tf1 = tf.compat.v1
 # Programs that tests start: with --doctest-modules pytest would import them.
-collect_ignore = ["across_versions/write_old_models.py", "distributed/job.py"]
+collect_ignore = ["across_versions/write_old_models.py", "mutations.py", "distributed/job.py"]
 
 
 def save_checkpoint(folder, values, partitions=None, step=None):
@@ -26,6 +28,14 @@ def save_checkpoint(folder, values, partitions=None, step=None):
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
             return saver.save(session, os.path.join(str(folder), "model.ckpt"), global_step=step, write_meta_graph=False)
+
+
+def run_python(code, *arguments, **options):
+    """Runs `code` in a Python of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"), timeout=300, **options,
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import run_python, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, plan_recovery
 
 tf1 = tf.compat.v1
@@ -276,6 +276,33 @@ class TestFinite:
         tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(tf1.get_variable("v", [2])))
         with pytest.raises(WarmStartError, match=r"'v/Adagrad' \[1\] has 1 NaN"):
             ShapeAdaptingRecoverHook(str(old_dir), check_finite=True).begin()
+
+    def test_a_large_table_is_not_in_memory_as_a_whole(self, old_dir):
+        values = np.zeros([25000000], np.float32)
+        values[-1] = np.nan
+        prefix = save_checkpoint(old_dir, {"v": values})
+        # By way of a small process: Linux takes the peak of the one it was forked from for a process' own.
+        start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+        done = run_python(start, FINITE, prefix)
+        assert done.returncode == 0, done.stderr
+        peak, _, told = done.stdout.partition(" ")
+        assert "'v' [25000000] has 1 NaN and 0 infinite values" in told and int(peak) < values.nbytes / 2
+
+
+FINITE = """
+import resource, sys
+import tensorflow as tf
+from estimator_warmstart import VariableRecoverHook
+from estimator_warmstart.errors import WarmStartError
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tf.compat.v1.disable_eager_execution()
+tf.compat.v1.get_variable("v", [25000000], initializer=tf.compat.v1.zeros_initializer())
+before = peak()
+try:
+    VariableRecoverHook(sys.argv[1], check_finite=True).begin()
+except WarmStartError as error:
+    print((peak() - before) * (1 if sys.platform == "darwin" else 1024), error)
+"""
 
 
 def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):

@@ -371,13 +371,12 @@ class TestExitCodes:
         assert err == "estimator-warmstart: error: ckp_dir 'nope' does not exist: neither as a directory nor as nope.index\n"
 
     def test_an_interruption_is_no_traceback(self, here):
-        os.mkfifo("params.json")
-        started = process(
-            "plan", "params.json", "--graph", "old", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-        with open("params.json", "w"):  # Returns when the process waits for what is written here.
-            started.send_signal(signal.SIGINT)
-            out, err = started.communicate(timeout=120)
-        assert (started.returncode, out, err) == (130, "", "")
+        save_checkpoint(here / "large", {"x" * 2000 + str(number): np.float32(number) for number in range(100)})
+        started = process("list", "large", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        assert started.stdout.read(1)  # The rest is more than a pipe holds: the process waits for it to be read.
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=120)
+        assert (started.returncode, err) == (130, "")
 
     def test_a_pipe_that_nobody_reads(self, here, monkeypatch, capsys):
         reading, writing = os.pipe()

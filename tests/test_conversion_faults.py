@@ -5,12 +5,13 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import run_python, save_checkpoint
 from estimator_warmstart.conversion import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -31,13 +32,6 @@ def snapshot(folder):
         str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in sorted(pathlib.Path(str(folder)).rglob("*")) if path.is_file()
     }
-
-
-def run_python(code, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"), timeout=300, **options,
-    )
 
 
 class TestDamagedSource:
@@ -152,14 +146,14 @@ class TestPlaceThatCannotBeWritten:
 
 # Ends a process at the nth of the lines that come to be run for the first time, for each n: at every moment there is.
 KILL = """
-import os, signal, sys
+import os, shutil, signal, sys
 import numpy as np
 import tensorflow as tf
-from estimator_warmstart import bundle_writing, staging
+from estimator_warmstart import bundle_writing, placing, staging
 from estimator_warmstart.conversion import convert_checkpoint
 source, folder, replaces = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 destination = os.path.join(folder, "model.ckpt")
-files = (staging.__file__,) if replaces else (staging.__file__, bundle_writing.__file__)
+files = (staging.__file__, placing.__file__) + (() if replaces else (bundle_writing.__file__,))
 
 def convert(kill_at, overwrite):
     # In a process of its own, the threads of whose session end with it.
@@ -192,7 +186,8 @@ unfinished = killed = 0
 assert convert(0, replaces) == 0 and is_new()
 for kill_at in range(1, 1000):
     for name in os.listdir(folder):
-        os.remove(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     for name in os.listdir(sys.argv[4]) if replaces else ():
         with open(os.path.join(sys.argv[4], name), "rb") as old, open(os.path.join(folder, name), "wb") as new:
             new.write(old.read())
@@ -205,8 +200,6 @@ for kill_at in range(1, 1000):
         whole[is_new()] += 1
     unfinished += any(".converting-" in name for name in os.listdir(folder))
     assert convert(0, True) == 0 and is_new()
-    left = sorted(os.listdir(folder))
-    assert left == ["model.ckpt.data-00000-of-00001", "model.ckpt.index"], left
 print(killed, unfinished, whole[False], whole[True])
 """
 
@@ -222,9 +215,144 @@ class TestKilled:
         assert done.returncode == 0, done.stderr
         killed, unfinished, whole_old, whole_new = map(int, done.stdout.split())
         print(killed, unfinished, whole_old, whole_new)
-        assert killed > (30 if replaces else 60) and unfinished > 15
-        # Before the files are moved it is the old one, or none; after, the new one.
-        assert (whole_old > 15) == replaces and 0 < whole_new < 15
+        assert killed > (100 if replaces else 60) and unfinished > 15
+        # Before the index is renamed it is the old one, or none; after, the new one.
+        assert (whole_old > 15) == replaces and 0 < whole_new < killed / 2
+
+
+# Ends a process before the nth of its file operations, for each n. What is at the destination is printed each time.
+KILL_OPERATIONS = """
+import builtins, os, shutil, signal, sys
+import tensorflow as tf
+from estimator_warmstart import bundle_writing, files
+from estimator_warmstart.conversion import convert_checkpoint
+source, folder, there = sys.argv[1:4]
+destination = os.path.join(folder, "model.ckpt")
+
+def convert(kill_at):
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    count = 0
+    def counted(function):
+        def call(*arguments, **options):
+            nonlocal count
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+        return call
+    for name in ("mkdir", "link", "replace", "rename", "rmdir", "unlink", "remove", "fsync", "open", "close"):
+        setattr(os, name, counted(getattr(os, name)))
+    for name in ("remove", "rename", "makedirs", "rmtree", "copy"):
+        setattr(tf.io.gfile, name, counted(getattr(tf.io.gfile, name)))
+    builtins.open = counted(builtins.open)
+    try:
+        convert_checkpoint(source, destination, overwrite=True)
+    finally:
+        os._exit(0 if sys.exc_info()[0] is None else 1)
+
+for kill_at in range(1, 1000):
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(there, folder)
+    status = convert(kill_at)
+    reader = tf.train.load_checkpoint(destination)
+    values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}  # Raises for half a checkpoint.
+    print("new" if "vars/a/.ATTRIBUTES/VARIABLE_VALUE" in values else "old")
+    if status == 0:
+        break
+    assert status == signal.SIGKILL, status
+print(*sorted(os.listdir(folder)))
+"""
+
+
+class TestKilledBeforeAFileOperation:
+    @pytest.mark.parametrize("shards", [1, 2])
+    def test_the_old_one_is_whole_or_the_new_one(self, old, tmp_path, shards):
+        there = tmp_path / "there"
+        there.mkdir()
+        with tf.Graph().as_default(), tf1.Session() as session:
+            parts = [str(tmp_path / f"part-{number}") for number in range(shards)]
+            for number, part in enumerate(parts):
+                session.run(tf.raw_ops.SaveV2(
+                    prefix=part, tensor_names=[f"x{number}"], shape_and_slices=[""], tensors=[tf.constant(1.0)]))
+            session.run(tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=parts, destination_prefix=str(there / "model.ckpt"), delete_old_dirs=False))
+        (there / "model.ckpt.meta").write_text("of the old one")
+        (there / "model.ckpt.notes").write_text("of somebody")
+        done = run_python(KILL_OPERATIONS, old, tmp_path / "new", there)
+        assert done.returncode == 0, done.stderr
+        *found, left = done.stdout.splitlines()
+        first_new = found.index("new")
+        assert first_new > 10 and len(found) - first_new > 10 and set(found[first_new:]) == {"new"}
+        assert left == "model.ckpt.data-00000-of-00001 model.ckpt.index model.ckpt.notes"
+
+
+class TestWhatIsNotOurs:
+    def test_stays_where_it_is(self, old, tmp_path):
+        precious = tmp_path / "precious"
+        for folder in (precious, tmp_path / "new", tmp_path / "new" / "m.converting-notes"):
+            folder.mkdir()
+            (folder / "here").write_text("here")
+        (tmp_path / "new" / "m.converting-link").symlink_to(precious)
+        (tmp_path / "new" / "m.data-00000-of-00001").write_text("here")
+        (tmp_path / "new" / "m.data-notes").write_text("here")
+        new = convert_checkpoint(old, tmp_path / "new" / "m")
+        assert (precious / "here").exists() and (tmp_path / "new" / "m.converting-notes" / "here").exists()
+        assert (tmp_path / "new" / "m.data-00000-of-00001").read_text() == "here"
+        assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
+        convert_checkpoint(old, tmp_path / "new" / "m", overwrite=True)
+        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+            "here", "m.converting-link", "m.converting-notes", "m.data-00000-of-00001", "m.data-00000-of-00003", "m.data-notes",
+            "m.index",
+        ]
+        assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_checkpoint_that_appears_meanwhile(self, old, tmp_path, monkeypatch, overwrite):
+        def write_and_save(prefix, *rest):
+            write_bundle(prefix, *rest)
+            save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
+
+        from estimator_warmstart.bundle_writing import write_bundle
+        monkeypatch.setattr("estimator_warmstart.conversion.write_bundle", write_and_save)
+        if overwrite:
+            new = convert_checkpoint(old, tmp_path / "new" / "model.ckpt", overwrite=True)
+            assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
+            return
+        with pytest.raises(WarmStartError, match="exists already"):
+            convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
+        assert tf.train.load_variable(str(tmp_path / "new" / "model.ckpt"), "theirs").tolist() == [7]
+        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+            "checkpoint", "model.ckpt.data-00000-of-00001", "model.ckpt.index",
+        ]
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_two_at_once(self, old_dir, tmp_path, overwrite):
+        sources = []
+        for number in range(2):
+            (old_dir / str(number)).mkdir()
+            sources.append(save_checkpoint(old_dir / str(number), {"a": np.full([1000], number, np.float32)}))
+        for attempt in range(20):
+            destination, ended = str(tmp_path / str(attempt) / "new" / "m"), []
+            barrier = threading.Barrier(2)
+
+            def convert(source, destination=destination, ended=ended, barrier=barrier):
+                barrier.wait()
+                try:
+                    ended.append(convert_checkpoint(source, destination, overwrite=overwrite))
+                except WarmStartError as error:
+                    assert "exists already" in str(error)
+
+            threads = [threading.Thread(target=convert, args=[source]) for source in sources]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(ended) == (2 if overwrite else 1)
+            values = tf.train.load_variable(destination, "vars/a/.ATTRIBUTES/VARIABLE_VALUE")
+            assert values.tolist() in ([0] * 1000, [1] * 1000)
+            assert sorted(os.listdir(os.path.dirname(destination))) == ["m.data-00000-of-00001", "m.index"]
 
 
 class TestInterrupted:
