@@ -143,9 +143,9 @@ class TestDocumentation:
         assert ast.get_docstring(tree_of(module))
 
     @pytest.mark.parametrize("module", [module for module in MODULES if module not in ("__init__", "__main__")])
-    def test_a_module_says_what_enters_and_what_leaves(self, module):
-        docstring = ast.get_docstring(tree_of(module))
-        assert module == "_tf" or ("Enters:" in docstring and "Leaves:" in docstring)
+    def test_a_module_says_what_it_does_and_why(self, module):
+        first, *more = ast.get_docstring(tree_of(module)).splitlines()
+        assert first and any(more)
 
     @pytest.mark.parametrize("name", sorted(PUBLIC))
     def test_a_public_name_has_one_line_first(self, name):
