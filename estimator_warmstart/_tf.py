@@ -52,7 +52,7 @@ __all__ = [
     "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "call_when_initialized", "copies_of", "has_seen",
     "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger",
     "monitored_session_creator", "object_graph_pb2", "own_device", "own_warm_start", "saveables_of",
-    "session_has_own_variables", "set_initial_value", "set_initializer", "slice_of", "tensor_bundle_pb2",
+    "session_has_own_variables", "set_initial_value", "slice_of", "tensor_bundle_pb2",
     "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
@@ -111,27 +111,20 @@ def add_control_input(op: Any, control: Any) -> None:
     op._add_control_input(control)
 
 
-def set_initial_value(variable: Any, tensor: Any) -> None:
-    """Makes `variable.initial_value` the tensor that its initializer now assigns, as `init_from_checkpoint` does."""
+def set_initial_value(variable: Any, tensor: Any, initializer: Any = None) -> None:
+    """Makes `tensor` the `initial_value` of `variable`, and `initializer`, if given, its initializer, as `warm_start` does."""
     variable._initial_value = tensor
-
-
-def set_initializer(variable: Any, op: Any) -> None:
-    """Makes `op` what `variable.initializer` is, as `init_from_checkpoint` does."""
-    variable._initializer_op = op
+    if initializer is not None:
+        variable._initializer_op = initializer
 
 
 def has_seen(session: Any, op: Any) -> bool:
-    """Whether `session` has taken over `op` from its graph: it did so with all operations that there were at its latest run.
-
-    What becomes of an operation's inputs after that is ignored by the session.
-    """
-    make_callable = getattr(session, "_Callable", None)
-    if make_callable is None:  # A debugger's wrapper.
+    """Whether there was `op` when `session` ran last: what becomes of its inputs after that is ignored by the session."""
+    if not hasattr(session, "_Callable"):  # A debugger's wrapper.
         return True
     try:
         # What is public takes over the graph before it looks. This runs nothing.
-        make_callable(session, config_pb2.CallableOptions(target=[op.name]))
+        session._Callable(session, config_pb2.CallableOptions(target=[op.name]))
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         return False
     return True

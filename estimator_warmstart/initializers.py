@@ -14,7 +14,6 @@ from estimator_warmstart._tf import (
     initializer_op,
     is_initialized,
     set_initial_value,
-    set_initializer,
     tf,
     tf1,
     update_input,
@@ -106,8 +105,7 @@ class Initializers:
         for (copy, assign), has_value in zip(self._seen, have_values):
             if not has_value or copy.name in first_values:
                 first_values.setdefault(copy.name, initializer_op(copy).inputs[1])
-                set_initializer(copy, assign)
-                set_initial_value(copy, assign.inputs[1])
+                set_initial_value(copy, assign.inputs[1], assign)
 
 
 def first_value(copy: Any, graph: Any) -> Any:
