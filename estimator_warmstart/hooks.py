@@ -144,7 +144,7 @@ class VariableRecoverHook(SessionRunHook):
         step, _ = prepared.look_at(session)
         if step and self._when == "fresh":
             prepared.keep(session, step)
-            return prepared.plan.carried_out_not_at_all(f"the model is at step {step} and keeps its own value")
+            return prepared.plan.left_undone(f"the model is at step {step} and keeps its own value")
         prepared.recover(session)
         return prepared.plan
 
@@ -225,7 +225,7 @@ def recover_variables(
     Before the variables are initialized it also makes their initializers recover, so that
     `session.run(tf.compat.v1.global_variables_initializer())` afterwards keeps the old values, as after
     `init_from_checkpoint`. A session ignores what becomes of operations that it has seen: once it has run anything, make
-    the operation that initializes after this call, not before.
+    the operation that initializes after this call, not before; a warning says so.
 
     Args:
       session: a `tf.compat.v1.Session` whose graph is not finalized.

@@ -13,19 +13,21 @@ from estimator_warmstart._tf import (
     has_seen,
     initializer_op,
     is_initialized,
+    logger,
     set_initial_value,
     tf,
     tf1,
     update_input,
 )
-from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.errors import RecoveryError, first_few
 from estimator_warmstart.plan import Fate, Plan
 
 SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
 _CLAIMS: Any = weakref.WeakKeyDictionary()
-# {graph: {a variable's name: the value its initializer assigned before the first `recover_variables`}}.
-_FIRST_VALUES: Any = weakref.WeakKeyDictionary()
+# The key of a collection of the graph with one dict, {a variable's name: the tensor that its initializer assigned before the
+# first `recover_variables`}. It is not exported, since the key is not a string.
+_FIRST_VALUES = (SCOPE, "first values")
 # Conditionals, and which input is the condition.
 _CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
 _FOR_REPLICAS = (
@@ -89,7 +91,7 @@ class Initializers:
             self._seen.append((copy, assign))
             return
         if self._session is not None:
-            _FIRST_VALUES.setdefault(self._graph, {}).setdefault(copy.name, initializer_op(copy).inputs[1])
+            _first_values(self._graph).setdefault(copy.name, initializer_op(copy).inputs[1])
         _replace_in_place(copy, value, mark)
 
     def finish(self) -> None:
@@ -101,16 +103,31 @@ class Initializers:
             return
         with self._graph.as_default():
             have_values = self._session.run([is_initialized(copy) for copy, _ in self._seen])
-        first_values = _FIRST_VALUES.setdefault(self._graph, {})
+        first_values = _first_values(self._graph)
+        replaced: Dict[Any, str] = {}
         for (copy, assign), has_value in zip(self._seen, have_values):
             if not has_value or copy.name in first_values:
                 first_values.setdefault(copy.name, initializer_op(copy).inputs[1])
+                replaced[initializer_op(copy)] = copy.name
                 set_initial_value(copy, assign.inputs[1], assign)
+        used = [replaced[op] for user in self._graph.get_operations() for op in user.control_inputs if op in replaced]
+        if used:
+            logger.warning(
+                "%s: recovered, but this session has run before, so what was made to initialize it does not recover; make that "
+                "operation anew, or run it first", first_few(sorted(set(used))),
+            )
 
 
 def first_value(copy: Any, graph: Any) -> Any:
     """The tensor that the variable's own initializer assigns, or assigned before `recover_variables` changed that."""
-    return _FIRST_VALUES.get(graph, {}).get(copy.name, initializer_op(copy).inputs[1])
+    return _first_values(graph).get(copy.name, initializer_op(copy).inputs[1])
+
+
+def _first_values(graph: Any) -> Dict[str, Any]:
+    found = graph.get_collection_ref(_FIRST_VALUES)
+    if not found:
+        found.append({})
+    return found[0]
 
 
 def device_of(variable: Any) -> str:

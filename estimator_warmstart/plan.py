@@ -86,7 +86,7 @@ class Plan(NamedTuple):
         """The same share of the optimizer's state."""
         return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
 
-    def carried_out_not_at_all(self, reason: str) -> Plan:
+    def left_undone(self, reason: str) -> Plan:
         """What happens where nothing is done: every new variable keeps its value, no old one is used."""
         fates = tuple(initialized(fate.new, reason if fate.old is not None else fate.reason) for fate in self.fates)
         used = dict.fromkeys(fate.source for fate in self.recovered)

@@ -1,8 +1,11 @@
 """Which sessions are recovered: fresh ones, by each plan of their graph; resumed ones never. No file is written over."""
+import gc
 import glob
+import json
 import logging
 import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -123,6 +126,40 @@ class TestTheReport:
         assert [old[name] in report for name, report in zip("ab", reports)] == [True, True] and len(reports) == 2
 
 
+def test_a_worker_waits_for_each_plan(old, new_graph, monkeypatch):
+    cluster = {"chief": ["localhost:1"], "worker": ["localhost:2"], "ps": ["localhost:3"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+    cold("a"), cold("b")
+    hooks = [VariableRecoverHook(old[name], {name: name}, max_wait_secs=1.2) for name in ("a", "b")]
+    init = assigns()
+    for hook in hooks:
+        hook.begin()
+    with tf1.Session() as session:
+        session.run(init)
+        hooks[0]._prepared.recover(session)  # As the chief does, which then has the second model still to recover.
+        hooks[0].after_create_session(session, tf.train.Coordinator())
+        with pytest.raises(WarmStartError, match=r"waited \d+ s for the chief to recover from .*/b/model.ckpt"):
+            hooks[1].after_create_session(session, tf.train.Coordinator())
+
+
+@pytest.mark.parametrize("by", ["hook", "recover_variables"])
+def test_a_graph_is_let_go(old, by):
+    with tf.Graph().as_default() as graph:
+        cold("a")
+        if by == "hook":
+            with tf1.train.MonitoredSession(hooks=[VariableRecoverHook(old["a"])]):
+                pass
+        else:
+            with tf1.Session() as session:
+                recover_variables(session, old["a"])
+    is_there = weakref.ref(graph)
+    del graph
+    if by != "hook":
+        del session
+    gc.collect()
+    assert is_there() is None
+
+
 def test_the_flags_of_a_job_follow_from_the_order_of_its_hooks(old, tmp_path):
     """A worker that comes late may find another checkpoint than the chief did, or none."""
     def flags(first_dir, model_dir=None):
@@ -188,6 +225,19 @@ class TestBeforeInitialization:
             recover_variables(session, old["b"], {"b": "b"})
             session.run([init, a.initializer])
             assert [value.tolist() for value in session.run([a, b])] == [[0, 0], [2, 2]]
+
+    def test_a_session_that_has_run_before(self, old, new_graph, use_resource, caplog):
+        a = cold("a", use_resource)
+        init = tf1.global_variables_initializer()
+        with tf1.Session() as session, caplog.at_level(logging.WARNING, logger="tensorflow"):
+            session.run(tf.constant(0))
+            recover_variables(session, old["a"])
+            assert session.run(a).tolist() == [1, 1]
+            assert "'a:0': recovered, but this session has run before" in caplog.text
+            session.run(tf1.global_variables_initializer())
+            assert session.run(a).tolist() == [1, 1]
+            session.run(init)
+            assert session.run(a).tolist() == [0, 0]
 
     def test_an_initialized_session_keeps_its_initializers(self, old, new_graph, use_resource):
         a = cold("a", use_resource)
