@@ -144,8 +144,8 @@ def monitored_session_creator() -> Any:
     return None
 
 
-def call_when_initialized(creator: Any, act: Callable[[Any], None]) -> None:
-    """Makes a `ChiefSessionCreator` call `act(session)` when it has initialized a model, not when it has restored a checkpoint.
+def call_when_initialized(creator: Any, act: Callable[[Any, Any], None]) -> None:
+    """Makes a `ChiefSessionCreator` call `act(session, init_op)` when it has initialized a model, not when it restores one.
 
     The user's own `init_op` and `init_fn` have run then; no hook and no checkpoint has seen the session.
     """
@@ -155,7 +155,7 @@ def call_when_initialized(creator: Any, act: Callable[[Any], None]) -> None:
     def act_last(session: Any) -> None:
         if init_fn is not None:
             init_fn(session)
-        act(session)
+        act(session, scaffold.init_op)
 
     scaffold._init_fn = act_last
 

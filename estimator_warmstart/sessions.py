@@ -12,6 +12,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import (
     copies_of,
+    initializer_op,
     is_initialized,
     logger,
     own_device,
@@ -64,6 +65,24 @@ class Prepared(NamedTuple):
             return 0, bool(session.run(self.recovery.is_marked))
         is_marked, step_is_set = session.run([self.recovery.is_marked, self.step_is_set])
         return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
+
+    def is_reached_by(self, init_op: Any) -> bool:
+        """Whether `init_op` runs the initializers of all recovered variables: each sets the flag. `None` is the default."""
+        if init_op is None:
+            return True
+        parts = [part for fate in self.plan.recovered for part in fate.new.parts]
+        missing = {initializer_op(copy) for part in parts for copy in part.copies}
+        fetches = [self.graph.as_graph_element(fetch) for fetch in tf.nest.flatten(init_op)]
+        operations = [getattr(fetch, "op", fetch) for fetch in fetches]
+        known = set(operations)
+        for operation in operations:  # Grows; the initializers come first, long before what their values are made of.
+            missing.discard(operation)
+            if not missing:
+                break
+            before = [*operation.control_inputs, *(tensor.op for tensor in operation.inputs)]
+            operations += [other for other in dict.fromkeys(before) if other not in known]
+            known.update(before)
+        return not missing
 
     def recover(self, session: Any) -> None:
         """Assigns the old values, and only then sets the flag.

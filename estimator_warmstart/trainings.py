@@ -62,14 +62,15 @@ class Training:
         if self.prepared is not None:
             self.prepared = self._recovering.complete(self.prepared)
 
-    def _initialized(self, session: Any) -> None:
+    def _initialized(self, session: Any, init_op: Any) -> None:
         """Recovers what the initialization has left cold, before anything is saved."""
         self._is_initialized = True
         prepared = self.prepared
         if prepared is None:
             return
         step, is_marked = prepared.look_at(session)
-        if not is_marked and (not step or self._when == "every_train"):
+        is_warm = is_marked and prepared.is_reached_by(init_op)
+        if not is_warm and (not step or self._when == "every_train"):
             prepared.recover(session)
             self._is_told = True
 

@@ -103,6 +103,21 @@ class TestEachPlan:
             assert [value.tolist() for value in session.run([a, b])] == [[1, 1], [2, 2]]
 
 
+@pytest.mark.parametrize("given", ["operation", "list", "name"])
+@pytest.mark.parametrize("way", ["hook", "scaffold"])
+def test_an_init_op_that_assigns_some_and_initializes_others(old_dir, tmp_path, new_graph, way, given):
+    save_checkpoint(old_dir, {"a": np.float32([1, 1]), "b": np.float32([2, 2])})
+    a, b, step = cold("a"), cold("b"), tf1.train.get_or_create_global_step()
+    init_op = tf.group(a.initializer, step.initializer, b.assign([0.0, 0.0]))
+    init_op = {"operation": init_op, "list": [init_op, step.initializer], "name": init_op.name}[given]
+    hooks, scaffold = [VariableRecoverHook(str(old_dir))], tf1.train.Scaffold(init_op=init_op)
+    if way == "scaffold":
+        hooks, scaffold = [], recover_scaffold(str(old_dir), init_op=init_op)
+    new_dir = str(tmp_path / "new")
+    with tf1.train.MonitoredTrainingSession(checkpoint_dir=new_dir, scaffold=scaffold, hooks=hooks):
+        assert values_in(new_dir + "/model.ckpt-0", "a", "b") == [[1, 1], [2, 2]]
+
+
 class TestTheReport:
     def test_a_trained_model_was_not_restored(self, old, new_graph):
         a, step = cold("a"), tf1.train.get_or_create_global_step()
