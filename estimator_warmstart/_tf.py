@@ -6,6 +6,7 @@ that has no Estimator raises one `ImportError`.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from typing import Any, Callable, List, Optional, Tuple
 
@@ -36,7 +37,7 @@ except (AttributeError, ImportError) as error:
     raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__} without Estimator: {error}") from error
 
 # After these checks, which say what to install; the same protos in every version.
-from tensorflow.core.protobuf import tensor_bundle_pb2  # noqa: E402
+from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
 from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
 
@@ -45,16 +46,17 @@ tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 _EstimatorV1: Any = tf1.estimator.Estimator
 _Mixin: Any = object  # The `super()` of a mixin is an Estimator's, which mypy cannot see.
+_MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
 warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "EstimatorV1", "EstimatorV2", "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer", "copies_of",
-    "initializer_op", "is_initialized", "is_trackable", "is_variable", "learning_rate_at", "logger", "object_graph_pb2",
-    "own_device", "own_warm_start", "saveables_of", "saved_tensor_slice_pb2", "session_has_own_variables",
-    "set_initial_value", "slice_of",
+    "EstimatorV1", "EstimatorV2", "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer",
+    "call_when_initialized", "copies_of", "has_seen", "initializer_op", "is_initialized", "is_trackable", "is_variable",
+    "learning_rate_at", "logger", "monitored_session_creator", "object_graph_pb2", "own_device", "own_warm_start",
+    "saveables_of", "saved_tensor_slice_pb2", "session_has_own_variables", "set_initial_value", "slice_of",
     "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
@@ -113,9 +115,53 @@ def add_control_input(op: Any, control: Any) -> None:
     op._add_control_input(control)
 
 
-def set_initial_value(variable: Any, tensor: Any) -> None:
-    """Makes `variable.initial_value` the tensor that its initializer now assigns, as `init_from_checkpoint` does."""
+def set_initial_value(variable: Any, tensor: Any, initializer: Any = None) -> None:
+    """Makes `tensor` the `initial_value` of `variable`, and `initializer`, if given, its initializer, as `warm_start` does."""
     variable._initial_value = tensor
+    if initializer is not None:
+        variable._initializer_op = initializer
+
+
+def has_seen(session: Any, op: Any) -> bool:
+    """Whether there was `op` when `session` ran last: what becomes of its inputs after that is ignored by the session."""
+    if not hasattr(session, "_Callable"):  # A debugger's wrapper.
+        return True
+    try:
+        # What is public takes over the graph before it looks. This runs nothing.
+        session._Callable(session, config_pb2.CallableOptions(target=[op.name]))
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
+        return False
+    return True
+
+
+def monitored_session_creator() -> Any:
+    """The `SessionCreator` that was handed to the MonitoredSession which is calling a hook's `begin`; `None` without one.
+
+    A hook is not told: it is found among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals
+        if isinstance(caller.get("self"), _MONITORED) and "session_creator" in caller:
+            return caller["session_creator"]
+        frame = frame.f_back
+    return None
+
+
+def call_when_initialized(creator: Any, act: Callable[[Any, Any], None]) -> None:
+    """Makes a `ChiefSessionCreator` call `act(session, init_op)` when it has initialized a model, not when it restores one.
+
+    The user's own `init_op` and `init_fn` have run then; no hook and no checkpoint has seen the session.
+    """
+    scaffold = creator._scaffold
+    init_fn = scaffold._init_fn
+
+    def act_last(session: Any) -> None:
+        if init_fn is not None:
+            init_fn(session)
+        act(session, scaffold.init_op)
+
+    scaffold._init_fn = act_last
 
 
 def session_has_own_variables() -> bool:

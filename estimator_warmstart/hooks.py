@@ -1,4 +1,4 @@
-"""The hooks: a plan in `begin`, its operations in the graph, and a decision in `after_create_session`.
+"""The hooks: what a user gives, checked, and a `Training` for each graph in which a hook begins.
 
     hook = VariableRecoverHook(...)    checks its arguments
       begin()                          plans, checks, makes the variables' initializers recover
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from estimator_warmstart._tf import SessionRunHook, copies_of, is_initialized, logger, session_has_own_variables, tf1
+from estimator_warmstart._tf import SessionRunHook, logger, tf1
 from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.recovering import Recovering
 from estimator_warmstart.request import Request
-from estimator_warmstart.restoring import build_mark
 from estimator_warmstart.sessions import Prepared
+from estimator_warmstart.trainings import Training
 
 
 class VariableRecoverHook(SessionRunHook):
@@ -30,7 +30,10 @@ class VariableRecoverHook(SessionRunHook):
     `after_create_session(session, None)` after the session is made.
 
     A resumed run is never touched: what the new model has learned beats the old values, on a restart, a recovery or a
-    worker that comes late. `model.ckpt-0` holds the recovered values.
+    worker that comes late. Without a global step, whatever TensorFlow has restored is resumed. `model.ckpt-0` holds the
+    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks recover several old models; in a job of
+    many processes give each process the same hooks in the same order. Variables that later hooks make are planned when the
+    graph is finalized. One hook may serve several trainings, also at once.
 
     Args:
       ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
@@ -100,19 +103,23 @@ class VariableRecoverHook(SessionRunHook):
         if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._when, self._max_wait_secs = when, max_wait_secs
-        self._prepared: Optional[Prepared] = None
-        self._mark: Any = None
-        self._train_begins = False
+        self._latest: Optional[Training] = None
+        # A graph's trainings are kept by the graph, in a collection that is not exported, since its key is not a string.
+        self._key = ("estimator_warmstart", self)
 
     @property
     def plan(self) -> Optional[Plan]:
-        """The `Plan`, from `begin` on; `None` before."""
+        """The `Plan`, from `begin` on; `None` before. In several trainings at once: of the one that began last."""
         return self._prepared.plan if self._prepared else None
 
     @property
     def recovering(self) -> Recovering:
         """What the hook recovers, for whatever graph it is asked for."""
         return self._recovering
+
+    @property
+    def _prepared(self) -> Optional[Prepared]:
+        return self._latest.prepared if self._latest else None
 
     def plan_for(self, graph: Any) -> Plan:
         """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
@@ -121,54 +128,30 @@ class VariableRecoverHook(SessionRunHook):
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
         graph = tf1.get_default_graph()
-        self._train_begins = True
-        if self._prepared is not None and graph is self._prepared.graph:
-            return  # A second session of the same graph: what was built serves again.
-        self._prepared, self._mark = None, None
+        trainings = graph.get_collection_ref(self._key)
+        self._latest = None
         if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
             logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
             return
-        self._prepared = self._recovering.prepare_if_there(graph)
-        if self._prepared is None:
-            # A worker that still knows the old model may wait for the flag.
-            self._mark = build_mark(graph) if session_has_own_variables() else None
-        elif not self._prepared.is_chief:
-            self._prepared.watch_the_wait(self._max_wait_secs)
+        if not trainings:  # Else this is a second session of the same graph: what was built serves again.
+            trainings.append(Training(self._recovering, graph, self._when, self._max_wait_secs))
+        self._latest = trainings[0]
+        trainings[0].begin()
 
     def after_create_session(self, session: Any, coord: Any) -> None:
-        """Recovers into a fresh session that its initializers did not reach; leaves any other alone."""
-        begins, self._train_begins = self._train_begins, False
-        prepared = self._prepared
-        if prepared is None:
-            if self._mark is not None:
-                session.run(self._mark)
-            return
-        step, is_marked = prepared.look_at(session)
-        # Without a coordinator the hook is driven by hand: nobody else will do it.
-        acts = prepared.is_chief or coord is None
-        if self._when == "every_train" and begins and acts and (step or not is_marked):
-            prepared.recover(session)
-        elif is_marked:
-            prepared.tell_recovered(step, is_first=begins)
-        elif not acts:
-            prepared.wait_for_chief(session, coord, self._max_wait_secs)
-        elif step:
-            prepared.refuse_own_checkpoint(session)
-            session.run(prepared.recovery.mark)
-            logger.info("Resumed at step %d: the model's own values are kept, nothing is recovered.", step)
-        else:
-            prepared.refuse_own_checkpoint(session)
-            prepared.recover(session, saves_again=coord is not None)
+        """Recovers into a fresh session that its initialization did not reach; leaves any other alone."""
+        for training in session.graph.get_collection(self._key):
+            training.session_created(session, coord)
 
     def recover_in(self, session: Any) -> Plan:
-        """Does all that the hook does, in a session that is there already; see `recover_variables`."""
-        graph = session.graph
-        # The operations of a session that has run keep their inputs: changing them would change nothing but confuse.
-        has_run = not graph.finalized and _is_initialized(session, graph)
-        self._prepared = self._recovering.prepare(graph, replace_initializers=not has_run)
-        self._train_begins = True
-        self.after_create_session(session, None)
-        return self._prepared.plan
+        """Recovers now, in a session that is there already; see `recover_variables`."""
+        prepared = self._recovering.prepare(session.graph, session=session)
+        step, _ = prepared.look_at(session)
+        if step and self._when == "fresh":
+            prepared.keep(session, step)
+            return prepared.plan.left_undone(f"the model is at step {step} and keeps its own value")
+        prepared.recover(session)
+        return prepared.plan
 
 
 class ShapeAdaptingRecoverHook(VariableRecoverHook):
@@ -241,7 +224,13 @@ def recover_variables(
     """Recovers parameters of an old model into the variables of a session, without hooks.
 
     Use it in code on the low-level API, with a plain `tf.compat.v1.Session`, before or after the variables were
-    initialized. A model whose global step is beyond 0 is resumed and left alone unless `when="every_train"`.
+    initialized. It recovers each time it is called. A model whose global step is beyond 0 is resumed and left alone unless
+    `when="every_train"`; the plan then says that nothing was recovered.
+
+    Before the variables are initialized it also makes their initializers recover, so that
+    `session.run(tf.compat.v1.global_variables_initializer())` afterwards keeps the old values, as after
+    `init_from_checkpoint`. A session ignores what becomes of operations that it has seen: once it has run anything, make
+    the operation that initializes after this call, not before; a warning says so.
 
     Args:
       session: a `tf.compat.v1.Session` whose graph is not finalized.
@@ -251,7 +240,7 @@ def recover_variables(
       **options: the keyword-only arguments of that hook, with its defaults.
 
     Returns:
-      The `Plan` that was carried out.
+      The `Plan` as it was carried out.
 
     Raises:
       WarmStartError: before any variable is touched, with everything that cannot be done as asked.
@@ -277,10 +266,3 @@ def recover_variables(
     else:
         hook = ShapeAdaptingRecoverHook(ckp_dir, recover_vars, adapters, **options)
     return hook.recover_in(session)
-
-
-def _is_initialized(session: Any, graph: Any) -> bool:
-    """Whether any variable of the session has a value."""
-    variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
-    with graph.as_default():
-        return any(session.run([is_initialized(copies_of(variable)[0]) for variable in variables]))

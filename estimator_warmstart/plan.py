@@ -90,6 +90,12 @@ class Plan(NamedTuple):
         """The same share of the optimizer's state."""
         return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
 
+    def left_undone(self, reason: str) -> Plan:
+        """What happens where nothing is done: every new variable keeps its value, no old one is used."""
+        fates = tuple(initialized(fate.new, reason if fate.old is not None else fate.reason) for fate in self.fates)
+        used = dict.fromkeys(fate.source for fate in self.recovered)
+        return self._replace(fates=fates, unused=self.unused + tuple(used))
+
     def __str__(self) -> str:
         return (
             f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple, Optional
 
-from estimator_warmstart._tf import logger, tf
+from estimator_warmstart._tf import logger, tf, tf1
 from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.finiteness import check_finite, check_strings
 from estimator_warmstart.plan import Plan
 from estimator_warmstart.planning import plan_request
 from estimator_warmstart.request import Request
-from estimator_warmstart.sessions import Prepared, prepare, refuse_same_directory
+from estimator_warmstart.restoring import build_recovery
+from estimator_warmstart.sessions import Prepared, late_variables, prepare, refuse_same_directory
 
 
 class Recovering(NamedTuple):
@@ -51,10 +52,32 @@ class Recovering(NamedTuple):
         check_strings(plan)
         return plan
 
-    def prepare(self, graph: Any, replace_initializers: bool = True) -> Prepared:
-        """Plans, and puts the plan's operations into `graph`."""
+    def prepare(self, graph: Any, replace_initializers: bool = True, session: Any = None) -> Prepared:
+        """Plans, and puts the plan's operations into `graph`; `session` as for `build_recovery`."""
         started = time.monotonic()
-        return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started)
+        return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started, session)
+
+    def complete(self, prepared: Prepared) -> Prepared:
+        """Takes variables into the plan that were made since; what was planned before stays as it is.
+
+        Raises:
+          WarmStartError: as `plan` does.
+        """
+        graph = prepared.graph
+        late = {new.name for new in late_variables(prepared.plan, graph)}
+        if not late:
+            return prepared
+        whole = plan_request(self.request, graph)
+        part = whole._replace(fates=tuple(fate for fate in whole.fates if fate.new.name in late))
+        if self.check_finite:
+            check_finite(part)
+        recovery = build_recovery(part, graph, flag=prepared.recovery.flag)
+        with graph.as_default():
+            recover = tf.group(prepared.recovery.recover, recovery.recover)
+        return prepared._replace(
+            plan=whole._replace(fates=prepared.plan.fates + part.fates), recovery=recovery._replace(recover=recover),
+            variable_count=len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)),
+        )
 
     def prepare_if_there(self, graph: Any) -> Optional[Prepared]:
         """The same; `None` if the old model cannot be read but the new one has a checkpoint of its own to resume from."""

@@ -1,4 +1,4 @@
-"""A `Plan` -> operations in the graph. The only module that writes to a graph.
+"""A `Plan` -> operations in the graph.
 
 Enters: a plan whose variables are the graph's. Leaves: a `Recovery`. Two things are done to the graph:
 
@@ -10,8 +10,8 @@ Enters: a plan whose variables are the graph's. Leaves: a `Recovery`. Two things
    initialized some other way.
 
 Values go from the file to the variable on the variable's own device; none is a constant of the graph or passes through
-the client. Either way a flag is set in the session, beside the variables: a variable that is in no collection, so no
-Saver knows it and a session resumed from a checkpoint does not have it.
+the client. Either way the plan's own flag is set in the session, beside the variables: a variable that is in no collection,
+so no Saver knows it and a session resumed from a checkpoint does not have it.
 
 Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/checkpoint_utils.py) replaces
 `variable.initializer`; that leaves out whoever took hold of the old operation before, such as an `init_op` of the user's.
@@ -19,21 +19,16 @@ Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/ch
 from __future__ import annotations
 
 import re
-import weakref
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from estimator_warmstart._tf import add_control_input, copies_of, initializer_op, set_initial_value, tf, tf1, update_input
+from estimator_warmstart._tf import initializer_op, tf, tf1
 from estimator_warmstart.adapting import Box, Target, adapt
 from estimator_warmstart.checkpoints import OldVariable, slice_spec, whole_box
 from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.initializers import SCOPE, Flag, Initializers, device_of, first_value
 from estimator_warmstart.plan import Fate, Plan
 from estimator_warmstart.variables import Part
 
-_SCOPE = "estimator_warmstart"
-# {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
-_CLAIMS: Any = weakref.WeakKeyDictionary()
-# Conditionals, and which input is the condition.
-_CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
 _NO_SLICES = ("float16", "bfloat16")
 _BUDGET_BYTES = 64 * 2**20
@@ -44,22 +39,35 @@ class Recovery(NamedTuple):
 
     Attributes:
       recover: assigns every old value; whoever runs it runs `mark` afterwards.
-      is_marked: scalar bool tensor, whether the flag is set in the session.
-      mark: sets the flag alone.
+      flag: the plan's own.
     """
 
     recover: Any
-    is_marked: Any
-    mark: Any
+    flag: Flag
+
+    @property
+    def is_marked(self) -> Any:
+        """Scalar bool tensor, whether the flag is set in the session."""
+        return self.flag.is_marked
+
+    @property
+    def mark(self) -> Any:
+        """The operation that sets the flag alone."""
+        return self.flag.mark
 
 
-def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) -> Recovery:
+def build_recovery(
+    plan: Plan, graph: Any, replace_initializers: bool = True, session: Any = None, flag: Optional[Flag] = None
+) -> Recovery:
     """Builds the operations of `plan`.
 
     Args:
       plan: a plan for `graph`.
       graph: a `tf.Graph` that is not finalized.
       replace_initializers: whether the variables' own initializers recover from now on.
+      session: a session in which this is done there and then, and may be done again: initializers are replaced as far as
+        that has an effect in it.
+      flag: the flag of a plan that this one completes; `None`: one of its own.
 
     Raises:
       RecoveryError: if the graph is finalized, or another plan already recovers one of the variables.
@@ -69,65 +77,30 @@ def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) ->
             "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
-    if replace_initializers:
-        _claim(plan, graph)
+    initializers = Initializers(plan, graph, session) if replace_initializers else None
     # No device, control dependency or control flow of whoever calls reaches what is built here.
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
-        flag = _Flag(graph)
-        values = _Values(plan.checkpoint.prefix)
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+        flag = flag or Flag(graph)
+        values = _Values(plan.checkpoint.prefix, graph)
         assigns: List[Any] = []
         for fate in plan.recovered:
             for copy, value in values.of(fate):
                 assigns.append(_assign(copy, value))
-                if replace_initializers:
-                    _replace_initializer(copy, value, flag.mark)
+                if initializers is not None:
+                    initializers.replace(copy, value, assigns[-1], flag.mark)
         recover = tf.group(*assigns, name="recover")
-    return Recovery(recover, flag.is_marked, flag.mark)
+    if initializers is not None:
+        initializers.finish()
+    return Recovery(recover, flag)
 
 
 def build_mark(graph: Any) -> Any:
-    """An operation that sets the flag without a plan, for whoever waits for it and does not know that nothing is recovered."""
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
-        return _Flag(graph).mark
+    """An operation that sets the next plan's flag without the plan, for whoever waits for it.
 
-
-def watch_initializer(variable: Any, graph: Any) -> Any:
-    """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
-        flag = _Flag(graph, "initialized")
-        add_control_input(initializer_op(copies_of(variable)[0]), flag.mark)
-        return flag.is_marked
-
-
-def _claim(plan: Plan, graph: Any) -> None:
-    """Raises if another plan has changed one of the initializers that this one is about to change."""
-    claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
-    twice = [
-        f"the new {fate.new.name!r} already takes its value from {claims[fate.new.name]}, now {plan.checkpoint.prefix} is "
-        "to fill it; name it in one hook only"
-        for fate in plan.recovered if fate.new.name in claims
-    ]
-    if twice:
-        raise RecoveryError("a variable cannot be recovered twice", twice)
-    claims.update((fate.new.name, plan.checkpoint.prefix) for fate in plan.recovered)
-
-
-class _Flag:
-    """A variable that is initialized in exactly the sessions in which old values were recovered.
-
-    It is made of raw operations: a `tf.Variable` would be mirrored under a strategy, placed by a device setter, and
-    counted by whoever counts variables.
+    Every process builds it where another one may have a plan: the flags of later plans are numbered after it.
     """
-
-    def __init__(self, graph: Any, name: str = "recovered"):
-        # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
-        # is lost with a parameter server is lost together with variables.
-        variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
-        shared_name = graph.unique_name(f"{_SCOPE}/{name}", mark_as_used=False)
-        with graph.device(_device_of(variables[0]) if variables else ""):
-            handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
-            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
-            self.mark = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+        return Flag(graph).mark
 
 
 class _Values:
@@ -137,8 +110,9 @@ class _Values:
     device.
     """
 
-    def __init__(self, prefix: str):
+    def __init__(self, prefix: str, graph: Any):
         self._files = _Files(prefix)
+        self._graph = graph
         self._joins: Dict[str, Dict[Any, Any]] = {}
         self._queues: Dict[str, _Queue] = {}
 
@@ -147,12 +121,12 @@ class _Values:
         wholes: Dict[str, Any] = {}
         for part in fate.new.parts:
             for copy in part.copies:
-                device = _device_of(copy)
+                device = device_of(copy)
                 with tf.device(device), tf.device("/cpu:0"):
                     yield copy, self._value(fate, part, copy, wholes)
 
     def _value(self, fate: Fate, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
-        device, name = _device_of(copy), copy.name.split(":")[0]
+        device, name = device_of(copy), copy.name.split(":")[0]
 
         def read(box: Box) -> Any:
             if fate.source.slices:
@@ -168,7 +142,7 @@ class _Values:
         if not fate.steps and not is_cut:
             return read(box)
         queue = self._queues.setdefault(device, _Queue())
-        target = Target(part.offset, part.shape, initializer_op(copy).inputs[1], fate.new.tie is not None)
+        target = Target(part.offset, part.shape, first_value(copy, self._graph), fate.new.tie is not None)
         with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
             if fate.steps:
                 value = adapt(read, fate.source.shape, fate.steps, target, self._joins.setdefault(device, {}))
@@ -241,10 +215,6 @@ def _cut(value: Any, box: Box) -> Any:
     return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))
 
 
-def _device_of(variable: Any) -> str:
-    return getattr(variable, "device", "") or ""
-
-
 def _assign(copy: Any, value: Any) -> Any:
     """An operation that assigns `value` where the initializer of `copy` assigns the initial value."""
     target = initializer_op(copy).inputs[0]
@@ -252,31 +222,3 @@ def _assign(copy: Any, value: Any) -> Any:
         if target.dtype == tf.resource:
             return tf.raw_ops.AssignVariableOp(resource=target, value=value, name="assign")
         return tf.raw_ops.Assign(ref=target, value=value, name="assign").op
-
-
-def _replace_initializer(copy: Any, value: Any, mark: Any) -> None:
-    initializer = initializer_op(copy)
-    if len(initializer.inputs) < 2:
-        raise RecoveryError(
-            f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value to replace"
-        )
-    initial = initializer.inputs[1]
-    update_input(initializer, 1, value)
-    add_control_input(initializer, mark)
-    set_initial_value(copy, value)
-    # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
-    for consumer in initial.consumers():
-        if _asks_whether_initialized(consumer, initializer.inputs[0].op):
-            for index, tensor in enumerate(consumer.inputs):
-                if tensor is initial:
-                    update_input(consumer, index, value)
-
-
-def _asks_whether_initialized(operation: Any, storage: Any) -> bool:
-    """Whether `operation` is the conditional of `initialized_value()` of the variable that `storage` stands for."""
-    if operation.type not in _CONDITION_INPUT:
-        return False
-    asked = operation.inputs[_CONDITION_INPUT[operation.type]].op
-    while asked.type in ("Identity", "LogicalNot"):
-        asked = asked.inputs[0].op
-    return asked.type in ("VarIsInitializedOp", "IsVariableInitialized") and asked.inputs[0].op is storage

@@ -122,14 +122,14 @@ class _Preparation:
                 raise
             self._problem = problem
 
-    def recover_in(self, session: Any) -> None:
+    def recover_in(self, session: Any, init_op: Any) -> None:
         """Sees to it that a session whose `init_op` has just run holds the old values."""
         if self._problem is not None:
             raise self._problem
         if self._prepared is None:
             raise RecoveryError("a model is initialized in a graph that was taken for an evaluation's: nothing was recovered")
         step, is_marked = self._prepared.look_at(session)
-        if is_marked:
+        if is_marked and self._prepared.is_reached_by(init_op):
             self._prepared.tell_recovered(step, is_first=True)
         else:
             self._prepared.recover(session)
@@ -147,7 +147,7 @@ class _RecoverScaffold(tf1.train.Scaffold):
                 copied(session)
 
         def recover_first(scaffold: Any, session: Any) -> None:
-            self.preparation.recover_in(session)
+            self.preparation.recover_in(session, scaffold.init_op)
             if init_fn is not None:
                 init_fn(scaffold, session)
 

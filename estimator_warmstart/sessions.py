@@ -1,7 +1,7 @@
 """One plan in one graph, and what its sessions need done.
 
 Enters: a plan and its graph. Leaves: a `Prepared`, whose methods look at a session, recover into it, or wait for the chief
-to have done so. This module must not know where a plan comes from, nor decide whether to recover: the hooks do.
+to have done so. This module must not know where a plan comes from, nor decide whether to recover.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import (
     copies_of,
+    initializer_op,
     is_initialized,
     logger,
     own_device,
@@ -22,11 +23,12 @@ from estimator_warmstart._tf import (
     writes_files,
 )
 from estimator_warmstart.checkpoints import Checkpoint
-from estimator_warmstart.errors import RecoveryError, WarmStartError
-from estimator_warmstart.plan import Plan
+from estimator_warmstart.errors import RecoveryError, WarmStartError, first_few
+from estimator_warmstart.plan import Plan, initialized
 from estimator_warmstart.report import format_report
 from estimator_warmstart.restoring import Recovery, build_recovery
 from estimator_warmstart.traces import write_trace
+from estimator_warmstart.variables import NewVariable, logical_variables
 
 _POLL_SECS = 0.5
 _REMIND_SECS = 30.0
@@ -44,6 +46,7 @@ class Prepared(NamedTuple):
       is_chief: whether this process initializes the session's variables.
       trace_dir: where this process writes what was recovered, or `None`.
       started: `time.monotonic()` when the plan was asked for.
+      variable_count: of global variables when it was made.
     """
 
     plan: Plan
@@ -54,6 +57,7 @@ class Prepared(NamedTuple):
     is_chief: bool
     trace_dir: Optional[str]
     started: float
+    variable_count: int
 
     def look_at(self, session: Any) -> Tuple[int, bool]:
         """The session's global step, 0 where there is none or it is not initialized; and whether the flag is set."""
@@ -62,13 +66,26 @@ class Prepared(NamedTuple):
         is_marked, step_is_set = session.run([self.recovery.is_marked, self.step_is_set])
         return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
 
-    def recover(self, session: Any, saves_again: bool = False) -> None:
-        """Assigns the old values, and only then sets the flag.
+    def is_reached_by(self, init_op: Any) -> bool:
+        """Whether `init_op` runs the initializers of all recovered variables: each sets the flag. `None` is the default."""
+        if init_op is None:
+            return True
+        parts = [part for fate in self.plan.recovered for part in fate.new.parts]
+        missing = {initializer_op(copy) for part in parts for copy in part.copies}
+        fetches = [self.graph.as_graph_element(fetch) for fetch in tf.nest.flatten(init_op)]
+        operations = [getattr(fetch, "op", fetch) for fetch in fetches]
+        known = set(operations)
+        for operation in operations:  # Grows; the initializers come first, long before what their values are made of.
+            missing.discard(operation)
+            if not missing:
+                break
+            before = [*operation.control_inputs, *(tensor.op for tensor in operation.inputs)]
+            operations += [other for other in dict.fromkeys(before) if other not in known]
+            known.update(before)
+        return not missing
 
-        Args:
-          session: the session.
-          saves_again: whether what the session has saved before is to hold them too: whoever comes back to `model.ckpt-0`
-            while the flag still stands on a parameter server finds nothing left to recover.
+    def recover(self, session: Any) -> None:
+        """Assigns the old values, and only then sets the flag.
 
         Raises:
           RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
@@ -76,15 +93,19 @@ class Prepared(NamedTuple):
         started = time.monotonic()
         try:
             session.run(self.recovery.recover)
-            for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS) if saves_again else ():
-                for path in saver.last_checkpoints[-1:]:
-                    saver.save(session, path, write_meta_graph=False)
             session.run(self.recovery.mark)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
             raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
         self._tell(f"Recovered in {time.monotonic() - started:.1f} s.")
+
+    def keep(self, session: Any, step: int) -> None:
+        """Leaves a resumed model its own values, and sets the flag for workers that wait for it."""
+        self.refuse_own_checkpoint(session)
+        session.run(self.recovery.mark)
+        where = f"at step {step}" if self.step is not None else "without a global step"
+        logger.info("Resumed %s: the model's own values are kept, nothing is recovered.", where)
 
     def tell_recovered(self, step: int, is_first: bool) -> None:
         """Logs that the session's variables were recovered: just now if the model is at its first step in its first session."""
@@ -150,6 +171,20 @@ class Prepared(NamedTuple):
             )
         logger.info("Waiting for the chief %s from %s, %.0f s so far.", what, prefix, waited)
 
+    def with_late_variables(self) -> Prepared:
+        """This one, with a plan that names variables made after it; a warning says that they stay as initialized."""
+        if len(self.graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)) == self.variable_count:
+            return self
+        late = late_variables(self.plan, self.graph)
+        if not late:
+            return self
+        logger.warning(
+            "%s: made after the hook's begin(), so nothing was recovered into it; name this hook after the one that makes it.",
+            first_few([new.name for new in late]),
+        )
+        fates = tuple(initialized(new, "made after the hook's begin()") for new in late)
+        return self._replace(plan=self.plan._replace(fates=self.plan.fates + fates))
+
     def refuse_own_checkpoint(self, session: Any) -> None:
         """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""
         for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS):
@@ -157,14 +192,23 @@ class Prepared(NamedTuple):
                 refuse_same_directory(self.plan.checkpoint, os.path.dirname(path))
 
 
-def prepare(plan: Plan, graph: Any, replace_initializers: bool, model_dir: Optional[str], started: float) -> Prepared:
+def prepare(
+    plan: Plan, graph: Any, replace_initializers: bool, model_dir: Optional[str], started: float, session: Any = None
+) -> Prepared:
     """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
-    recovery = build_recovery(plan, graph, replace_initializers)
+    recovery = build_recovery(plan, graph, replace_initializers, session)
     step = tf1.train.get_global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
     trace_dir = model_dir if model_dir is not None and writes_files() else None
-    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables(), trace_dir, started)
+    count = len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES))
+    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables(), trace_dir, started, count)
+
+
+def late_variables(plan: Plan, graph: Any) -> List[NewVariable]:
+    """The variables of `graph` that `plan` does not know."""
+    known = {fate.new.name for fate in plan.fates}
+    return [new for name, new in logical_variables(graph).items() if name not in known]
 
 
 def refuse_same_directory(checkpoint: Checkpoint, model_dir: str) -> None:

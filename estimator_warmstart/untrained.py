@@ -11,8 +11,8 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.initializers import watch_initializer
 from estimator_warmstart.recovering import Recovering
-from estimator_warmstart.restoring import watch_initializer
 from estimator_warmstart.sessions import Prepared
 
 

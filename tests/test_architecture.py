@@ -142,6 +142,11 @@ class TestDocumentation:
     def test_a_module_says_what_it_is_for(self, module):
         assert ast.get_docstring(tree_of(module))
 
+    @pytest.mark.parametrize("module", [module for module in MODULES if module not in ("__init__", "__main__")])
+    def test_a_module_says_what_it_does_and_why(self, module):
+        first, *more = ast.get_docstring(tree_of(module)).splitlines()
+        assert first and any(more)
+
     @pytest.mark.parametrize("name", sorted(PUBLIC))
     def test_a_public_name_has_one_line_first(self, name):
         first = inspect.cleandoc(PUBLIC[name].__doc__).split("\n\n")[0]
