@@ -10,12 +10,13 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
-from estimator_warmstart.errors import PlanError, did_you_mean, first_few
+from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
 from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.request import Request
+from estimator_warmstart.saveables import Saveable, judge, saveables_of_graph, without_saveables
 from estimator_warmstart.steps import Misfit
 from estimator_warmstart.variables import NewVariable, logical_variables
 
@@ -83,13 +84,19 @@ def plan_recovery(
 
 def plan_request(request: Request, graph: Any) -> Plan:
     """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
-    return _Planner(request, open_checkpoint(request.ckp_dir), logical_variables(graph)).plan(graph)
+    checkpoint, new = open_checkpoint(request.ckp_dir), logical_variables(graph)
+    saveables = saveables_of_graph(graph, checkpoint.variables, new, request.rename)
+    exclude = without_saveables(request.exclude, saveables, new)
+    return _Planner(request, checkpoint, new, saveables, exclude).plan(graph)
 
 
 class _Planner:
     """Makes one plan; collects problems instead of stopping at the first."""
 
-    def __init__(self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable]):
+    def __init__(
+        self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable], saveables: List[Saveable], exclude: Any
+    ):
+        self._saveables, self._exclude = saveables, exclude
         self._request, self._rules = request, request.rules
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
         self._fates: Dict[str, Fate] = {}
@@ -101,7 +108,12 @@ class _Planner:
         Raises:
           PlanError: with every problem.
         """
-        pairs, why_not = self._pairs(graph)
+        said = judge(self._saveables, self._request, bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)))
+        try:
+            pairs, why_not = self._pairs(graph)
+        except MatchError as error:
+            raise MatchError("the variables cannot be matched", (*error.problems, *said.problems)) from error
+        self._problems += said.problems
         pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
         self._refuse_collisions(pairs)
         self._take(pairs)
@@ -117,7 +129,8 @@ class _Planner:
         unused = tuple(old for name, old in self._old.items() if name not in used)
         if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
-        return _covering(Plan(self._checkpoint, fates, unused, tuple(notes)), self._request.min_coverage)
+        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), said.warnings)
+        return _covering(plan, self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
         """What goes where, and why a variable that is in none of the pairs is not."""
@@ -129,7 +142,7 @@ class _Planner:
             candidates = in_collection(self._new, graph, request.collection)
             may_miss = request.include is not None or request.collection is not None
             pairs = match_names(
-                self._old, candidates, request.include, request.exclude, request.rename, may_miss=may_miss)
+                self._old, candidates, request.include, self._exclude, request.rename, may_miss=may_miss)
             self._leave_missing(candidates, pairs)
             return pairs, "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
@@ -138,7 +151,7 @@ class _Planner:
         """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
         request, found = self._request, {pair.new for pair in pairs}
         chosen = chosen_names(
-            self._old, candidates, request.include, request.exclude, request.rename, request.collection is not None)
+            self._old, candidates, request.include, self._exclude, request.rename, request.collection is not None)
         missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
             self._fates[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
