@@ -6,12 +6,13 @@ value is restored.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint
 from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
+from estimator_warmstart.kernels import input_axes
 from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
@@ -101,6 +102,7 @@ class _Planner:
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
         self._fates: Dict[str, Fate] = {}
         self._problems: List[str] = []
+        self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
 
     def plan(self, graph: Any) -> Plan:
         """The plan for what the user asked.
@@ -129,7 +131,8 @@ class _Planner:
         unused = tuple(old for name, old in self._old.items() if name not in used)
         if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
-        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), said.warnings)
+        warnings = (*said.warnings, *_misaligned([self._fates[name] for name in self._by_default]))
+        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), warnings)
         return _covering(plan, self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
@@ -213,10 +216,13 @@ class _Planner:
                 check_same_shape(old, new)
                 raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {fate.reason}")
             return fate
-        adapter = self._rules.adapter_for(new) or self._rules.default_for(old.shape, new)
+        adapter = self._rules.adapter_for(new)
         if adapter is None:
-            check_same_shape(old, new)
-            return recovered(new, old)
+            adapter = self._rules.default_for(old.shape, new)
+            if adapter is None:
+                check_same_shape(old, new)
+                return recovered(new, old)
+            self._by_default.append(new.name)
         return recovered(new, old, steps_between(old, new, adapter), adapter.label)
 
     def _untouched(self, new: NewVariable, why_not: str) -> Fate:
@@ -230,6 +236,22 @@ class _Planner:
             what = "with_slots=True would recover it" if follows else "which is not recovered"
             return initialized(new, f"slot of {new.tie.primary!r}, {what}")
         return initialized(new, why_not)
+
+
+def _misaligned(fates: Sequence[Fate]) -> List[str]:
+    """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
+    changed = [
+        f"{fate.new.name!r} ({fate.source.shape[axis]:,} -> {fate.new.shape[axis]:,} on axis {axis})"
+        for fate in fates for axis in sorted(input_axes(fate.new)) if fate.source.shape[axis] != fate.new.shape[axis]
+    ]
+    if not changed:
+        return []
+    return [
+        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps its weights "
+        "from the beginning, which is right only if what is in front changed at its end. "
+        "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says "
+        "that the end it is"
+    ]
 
 
 def _covering(plan: Plan, least: Optional[float]) -> Plan:
