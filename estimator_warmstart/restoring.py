@@ -35,7 +35,7 @@ _CLAIMS: Any = weakref.WeakKeyDictionary()
 # Conditionals, and which input is the condition.
 _CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
-_NO_SLICES = ("float16", "bfloat16")
+_NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
 
 
