@@ -66,7 +66,7 @@ def mean_along(value: Any, axis: int) -> Any:
     """The mean along `axis`, that axis kept with length 1; integers are rounded to the nearest."""
     if value.shape.as_list()[axis] == 0:
         return tf.zeros([1 if other == axis else length for other, length in enumerate(value.shape.as_list())], value.dtype)
-    if value.dtype.is_floating:
+    if value.dtype.is_floating or value.dtype.is_complex:
         exact = tf.cast(value, tf.float32) if value.dtype.size < 4 else value
         return tf.cast(tf.reduce_mean(exact, axis, keepdims=True), value.dtype)
     return tf.cast(tf.round(tf.reduce_mean(tf.cast(value, tf.float64), axis, keepdims=True)), value.dtype)

@@ -4,8 +4,10 @@ Enters: an old variable, a new one, perhaps an adapter. Leaves: the steps, or a 
 """
 from __future__ import annotations
 
-from typing import Tuple
+import numbers
+from typing import Any, Tuple
 
+from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.dtypes import why_no_cast
 from estimator_warmstart.filling import why_no_initializer
@@ -15,11 +17,18 @@ from estimator_warmstart.steps import (
     Step,
     check_fills,
     fill_text,
+    fills_with_dtypes,
     initializers_of,
     result_dtype,
     result_shape,
 )
 from estimator_warmstart.variables import NewVariable
+
+# What TensorFlow's kernels cut, pad, gather and join. Others (quantized, of 8 or 4 bits, variants) are restored as they are.
+MOVABLE = frozenset((
+    "bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "string",
+    "uint8", "uint16", "uint32", "uint64",
+))
 
 
 def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple[Step, ...]:
@@ -33,6 +42,7 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
         steps = adapter.steps(old.shape, new.shape, old.dtype, new.dtype)
         check_fills(steps, old.dtype)
         _check_initializers(steps, new)
+        _check_kernels(steps, old.dtype, new.dtype)
     except Misfit as reason:
         raise Misfit(
             f"{adapter.label} cannot make the new {new.name!r} {list(new.shape)} of the old {old.name!r} "
@@ -95,6 +105,35 @@ def check_same_shape(old: OldVariable, new: NewVariable) -> None:
             f"the new {new.name!r} has shape {list(new.shape)}, the old {old.name!r} {list(old.shape)}; "
             "ShapeAdaptingRecoverHook takes what fits of the old value"
         )
+    boxes = [(part.offset, part.shape) for part in new.parts]
+    if new.dtype not in MOVABLE and boxes != list(old.slices or [((0,) * len(old.shape), old.shape)]):
+        raise Misfit(
+            f"the new {new.name!r} has {len(boxes)} parts, the old {old.name!r} is stored in {max(len(old.slices), 1)}, and "
+            f"TensorFlow cannot cut or join {new.dtype}; make the parts the same"
+        )
+
+
+def _check_kernels(steps: Tuple[Step, ...], old_dtype: str, new_dtype: str) -> None:
+    """Raises `Misfit` for what a session could not do, or not rightly, with values of these dtypes."""
+    for dtype in (old_dtype, new_dtype):
+        if steps and dtype not in MOVABLE:
+            raise Misfit(f"TensorFlow cannot cut, pad or move {dtype}; keep the shape, or leave the variable out")
+    for fill, dtype in fills_with_dtypes(steps, old_dtype):
+        if not isinstance(fill, (str, numbers.Real)):
+            continue  # An initializer, which is called to see what it makes.
+        if dtype == "string" and fill != "initial":
+            raise Misfit(f"the fill {fill!r} is not a string; 'initial' takes the new variable's own")
+        if dtype == "bool" and fill not in ("initial", "zeros", 0, 1):
+            raise Misfit(f"the fill {fill!r} is not a bool; use 'initial', 'zeros', 0 or 1")
+        if not isinstance(fill, str) and not _holds(tf.as_dtype(dtype), fill):
+            raise Misfit(f"the fill {fill!r} is out of the range of {dtype}")
+
+
+def _holds(dtype: Any, number: Any) -> bool:
+    """Whether a number is in the range of a dtype; a fraction that it rounds is."""
+    if dtype.is_complex or dtype in (tf.bool, tf.string):
+        return True
+    return bool(dtype.min <= number <= dtype.max)
 
 
 def _difference(made: Tuple[int, ...], wanted: Tuple[int, ...]) -> str:

@@ -68,12 +68,14 @@ class Plan(NamedTuple):
       fates: one `Fate` for each new variable, in the order of the graph.
       unused: the old variables that no new one takes.
       notes: sentences on what deserves a second look.
+      warnings: sentences on what is likely not as it was meant; a training logs them at level WARNING.
     """
 
     checkpoint: Checkpoint
     fates: Tuple[Fate, ...]
     unused: Tuple[OldVariable, ...]
     notes: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
 
     @property
     def recovered(self) -> Tuple[Fate, ...]:

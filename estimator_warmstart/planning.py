@@ -6,16 +6,18 @@ value is restored.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint, other_spellings
-from estimator_warmstart.errors import PlanError, did_you_mean, first_few
+from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
+from estimator_warmstart.kernels import input_axes
 from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names, resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.request import Request
+from estimator_warmstart.saveables import Saveable, judge, saveables_of_graph, without_saveables
 from estimator_warmstart.steps import Misfit
 from estimator_warmstart.variables import NewVariable, logical_variables
 
@@ -83,17 +85,24 @@ def plan_recovery(
 
 def plan_request(request: Request, graph: Any) -> Plan:
     """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
-    return _Planner(request, open_checkpoint(request.ckp_dir), logical_variables(graph)).plan(graph)
+    checkpoint, new = open_checkpoint(request.ckp_dir), logical_variables(graph)
+    saveables = saveables_of_graph(graph, checkpoint.variables, new, request.rename)
+    exclude = without_saveables(request.exclude, saveables, new)
+    return _Planner(request, checkpoint, new, saveables, exclude).plan(graph)
 
 
 class _Planner:
     """Makes one plan; collects problems instead of stopping at the first."""
 
-    def __init__(self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable]):
+    def __init__(
+        self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable], saveables: List[Saveable], exclude: Any
+    ):
+        self._saveables, self._exclude = saveables, exclude
         self._request, self._rules = request, request.rules
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
         self._fates: Dict[str, Fate] = {}
         self._problems: List[str] = []
+        self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
 
     def plan(self, graph: Any) -> Plan:
         """The plan for what the user asked.
@@ -101,7 +110,12 @@ class _Planner:
         Raises:
           PlanError: with every problem.
         """
-        pairs, why_not = self._pairs(graph)
+        said = judge(self._saveables, self._request, bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)))
+        try:
+            pairs, why_not = self._pairs(graph)
+        except MatchError as error:
+            raise MatchError("the variables cannot be matched", (*error.problems, *said.problems)) from error
+        self._problems += said.problems
         pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
         self._refuse_collisions(pairs)
         self._take(pairs)
@@ -121,7 +135,9 @@ class _Planner:
         unused = tuple(old for name, old in self._old.items() if name not in used)
         if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
-        return _covering(Plan(self._checkpoint, fates, unused, tuple(notes)), self._request.min_coverage)
+        warnings = (*said.warnings, *_misaligned([self._fates[name] for name in self._by_default]))
+        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), warnings)
+        return _covering(plan, self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
         """What goes where, and why a variable that is in none of the pairs is not."""
@@ -132,7 +148,7 @@ class _Planner:
         if request.matches_names:
             candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
             pairs = match_names(
-                self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint),
+                self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
                 may_miss=request.include is not None or request.collection is not None, lacks_some=request.lacks_some,
             )
             if not request.lacks_some:
@@ -144,7 +160,7 @@ class _Planner:
         """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
         request, found = self._request, {pair.new for pair in pairs}
         chosen = chosen_names(
-            self._old, candidates, request.include, request.exclude, request.rename, other_spellings(self._checkpoint),
+            self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
             request.collection is not None)
         missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
@@ -207,10 +223,13 @@ class _Planner:
                 check_same_shape(old, new)
                 raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {fate.reason}")
             return fate
-        adapter = self._rules.adapter_for(new) or self._rules.default_for(old.shape, new)
+        adapter = self._rules.adapter_for(new)
         if adapter is None:
-            check_same_shape(old, new)
-            return recovered(new, old)
+            adapter = self._rules.default_for(old.shape, new)
+            if adapter is None:
+                check_same_shape(old, new)
+                return recovered(new, old)
+            self._by_default.append(new.name)
         return recovered(new, old, steps_between(old, new, adapter), adapter.label)
 
     def _untouched(self, new: NewVariable, why_not: str) -> Fate:
@@ -224,6 +243,22 @@ class _Planner:
             what = "with_slots=True would recover it" if follows else "which is not recovered"
             return initialized(new, f"slot of {new.tie.primary!r}, {what}")
         return initialized(new, why_not)
+
+
+def _misaligned(fates: Sequence[Fate]) -> List[str]:
+    """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
+    changed = [
+        f"{fate.new.name!r} ({fate.source.shape[axis]:,} -> {fate.new.shape[axis]:,} on axis {axis})"
+        for fate in fates for axis in sorted(input_axes(fate.new)) if fate.source.shape[axis] != fate.new.shape[axis]
+    ]
+    if not changed:
+        return []
+    return [
+        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps its weights "
+        "from the beginning, which is right only if what is in front changed at its end. "
+        "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says "
+        "that the end it is"
+    ]
 
 
 def _covering(plan: Plan, least: Optional[float]) -> Plan:

@@ -60,6 +60,7 @@ def format_report(plan: Plan) -> str:
         unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
         lines.append(f"Old variables not used: {len(plan.unused)}")
         lines += [f"  {row.old} {row.old_shape}" for row in unused]
+    lines += [f"Warning: {warning}" for warning in plan.warnings]
     lines += [f"Note: {note}" for note in plan.notes]
     return "\n".join(lines)
 
@@ -67,8 +68,8 @@ def format_report(plan: Plan) -> str:
 def report_as_json(plan: Plan) -> str:
     """The plan as a JSON object.
 
-    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`. Nothing
-    is folded here: one object for each new variable.
+    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`,
+    `warnings`. Nothing is folded here: one object for each new variable.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -103,6 +104,7 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
         "variables": [_fate_as_dict(fate) for fate in plan.fates],
         "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
     }
 
 

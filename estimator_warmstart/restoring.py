@@ -30,7 +30,7 @@ from estimator_warmstart.plan import Fate, Plan
 from estimator_warmstart.variables import Part
 
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
-_NO_SLICES = ("float16", "bfloat16")
+_NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
 
 

@@ -115,6 +115,8 @@ class Prepared(NamedTuple):
             self._tell("Recovered while the variables were initialized.")
 
     def _tell(self, what: str) -> None:
+        for warning in self.plan.warnings:
+            logger.warning("%s", warning)
         if logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
             logger.info("%s\n%s", what, format_report(self.plan))
         if self.trace_dir is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Joined, compose, fills_of, identity, kept_length, map_length
 from estimator_warmstart.errors import WarmStartError, check_choice
@@ -175,15 +175,21 @@ def split_at_last_apply(steps: Sequence[Step]) -> Tuple[Tuple[Step, ...], Tuple[
     return tuple(steps[:at]), tuple(steps[at:])
 
 
-def check_fills(steps: Sequence[Step], dtype: str) -> None:
-    """Raises `Misfit` for initial values where the shape is not yet the new variable's, and for half numbers among ints."""
+def fills_with_dtypes(steps: Sequence[Step], dtype: str) -> Iterator[Tuple[Fill, str]]:
+    """Each fill with the dtype of what it is filled into; `dtype` is the old value's."""
     head, tail = split_at_last_apply(steps)
     # After the last function, what is cast is cast before anything is filled.
     dtypes = [result_dtype(dtype, head[:at]) for at in range(len(head))] + [result_dtype(dtype, steps)] * len(tail)
     for step, there in zip(steps, dtypes):
-        for fill in fills_of(step.axis_map) if isinstance(step, MapAxis) else ():
-            if "int" in there and isinstance(fill, numbers.Real) and fill != int(fill):
-                raise Misfit(f"the fill {fill!r} is no {there}")
+        yield from ((fill, there) for fill in (fills_of(step.axis_map) if isinstance(step, MapAxis) else ()))
+
+
+def check_fills(steps: Sequence[Step], dtype: str) -> None:
+    """Raises `Misfit` for initial values where the shape is not yet the new variable's, and for half numbers among ints."""
+    for fill, there in fills_with_dtypes(steps, dtype):
+        if "int" in there and isinstance(fill, numbers.Real) and fill != int(fill):
+            raise Misfit(f"the fill {fill!r} is not an {there}")
+    head, _ = split_at_last_apply(steps)
     for step in head:
         if isinstance(step, MapAxis) and "initial" in fills_of(step.axis_map):
             raise Misfit("fill='initial' before a transform is not possible, since only the new shape has initial values; "

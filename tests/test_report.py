@@ -223,7 +223,7 @@ class TestJson:
                 {"name": "fm/w/Adagrad", "shape": [3, 1], "dtype": "float32"},
                 {"name": "global_step", "shape": [], "dtype": "int64"},
             ],
-            "notes": [],
+            "notes": [], "warnings": [],
         }
         assert first == {
             "new": "new/w", "new_shape": [3, 1], "dtype": "float32", "bytes": 12, "action": "restored", "old": "fm/w",
