@@ -86,6 +86,12 @@ class Plan(NamedTuple):
         """The same share of the optimizer's state."""
         return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
 
+    @property
+    def recovers_nothing(self) -> bool:
+        """Whether the model itself begins as if there were no old one."""
+        parameters = [fate for fate in self.recovered if fate.new.is_parameter]
+        return not any(fate.recovered_bytes or not fate.new.nbytes for fate in parameters)
+
     def __str__(self) -> str:
         return (
             f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "

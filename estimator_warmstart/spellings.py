@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -77,6 +78,30 @@ def likely_pairs(olds: Sequence[str], news: Sequence[str], least: float, most: i
             if likeness >= least:
                 found.append((-likeness, new, old))
     return [(old, new) for _, new, old in sorted(found)]
+
+
+def is_misspelt(name: str, right: str) -> bool:
+    """Whether `name` is `right` with an error in it (`warmstart`), not another name (`warm_start_2`, `user_warm_start`)."""
+    words, right_words = _words(name), _words(right)
+    joined, right_joined = "".join(words), "".join(right_words)
+    if joined == right_joined:
+        return name != right
+    if re.findall(r"\d+", name) != re.findall(r"\d+", right):
+        return False
+    if len(words) == len(right_words):
+        return all(is_alike(word, other) for word, other in zip(words, right_words))
+    if set(words) <= set(right_words) or set(right_words) <= set(words):
+        return False
+    return is_alike(joined, right_joined, 0.85)
+
+
+def is_alike(name: str, other: str, least: float = ALIKE) -> bool:
+    """Whether two names have that share of their characters in common, in the same order."""
+    return difflib.SequenceMatcher(None, name, other, autojunk=False).ratio() >= least
+
+
+def _words(name: str) -> List[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
 
 
 def last_part(name: str) -> str:
