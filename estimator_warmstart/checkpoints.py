@@ -16,6 +16,8 @@ from estimator_warmstart.locations import find_checkpoint
 from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.slots import SlotOf, tie_slots
 
+_ATTRIBUTE = "/.ATTRIBUTES/"
+
 
 class OldVariable(NamedTuple):
     """One variable of the old model, as the checkpoint's index describes it.
@@ -53,6 +55,7 @@ class Checkpoint(NamedTuple):
       shared_names: {full name that several variables have: their object paths}; those go by their paths.
       find_by_path: object path -> old name or `None`, for an object-based checkpoint.
       is_saved_model: whether a SavedModel holds it.
+      problems: what is wrong with its data files, where it was opened without need of them.
     """
 
     prefix: str
@@ -62,6 +65,7 @@ class Checkpoint(NamedTuple):
     shared_names: Mapping[str, List[str]] = {}
     find_by_path: Optional[Callable[[str], Optional[str]]] = None
     is_saved_model: bool = False
+    problems: Tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -95,19 +99,23 @@ def count_bytes(shape: Tuple[int, ...], dtype: str) -> int:
     return size
 
 
-def open_checkpoint(ckp_dir: Any) -> Checkpoint:
+def open_checkpoint(ckp_dir: Any, *, needs_data: bool = True) -> Checkpoint:
     """Opens the old model at `ckp_dir`.
 
     Args:
       ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
         directory, on any filesystem that `tf.io.gfile` reads.
+      needs_data: whether its data files must be there; else `problems` tells, and the keys of an object-based one stand for the
+        names that its object graph would give.
 
     Raises:
       CheckpointError: where there is no whole checkpoint; the message says what is there instead.
     """
     prefix, is_saved_model = find_checkpoint(ckp_dir)
     index = read_bundle_index(prefix + ".index")
-    _check_shards(prefix, index)
+    problems = _shard_problems(prefix, index)
+    if problems and needs_data:
+        raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
     try:
         reader = tf.train.load_checkpoint(prefix)  # Verifies the checksums of the index.
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
@@ -119,7 +127,13 @@ def open_checkpoint(ckp_dir: Any) -> Checkpoint:
         for key, shape in sorted(shapes.items())
     }
     layout = next(layout for layout in _FORMATS if layout.recognizes(tensors))
-    return layout.read(prefix, tensors, reader)._replace(is_saved_model=is_saved_model)
+    try:
+        checkpoint = layout.read(prefix, tensors, reader)
+    except CheckpointError:
+        if not problems:
+            raise
+        checkpoint = _without_graph(prefix, tensors)
+    return checkpoint._replace(is_saved_model=is_saved_model, problems=tuple(problems))
 
 
 class _ObjectBased:
@@ -164,10 +178,18 @@ class _NameBased:
         return Checkpoint(prefix, "name-based", variables, tie_slots({name: old.shape for name, old in variables.items()}))
 
 
+def _without_graph(prefix: str, tensors: Mapping[str, OldVariable]) -> Checkpoint:
+    """An object-based checkpoint whose object graph cannot be read."""
+    variables = {
+        key: old._replace(path=key.partition(_ATTRIBUTE)[0]) for key, old in tensors.items() if key != OBJECT_GRAPH_KEY
+    }
+    return Checkpoint(prefix, "object-based", variables, {})
+
+
 _FORMATS = (_ObjectBased, _NameBased)
 
 
-def _check_shards(prefix: str, index: BundleIndex) -> None:
+def _shard_problems(prefix: str, index: BundleIndex) -> List[str]:
     problems = []
     for number, size in enumerate(index.shard_sizes):
         path = f"{prefix}.data-{number:05d}-of-{len(index.shard_sizes):05d}"
@@ -178,5 +200,4 @@ def _check_shards(prefix: str, index: BundleIndex) -> None:
             continue
         if length < size:
             problems.append(f"{path} has {length:,} bytes, {size:,} by the index: it is cut short")
-    if problems:
-        raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
+    return problems

@@ -18,7 +18,7 @@ ONLY_OLD, ONLY_NEW = "only old", "only new"
 KINDS = (SAME, RENAMED, SHAPE, DTYPE, ONLY_OLD, ONLY_NEW)
 EXPLANATIONS = {
     RENAMED: "a guess by shape, dtype and name; no hook makes it. If it is right, tell the hook:",
-    SHAPE: "ShapeAdaptingRecoverHook takes what fits, VariableRecoverHook refuses",
+    SHAPE: "adapters={} (or ShapeAdaptingRecoverHook) takes what fits; without, it is an error",
     DTYPE: "no hook takes it; make the dtypes the same, or exclude it",
     ONLY_OLD: "not used",
     ONLY_NEW: "left as initialized",

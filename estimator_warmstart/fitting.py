@@ -51,7 +51,7 @@ def check_same_shape(old: OldVariable, new: NewVariable) -> None:
     if old.shape != new.shape:
         raise Misfit(
             f"the new {new.name!r} has shape {list(new.shape)}, the old {old.name!r} {list(old.shape)}; "
-            "ShapeAdaptingRecoverHook takes what fits of the old value"
+            "adapters={} (or ShapeAdaptingRecoverHook) takes what fits of the old value"
         )
 
 
