@@ -26,11 +26,17 @@ def build(count: int) -> Dict[str, Any]:
     return {name: tf.compat.v1.get_variable(name, shape, initializer=zeros) for name, shape in _shapes(count).items()}
 
 
-def write_checkpoint(path: str, count: int) -> None:
-    """Writes a checkpoint that has every one of them, by one operation and without variables, which take long."""
+def write_checkpoint(path: str, count: int, scope: str = "") -> None:
+    """Writes a checkpoint that has every one of them, by one operation and without variables, which take long.
+
+    Args:
+        path: the directory, which is made.
+        count: how many.
+        scope: what their names begin with there, such as `enc/`.
+    """
     os.makedirs(path)
     prefix = os.path.join(path, "model.ckpt")
-    shapes = _shapes(count)
+    shapes = {scope + name: shape for name, shape in _shapes(count).items()}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tensors = {shape: tf.ones(shape) for shape in (_KERNEL, _BIAS)}
         write = tf.raw_ops.SaveV2(

@@ -23,6 +23,8 @@ from estimator_warmstart.v1_files import files_of, read_v1_tensors
 
 V1_FORMAT = "name-based, V1"
 
+_ATTRIBUTE = "/.ATTRIBUTES/"
+
 
 class OldVariable(NamedTuple):
     """One variable of the old model, as the checkpoint's index describes it.
@@ -66,6 +68,7 @@ class Checkpoint(NamedTuple):
       find_by_path: object path -> old name or `None`, for an object-based checkpoint.
       is_saved_model: whether a SavedModel holds it.
       files: those of a V1 checkpoint; else empty.
+      problems: what is wrong with its data files, where it was opened without need of them.
     """
 
     prefix: str
@@ -76,6 +79,7 @@ class Checkpoint(NamedTuple):
     find_by_path: Optional[Callable[[str], Optional[str]]] = None
     is_saved_model: bool = False
     files: Tuple[str, ...] = ()
+    problems: Tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -150,13 +154,15 @@ def slice_spec(old: OldVariable, box: Box) -> str:
     return f"{' '.join(map(str, old.shape))} {text}"
 
 
-def open_checkpoint(ckp_dir: Any) -> Checkpoint:
+def open_checkpoint(ckp_dir: Any, *, needs_data: bool = True) -> Checkpoint:
     """Opens the old model at `ckp_dir`.
 
     Args:
       ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
         directory, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a prefix next to it, the
         one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the prefix.
+      needs_data: whether its data files must be there; else `problems` tells, and the keys of an object-based one stand for the
+        names that its object graph would give.
 
     Raises:
       CheckpointError: where there is no whole checkpoint; the message says what is there instead.
@@ -165,7 +171,9 @@ def open_checkpoint(ckp_dir: Any) -> Checkpoint:
     if is_v1:
         return _V1.read(prefix)
     index = read_bundle_index(prefix + ".index")
-    _check_shards(prefix, index)
+    problems = _shard_problems(prefix, index)
+    if problems and needs_data:
+        raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
     try:
         reader = tf1.train.NewCheckpointReader(prefix)  # Verifies the checksums of the index.
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
@@ -177,7 +185,13 @@ def open_checkpoint(ckp_dir: Any) -> Checkpoint:
         for key, shape in sorted(shapes.items())
     }
     layout = next(layout for layout in _FORMATS if layout.recognizes(tensors))
-    return layout.read(prefix, tensors, reader)._replace(is_saved_model=is_saved_model)
+    try:
+        checkpoint = layout.read(prefix, tensors, reader)
+    except CheckpointError:
+        if not problems:
+            raise
+        checkpoint = _without_graph(prefix, tensors)
+    return checkpoint._replace(is_saved_model=is_saved_model, problems=tuple(problems))
 
 
 class _ObjectBased:
@@ -223,6 +237,14 @@ class _NameBased:
         return Checkpoint(prefix, "name-based", variables, tie_slots({name: old.shape for name, old in variables.items()}))
 
 
+def _without_graph(prefix: str, tensors: Mapping[str, OldVariable]) -> Checkpoint:
+    """An object-based checkpoint whose object graph cannot be read."""
+    variables = {
+        key: old._replace(path=key.partition(_ATTRIBUTE)[0]) for key, old in tensors.items() if key != OBJECT_GRAPH_KEY
+    }
+    return Checkpoint(prefix, "object-based", variables, {})
+
+
 _FORMATS = (_ObjectBased, _NameBased)
 
 
@@ -239,7 +261,7 @@ class _V1:
         return Checkpoint(prefix, V1_FORMAT, variables, ties, files=tuple(files_of(prefix)))
 
 
-def _check_shards(prefix: str, index: BundleIndex) -> None:
+def _shard_problems(prefix: str, index: BundleIndex) -> List[str]:
     problems = []
     for number, size in sorted(index.shard_sizes.items()):
         path = f"{prefix}.data-{number:05d}-of-{index.num_shards:05d}"
@@ -250,5 +272,4 @@ def _check_shards(prefix: str, index: BundleIndex) -> None:
             continue
         if length < size:
             problems.append(f"{path} has {length:,} bytes, {size:,} by the index: it is cut short")
-    if problems:
-        raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
+    return problems

@@ -32,7 +32,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
       arguments: without the program's name; `None`: the process's own.
 
     Returns:
-      The exit code: 0; 1 where `diff` finds differences or `plan` too little coverage; 2 after an error.
+      The exit code: 0; 1 where `diff` finds differences, `plan` too little coverage or nothing, `list` data files missing; 2
+      after an error.
 
     Raises:
       SystemExit: for `--help`, `--version`, and arguments that no command has.
@@ -97,7 +98,8 @@ def _share(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Looks into old checkpoints, and says what a warm start from them would do.",
-        epilog="Exit codes: 0; 1 if diff finds differences or plan too little coverage; 2 after an error.",
+        epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
+               "files are missing; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")

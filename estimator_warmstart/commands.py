@@ -35,7 +35,7 @@ _COLOURS = {ONLY_OLD: "red", ONLY_NEW: "green"}
 
 
 def _list(arguments: Any) -> int:
-    listing = list_variables(open_checkpoint(arguments.checkpoint), arguments.pattern)
+    listing = list_variables(open_checkpoint(arguments.checkpoint, needs_data=arguments.stats), arguments.pattern)
     statistics: Dict[str, Any] = {}
     if arguments.stats:
         with progress_line("Reading values") as progress:
@@ -44,7 +44,12 @@ def _list(arguments: Any) -> int:
         _print_json(listing_as_dict(listing, statistics))
     else:
         _print_listing(listing, statistics, arguments.stats)
-    return _SUCCEEDED
+    problems = listing.checkpoint.problems
+    if not problems:
+        return _SUCCEEDED
+    sys.stdout.flush()
+    print(f"{PROGRAM}: the checkpoint is not whole, this is what its index says: {'; '.join(problems)}", file=sys.stderr)
+    return _DIFFERS
 
 
 def _print_listing(listing: Any, statistics: Dict[str, Any], with_statistics: bool) -> None:
@@ -124,10 +129,14 @@ def _plan(arguments: Any) -> int:
     else:
         print("\n\n".join(map(format_report, plans)) or f"No warm start: {arguments.key!r} asks for none")
     coverage, required = _coverage(plans), arguments.require_coverage
-    if required is None or coverage >= required:
+    if required is not None and coverage < required:
+        problem = f"coverage is {100 * coverage:.4g} %, {100 * required:.4g} % is required"
+    elif plans and all(plan.recovers_nothing for plan in plans):
+        problem = "nothing is recovered"
+    else:
         return _SUCCEEDED
     sys.stdout.flush()
-    print(f"{PROGRAM}: coverage is {100 * coverage:.4g} %, {100 * required:.4g} % is required", file=sys.stderr)
+    print(f"{PROGRAM}: {problem}", file=sys.stderr)
     return _DIFFERS
 
 
@@ -152,7 +161,10 @@ def _with_key(params: Any, key: str, path: str) -> Any:
 
 
 def _convert(arguments: Any) -> int:
-    print(convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite))
+    try:
+        print(convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite))
+    except WarmStartError as error:
+        raise WarmStartError(str(error).replace("say overwrite=True", "give --overwrite")) from error
     return _SUCCEEDED
 
 

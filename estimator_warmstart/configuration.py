@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from estimator_warmstart import adapters as factories
 from estimator_warmstart._tf import logger
-from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.params_values import (
     BOOLEAN,
@@ -33,6 +33,7 @@ from estimator_warmstart.params_values import (
 )
 from estimator_warmstart.patterns import compile_pattern, compile_renames
 from estimator_warmstart.slice_texts import SLICE_PATTERN, parse_slices
+from estimator_warmstart.spellings import is_alike, is_misspelt
 from estimator_warmstart.vocabularies import read_vocabulary
 
 _MATCHING = ("include", "exclude", "rename", "collection")
@@ -194,7 +195,7 @@ def hooks_from_params(params: Any, key: str = "warm_start") -> Tuple[VariableRec
 
     Returns:
       A tuple of hooks: `ShapeAdaptingRecoverHook` where there are `adapters`, be they `{}`; else `VariableRecoverHook`.
-      Empty where the key is absent or its value is null.
+      Empty where the key is absent or its value is null; a key that is absent because it is misspelt is an error.
 
     Raises:
       WarmStartError: listing everything that is wrong, each with its place, such as
@@ -233,11 +234,26 @@ def _value_at(params: Any, key: Any) -> Any:
         raise WarmStartError(f"params must be a mapping or an object like HParams, got {params!r}")
     if key in mapping:
         return mapping[key]
+    # What is written for a warm start and never read means a cold one, without a word.
+    misspelt = [other for other, value in mapping.items() if is_misspelt(str(other), key) and _may_be_warm_start(value)]
+    if misspelt:
+        raise WarmStartError(
+            f"the params have no {key!r}, but {first_few([str(other) for other in misspelt])}, which looks like one; write "
+            f"{key!r}, or add {key!r}: None if nothing is to be recovered"
+        )
     for other, value in mapping.items():
-        # What is written for a warm start and never read means a cold one, without a word.
         if isinstance(value, Mapping) and "ckp_dir" in value:
             logger.warning("The params have no %r, so nothing is recovered; but %r has a ckp_dir: is it meant?", key, other)
     return None
+
+
+def _may_be_warm_start(value: Any) -> bool:
+    """Whether a value that nobody reads has something like a `ckp_dir`."""
+    return any(
+        is_alike(name, "ckp_dir")
+        for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, Mapping)
+        for name in each if isinstance(name, str)
+    )
 
 
 def _hook(value: Any, place: str, problems: List[str]) -> Any:

@@ -6,13 +6,10 @@ matching. This module must not know how differences are shown.
 """
 from __future__ import annotations
 
-import difflib
-import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
-from estimator_warmstart.errors import MatchError
-from estimator_warmstart.matching import match_names
+from estimator_warmstart.renames import Rules, guess_renames, rules_for
 from estimator_warmstart.slots import bias_correction, hyperparameters
 from estimator_warmstart.variables import NewVariable
 
@@ -21,19 +18,13 @@ ONLY_OLD, ONLY_NEW = "only old", "only new"
 KINDS = (SAME, RENAMED, SHAPE, DTYPE, ONLY_OLD, ONLY_NEW)
 EXPLANATIONS = {
     RENAMED: "a guess by shape, dtype and name; no hook makes it. If it is right, tell the hook:",
-    SHAPE: "ShapeAdaptingRecoverHook takes what fits, VariableRecoverHook refuses",
+    SHAPE: "adapters={} (or ShapeAdaptingRecoverHook) takes what fits; without, it is an error",
     DTYPE: "no hook takes it; make the dtypes the same, or exclude it",
     ONLY_OLD: "not used",
     ONLY_NEW: "left as initialized",
 }
 
 _STEP = "global_step"
-# How alike two names must be where not even their last parts are the same; as in difflib.get_close_matches.
-_ALIKE = 0.6
-# More parts than a name has.
-_WHOLE = 1 << 30
-
-Rules = Tuple[Tuple[str, str], ...]
 
 
 class Difference(NamedTuple):
@@ -102,10 +93,10 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     # What a Keras optimizer or Adam keeps beside its slots, and the step, is never renamed into anything.
     lost = [old.variables[name] for name in _model(old) if name not in new.variables]
     added = [new.variables[name] for name in model if name not in old.variables]
-    guessed = _guess_renames(lost, added)
+    guessed = guess_renames(lost, added)
     rename: Rules = ()
     if guessed:
-        guessed, rename = _rules_for(guessed, old, new, model)
+        guessed, rename = rules_for(guessed, old, new, model)
     sources = {**{name: name for name in new.variables if name in old.variables}, **guessed}
     pairs: List[Tuple[Optional[OldVariable], Optional[OldVariable]]] = [
         (old.variables.get(sources.get(name, "")), new.variables[name]) for name in new.variables if name not in new.ties
@@ -166,67 +157,3 @@ def _difference(
     ]
     kind = DTYPE if old.dtype != new.dtype else SHAPE if old.shape != new.shape else SAME
     return Difference(RENAMED if old.name != new.name else kind, old, new, tuple(slots))
-
-
-def _guess_renames(lost: List[OldVariable], added: List[OldVariable]) -> Dict[str, str]:
-    """{new name: old name}: the same shape and dtype, and the same last part of the name or else a name much alike."""
-    guessed: Dict[str, str] = {}
-    _pair_up(lost, added, lambda each: (each.shape, each.dtype, each.name.rpartition("/")[2]), 0.0, guessed)
-    taken = set(guessed.values())
-    _pair_up(
-        [each for each in lost if each.name not in taken], [each for each in added if each.name not in guessed],
-        lambda each: (each.shape, each.dtype), _ALIKE, guessed,
-    )
-    return guessed
-
-
-def _pair_up(
-    lost: Iterable[OldVariable], added: Iterable[OldVariable], group_of: Callable[[OldVariable], Tuple], least: float,
-    guessed: Dict[str, str]
-) -> None:
-    """Pairs those of the same group, the most alike first."""
-    groups: Dict[Tuple, List[str]] = {}
-    for old in lost:
-        groups.setdefault(group_of(old), []).append(old.name)
-    likenesses = sorted(
-        (-difflib.SequenceMatcher(None, name, new.name, autojunk=False).ratio(), new.name, name)
-        for new in added for name in groups.get(group_of(new), ())
-    )
-    taken = set(guessed.values())
-    for likeness, new_name, old_name in likenesses:
-        if -likeness >= least and new_name not in guessed and old_name not in taken:
-            guessed[new_name] = old_name
-            taken.add(old_name)
-
-
-def _rules_for(
-    guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Mapping[str, NewVariable]
-) -> Tuple[Dict[str, str], Rules]:
-    """The guesses, and the fewest rules that say just them and, maybe, what else in these scopes was renamed and resized."""
-    same = {name: name for name in model if name in old.variables}
-    possible: List[Tuple[Dict[str, str], Rules]] = []
-    for keep in (1, 0, _WHOLE):
-        rename = dict(_rule(old_name, new_name, keep) for new_name, old_name in guessed.items())
-        rules = tuple(sorted(rename.items(), reverse=True))  # The inner scope before the outer one.
-        try:
-            pairs = {pair.new: pair.old for pair in match_names(old.variables, model, rename=rules)}
-        except MatchError:
-            continue
-        more = {name: source for name, source in pairs.items() if name not in same and name not in guessed}
-        if pairs == {**same, **guessed, **more} and all(_is_resized(old.variables[source], new.variables[name])
-                                                        for name, source in more.items()):
-            possible.append(({**guessed, **more}, rules))
-    return min(possible, key=lambda found: len(found[1]), default=(guessed, ()))
-
-
-def _is_resized(old: OldVariable, new: OldVariable) -> bool:
-    return old.dtype == new.dtype and len(old.shape) == len(new.shape)
-
-
-def _rule(old_name: str, new_name: str, keep: int) -> Tuple[str, str]:
-    """A pattern and its replacement: both names without the last parts that they share, but for the first `keep` old parts."""
-    old, new = old_name.split("/"), new_name.split("/")
-    while len(old) > keep and new and old[-1] == new[-1]:
-        old, new = old[:-1], new[:-1]
-    return re.escape("/".join(old)), "/".join(new).replace("\\", "\\\\")
-

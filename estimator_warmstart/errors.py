@@ -5,10 +5,10 @@ lists all of them. This module knows nothing of TensorFlow, checkpoints or graph
 """
 from __future__ import annotations
 
-import difflib
 from typing import Iterable, List, Sequence
 
 from estimator_warmstart.printable import printable_lines
+from estimator_warmstart.spellings import closest
 
 
 class WarmStartError(ValueError):
@@ -48,11 +48,7 @@ class RecoveryError(WarmStartError):
 
 def close_spellings(name: str, known: Iterable[str], count: int = 3) -> List[str]:
     """The `count` names in `known` that look most like `name`, best first, the same last part of the name preferred."""
-    known = list(known)
-    last = name.rsplit("/", 1)[-1]
-    close = difflib.get_close_matches(name, known, n=count, cutoff=0.6)
-    same_last = [other for other in known if other.rsplit("/", 1)[-1] == last and other not in close]
-    return (close + difflib.get_close_matches(name, same_last, n=count, cutoff=0.0))[:count]
+    return closest(name, tuple(known), count)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

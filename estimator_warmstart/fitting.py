@@ -103,7 +103,7 @@ def check_same_shape(old: OldVariable, new: NewVariable) -> None:
     if old.shape != new.shape:
         raise Misfit(
             f"the new {new.name!r} has shape {list(new.shape)}, the old {old.name!r} {list(old.shape)}; "
-            "ShapeAdaptingRecoverHook takes what fits of the old value"
+            "adapters={} (or ShapeAdaptingRecoverHook) takes what fits of the old value"
         )
     boxes = [(part.offset, part.shape) for part in new.parts]
     if new.dtype not in MOVABLE and boxes != list(old.slices or [((0,) * len(old.shape), old.shape)]):

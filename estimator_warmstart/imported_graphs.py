@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from estimator_warmstart._tf import tf, tf1
-from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
 from estimator_warmstart.locations import checked_path
 
@@ -55,6 +55,17 @@ def import_graph(path: Any) -> Any:
     return graph
 
 
+def _what_is_in(directory: str) -> str:
+    """What a directory has whose latest checkpoint is not known."""
+    found = sorted(name for name in tf.io.gfile.listdir(directory) if name.endswith(_SUFFIX))
+    if not found:
+        return f"no checkpoint in it; give {_WHAT}"
+    return (
+        "no readable file `checkpoint` that names its latest; give one of its .meta files: "
+        f"{first_few([os.path.join(directory, name) for name in found])}"
+    )
+
+
 def _meta_path(path: str) -> str:
     """The `.meta` file that `path` is or leads to."""
     try:
@@ -64,7 +75,7 @@ def _meta_path(path: str) -> str:
             check_regular(os.path.join(path, "checkpoint"))
             latest = tf.train.latest_checkpoint(path)
             if latest is None:
-                raise WarmStartError(f"graph {path!r} is a directory with no checkpoint in it; give {_WHAT}")
+                raise WarmStartError(f"graph {path!r} is a directory with {_what_is_in(path)}")
             found = latest + _SUFFIX
         if not tf.io.gfile.exists(found):
             raise WarmStartError(

@@ -107,6 +107,7 @@ def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> D
         "checkpoint": listing.checkpoint.prefix,
         "format": listing.checkpoint.format,
         "is_saved_model": listing.checkpoint.is_saved_model,
+        "problems": list(listing.checkpoint.problems),
         "variables": [
             {**plain(entry.variable), "slots": [{"slot": slot.leaf, **plain(slot.variable)} for slot in entry.slots]}
             for entry in listing.entries

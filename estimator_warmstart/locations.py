@@ -6,6 +6,7 @@ an error that says what is there and what to name or save instead. This module m
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from estimator_warmstart._tf import tf
@@ -23,6 +24,8 @@ _SIGNATURES: Dict[bytes, str] = {
     b"\x89HDF\r\n\x1a\n": f"a Keras HDF5 file (.h5), not a checkpoint; {_SAVE_WEIGHTS}",
     b"PK\x03\x04": f"a Keras file (.keras), not a checkpoint; {_SAVE_WEIGHTS}",
 }
+# Files that are never a `ckp_dir`, though their names look like one.
+_PART_OF_CHECKPOINT = re.compile(r"\.(index|meta|data-\d+-of-\d+)$|^checkpoint$|^events\.|\.pbtxt$")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 
 
@@ -175,7 +178,8 @@ def _nothing_at(path: str) -> str:
     if not tf.io.gfile.isdir(parent):
         return f"ckp_dir {path!r} does not exist, nor does {parent!r}"
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(parent)]
-    near = names + [name[:-len(".index")] for name in names if name.endswith(".index")]
+    near = [name for name in names if not _PART_OF_CHECKPOINT.search(name)]
+    near += [name[:-len(".index")] for name in names if name.endswith(".index")]
     hint = did_you_mean(path, [os.path.join(parent, name) for name in near])
     return f"ckp_dir {path!r} does not exist: neither as a directory nor as {path}.index{hint}"
 

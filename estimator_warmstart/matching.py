@@ -122,7 +122,7 @@ def match_names(
     renames = [_Rule(rules, olds) for rules in compile_renames(rename)]
     fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
-        fits_nothing(pattern, argument, "new variable", fillable)
+        _fits_nothing_fillable(pattern, argument, fillable, new)
         for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns if not lacks_some
     ]
     wanted = {
@@ -220,6 +220,25 @@ class _Rule:
             )
         example, target = next(iter(made.items()))
         return f"{says} {target!r} of {example!r}, and of nothing a new variable to fill{did_you_mean(target, fillable)}"
+
+
+def _fits_nothing_fillable(
+    pattern: Pattern, argument: str, fillable: List[str], new: Mapping[str, NewVariable]
+) -> Optional[str]:
+    """The problem of a pattern that fits none of `fillable`; else `None`."""
+    problem = fits_nothing(pattern, argument, "new variable", fillable)
+    other = next((each for name, each in new.items() if problem and pattern.fits(name)), None)
+    if other is None:
+        return problem
+    if other.is_step:
+        return (
+            f"{argument} {pattern.text!r} fits only the global step, which no pattern carries over: a new model counts from 0. "
+            f"Leave it out; recover_vars={{{other.name!r}: {other.name!r}}}, by name, would carry it over"
+        )
+    return (
+        f"{argument} {pattern.text!r} fits only optimizer state, such as {other.name!r}, which goes with its variable "
+        "(with_slots=True); name the variable"
+    )
 
 
 def _sources(

@@ -6,8 +6,9 @@ which names they fit. `hidden[123]` fits `hidden1` and `hidden1/kernel`, never `
 """
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.errors import MatchError, close_spellings
 
@@ -122,18 +123,19 @@ def fits_any(patterns: Sequence[Pattern], name: str) -> bool:
 
 def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str]) -> Optional[str]:
     """The problem of a pattern that fits none of `names`, with the close spellings; else `None`."""
-    names = list(names)
+    names = tuple(names)
     if any(pattern.fits(name) for name in names):
         return None
-    close = close_spellings(pattern.text, names + _scopes(names))
+    close = close_spellings(pattern.text, _with_scopes(names))
     hint = f" (did you mean {' or '.join(repr(name) for name in close)}?)" if close else ""
     return f"{argument} {pattern.text!r} fits no {what}{hint}"
 
 
-def _scopes(names: Iterable[str]) -> List[str]:
+@functools.lru_cache(maxsize=4)  # Every problem of one plan is of the same names.
+def _with_scopes(names: Tuple[str, ...]) -> Tuple[str, ...]:
     scopes: Dict[str, None] = {}
     for name in names:
         while "/" in name:
             name = name.rpartition("/")[0]
             scopes[name] = None
-    return list(scopes)
+    return (*names, *scopes)

@@ -98,6 +98,12 @@ class Plan(NamedTuple):
         used = dict.fromkeys(fate.source for fate in self.recovered)
         return self._replace(fates=fates, unused=self.unused + tuple(used))
 
+    @property
+    def recovers_nothing(self) -> bool:
+        """Whether the model itself begins as if there were no old one."""
+        parameters = [fate for fate in self.recovered if fate.new.is_parameter]
+        return not any(fate.recovered_bytes or not fate.new.nbytes for fate in parameters)
+
     def __str__(self) -> str:
         return (
             f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "

@@ -117,7 +117,9 @@ class Prepared(NamedTuple):
     def _tell(self, what: str) -> None:
         for warning in self.plan.warnings:
             logger.warning("%s", warning)
-        if logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
+        if self.plan.recovers_nothing:
+            logger.warning("No variable of the model takes an old value: it begins cold.\n%s", format_report(self.plan))
+        elif logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
             logger.info("%s\n%s", what, format_report(self.plan))
         if self.trace_dir is not None:
             with self.graph.as_default():  # Summary writers are for graphs.

@@ -212,3 +212,12 @@ def test_a_conversion_keeps_every_tensor():
     )
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
+
+
+def test_misspelt_names_are_found_and_a_renamed_scope_seen():
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / "names.py"), "--variables", "600", "--renamed", "400", "--rounds", "1"],
+        capture_output=True, text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "every name and rule as expected" in ended.stdout and "`diff` of 400 variables" in ended.stdout

@@ -334,6 +334,16 @@ def another_file(folder):
     return folder / "notes.txt"
 
 
+@pytest.mark.parametrize("wrong", ["model.ckpt-10", "model.ckpt-100.inde", "model.ckpt-100.mta", "chekpoint"])
+def test_only_what_can_be_given_is_suggested(old_dir, wrong):
+    prefix = save_checkpoint(old_dir, {"a": np.float32([1])}, step=100)
+    overwrite(old_dir / "model.ckpt-100.meta", b"x")
+    with pytest.raises(WarmStartError) as raised:
+        open_checkpoint(old_dir / wrong)
+    suggested = str(raised.value).partition("did you mean ")[2]
+    assert f"{prefix!r}?" in suggested and suggested.count("model.ckpt-100") == 1 and "'checkpoint" not in suggested
+
+
 @pytest.mark.parametrize("make, words", [
     pytest.param(nothing_there, ["nothing' does not exist", "neither as a directory nor as"], id="missing"),
     pytest.param(lambda folder: folder / "a" / "b", ["does not exist, nor does '", "/old/a'"], id="parent missing"),

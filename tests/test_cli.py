@@ -156,6 +156,26 @@ def statistics_of(capsys, folder, values, **options):
     return {each["name"]: each["statistics"] for each in json_of(capsys, "list", folder, "--stats")["variables"]}
 
 
+class TestListWithoutData:
+    def test_of_names(self, here, capsys):
+        os.remove("old/model.ckpt.data-00000-of-00001")
+        code, out, err = main(["list", "old"]), *capsys.readouterr()
+        assert code == 1 and "fm/v         [3, 2]  float32     24  Adagrad" in out
+        assert err.endswith("model.ckpt.data-00000-of-00001 is missing\n") and "not whole" in err
+        assert main(["list", "old", "--json"]) == 1
+        assert len(json.loads(capsys.readouterr().out)["problems"]) == 1
+        assert "is missing" in error_of(capsys, "list", "old", "--stats")
+
+    def test_of_objects(self, here, capsys):
+        output_of(capsys, "convert", "old", "b/model.ckpt")
+        os.remove("b/model.ckpt.data-00000-of-00001")
+        code, out = main(["list", "b/model.ckpt"]), capsys.readouterr().out
+        assert code == 1 and "vars/fm.Sv/.ATTRIBUTES/VARIABLE_VALUE" in out and "(object-based)" in out
+
+    def test_all_is_well(self, here, capsys):
+        assert json_of(capsys, "list", "old")["problems"] == []
+
+
 class TestStatistics:
     def test_of_floats(self, tmp_path, capsys):
         assert statistics_of(capsys, tmp_path, {"w": np.float32([[3, -4], [np.nan, 0]])}) == {"w": {
@@ -320,7 +340,7 @@ class TestConvert:
     def test_there_and_back(self, here, capsys):
         assert output_of(capsys, "convert", "old", "b/model.ckpt") == "b/model.ckpt\n"
         assert json_of(capsys, "list", "b/model.ckpt")["format"] == "object-based"
-        assert "name another, or say overwrite" in error_of(capsys, "convert", "old", "b/model.ckpt")
+        assert "name another, or give --overwrite to replace it" in error_of(capsys, "convert", "old", "b/model.ckpt")
         output_of(capsys, "convert", "old", "b/model.ckpt", "--overwrite", "--to", "object")
         output_of(capsys, "convert", "b/model.ckpt", "c/model.ckpt", "--to", "name")
         assert output_of(capsys, "diff", "old", "c/model.ckpt").endswith("same: 3\n")

@@ -152,6 +152,11 @@ class TestGraph:
         (tmp_path / "empty").mkdir()
         assert "is a directory with no checkpoint in it" in error_of(capsys, config, "--graph", tmp_path / "empty")
 
+    def test_a_directory_without_a_state_file_has_its_graphs_named(self, config, meta, tmp_path, capsys):
+        (tmp_path / "new" / "checkpoint").unlink()
+        said = error_of(capsys, config, "--graph", tmp_path / "new")
+        assert f"no readable file `checkpoint` that names its latest; give one of its .meta files: {meta!r}" in said
+
     def test_a_checkpoint_without_its_graph_is_an_error(self, config, fm_checkpoint, capsys):
         assert "write_meta_graph=False" in error_of(capsys, config, "--graph", fm_checkpoint)
 
@@ -255,6 +260,13 @@ class TestCoverage:
         ])
         code, out, err = run(capsys, config, "--graph", meta, "--require-coverage", "1")
         assert (code, err, out.count("Warm start from")) == (0, "", 2)
+
+    def test_nothing_at_all_is_told(self, meta, tmp_path, capsys):
+        (tmp_path / "unrelated").mkdir()
+        save_checkpoint(tmp_path / "unrelated", {"x": np.float32([1])})
+        other = write(tmp_path / "other.json", {"ckp_dir": str(tmp_path / "unrelated"), "missing": "keep"})
+        code, out, err = run(capsys, other, "--graph", meta)
+        assert (code, err) == (1, "estimator-warmstart: nothing is recovered\n") and "Recovered: 0 of" in out
 
     def test_min_coverage_of_the_params_is_an_error_as_in_training(self, fm_checkpoint, meta, tmp_path, capsys):
         config = write(tmp_path / "a.json", {

@@ -168,10 +168,30 @@ class TestWhatParamsMayBe:
         with pytest.raises(WarmStartError, match="key must be a name, got None"):
             hooks_from_params(params, key=None)
 
-    def test_a_misspelled_key_is_told(self, caplog):
+    @pytest.mark.parametrize("params", [
+        {"warmstart": ONE, "dropout": 0.5}, {"warmStart": ONE}, {"WARM_START": ONE}, {"warm-start": ONE}, {"wram_start": ONE},
+        {"warm_strat": [ONE]}, {"warmstar": {"ckpt_dir": "/models/old"}},
+        types.SimpleNamespace(warmstart={"ckp": "/models/old"}),
+    ], ids=str)
+    def test_a_misspelt_key_is_an_error(self, params):
+        with pytest.raises(WarmStartError, match=r"the params have no 'warm_start', but '.*', which looks like one; write"):
+            hooks_from_params(params)
+
+    @pytest.mark.parametrize("name, value", [
+        ("warm_start_2", ONE), ("user_warm_start", ONE), ("warm_start_from", ONE), ("old_model", ONE), ("cold_start", ONE),
+        ("warmstart", True), ("warm_starts", 3), ("warmup_start", {"steps": 100}), ("warmstart", {"learning_rate": 0.1}),
+        ("warmstart", ["a", "b"]), ("warmstart", None),
+    ], ids=str)
+    def test_a_key_of_its_own_is_none(self, name, value, caplog):
         with caplog.at_level(logging.WARNING, logger="tensorflow"):
-            assert hooks_from_params({"warmstart": ONE, "dropout": 0.5}) == ()
-        assert "no 'warm_start', so nothing is recovered; but 'warmstart' has a ckp_dir" in caplog.text
+            assert hooks_from_params({name: value, "dropout": 0.5}) == ()
+        told = f"no 'warm_start', so nothing is recovered; but {name!r} has a ckp_dir" in caplog.text
+        assert told == (value is ONE)
+
+    def test_a_key_beside_the_right_one_is_none(self):
+        assert hooks_from_params({"warm_start": None, "warmstart": ONE}) == ()
+        assert len(hooks_from_params({"warm_start_a": ONE}, key="warm_start_a")) == 1
+        assert hooks_from_params({"warm_start_a": ONE}, key="warm_start_b") == ()
 
 
 class TestHook:

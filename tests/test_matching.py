@@ -64,6 +64,18 @@ class TestInclude:
         with pytest.raises(WarmStartError, match=re.escape(f"include '{include}' fits no new variable")):
             match(LAYERS, LAYERS, include=include)
 
+    @pytest.mark.parametrize("argument", ["include", "exclude"])
+    def test_says_why_the_step_and_slots_are_not_chosen(self, fm_checkpoint, new_graph, argument):
+        w = tf1.get_variable("fm/w", [3, 1])
+        tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(w), tf1.train.get_or_create_global_step())
+        with pytest.raises(WarmStartError) as raised:
+            match_variables(fm_checkpoint, **{argument: ["global_step", "fm/w/Adagrad", "fm/w/Adam"]})
+        step, slot, neither = raised.value.problems
+        assert step.startswith(f"{argument} 'global_step' fits only the global step, which no pattern carries over")
+        assert "recover_vars={'global_step': 'global_step'}, by name, would carry it over" in step
+        assert slot.startswith(f"{argument} 'fm/w/Adagrad' fits only optimizer state, such as 'fm/w/Adagrad', which goes with")
+        assert neither.startswith(f"{argument} 'fm/w/Adam' fits no new variable")
+
     def test_what_the_checkpoint_does_not_have_is_left_out(self, match):
         assert match(["a/x"], ["a/x", "a/y", "b"], include="a") == {"a/x": "a/x"}
 

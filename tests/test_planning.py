@@ -147,7 +147,7 @@ class TestProblems:
         pytest.param({"w": "w"}, ["the checkpoint has no 'w' (did you mean 'fm/w'"], id="old name without its scope"),
         pytest.param({"fm/w": "vv"}, ["'fm/w': the graph has no new variable 'vv' (did you mean 'v'?)"], id="new name"),
         pytest.param(
-            {"fm/w": "v"}, ["the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]", "ShapeAdaptingRecoverHook"], id="shape"
+            {"fm/w": "v"}, ["the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]", "adapters={} (or Shape"], id="shape"
         ),
         pytest.param({"fm/w": "scalar"}, ["the new 'scalar' has shape [], the old 'fm/w' [3, 1]"], id="rank"),
         pytest.param(

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables
+from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters, recover_variables
 
 tf1 = tf.compat.v1
 
@@ -439,3 +439,19 @@ class TestDamage:
 def test_bad_arguments_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         VariableRecoverHook(ckp_dir="anywhere", **arguments)
+
+
+class TestNothingRecovered:
+    @pytest.mark.parametrize("rows, warns", [(["a"], False), (["x"], True)], ids=["a row", "no row"])
+    def test_of_a_vocabulary(self, old_dir, new_graph, caplog, rows, warns):
+        save_checkpoint(old_dir, {"w": np.float32([[1]])})
+        tf1.get_variable("w", [1, 1])
+        hook = ShapeAdaptingRecoverHook(str(old_dir), adapters={"w": adapters.remap_rows(["a"], rows)})
+        with caplog.at_level(logging.WARNING, logger="tensorflow"), tf1.train.MonitoredSession(hooks=[hook]):
+            assert ("No variable of the model takes an old value: it begins cold" in caplog.text) == warns
+
+    def test_of_an_unrelated_model(self, fm_checkpoint, new_graph, caplog):
+        tf1.get_variable("x", [1])
+        hook = VariableRecoverHook(fm_checkpoint, missing="keep")
+        with caplog.at_level(logging.WARNING, logger="tensorflow"), tf1.train.MonitoredSession(hooks=[hook]):
+            assert "it begins cold" in caplog.text and "Old variables not used: 5" in caplog.text
