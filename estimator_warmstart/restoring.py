@@ -80,7 +80,8 @@ def build_recovery(plan: Plan, graph: Any, replace_initializers: bool = True) ->
             for copy, value in values.of(fate):
                 assigns.append(_assign(copy, value))
                 if replace_initializers:
-                    _replace_initializer(copy, value, flag.mark)
+                    # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
+                    _replace_initializer(copy, value, None if fate.new.is_local else flag.mark)
         recover = tf.group(*assigns, name="recover")
     return Recovery(recover, flag.is_marked, flag.mark)
 
@@ -254,7 +255,8 @@ def _replace_initializer(copy: Any, value: Any, mark: Any) -> None:
         )
     initial = initializer.inputs[1]
     update_input(initializer, 1, value)
-    add_control_input(initializer, mark)
+    if mark is not None:
+        add_control_input(initializer, mark)
     set_initial_value(copy, value)
     # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
     for consumer in initial.consumers():
