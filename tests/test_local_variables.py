@@ -1,5 +1,7 @@
 """Local variables as new ones: chosen by their collection, recovered in each session that initializes them."""
+import json
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -41,6 +43,12 @@ def model(new_graph):
             return [seen, copy, w], tf1.assign_add(step, 1)
 
     return build
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class TestChoice:
@@ -106,6 +114,20 @@ class TestSessions:
         hook = VariableRecoverHook(old, {"seen": "seen", "w": "w"})
         with tf1.train.MonitoredSession(tf1.train.ChiefSessionCreator(scaffold), hooks=[hook]) as session:
             assert [value.tolist() for value in session.run([seen, w])] == [[1, 2], [3, 4]]
+
+    def test_every_worker_has_its_own(self, old, monkeypatch):
+        cluster = {job: [f"127.0.0.1:{free_port()}"] for job in ("chief", "worker", "ps")}
+        servers = {job: tf.distribute.Server(cluster, job_name=job, task_index=0) for job in cluster}
+        for job in ("chief", "worker"):
+            monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}}))
+            with tf.Graph().as_default():
+                with tf.device("/job:ps/task:0"):
+                    w = tf1.get_variable("w", [2])
+                with tf.device(f"/job:{job}/task:0"):
+                    seen = tf1.get_variable("seen", [2], collections=[LOCAL])
+                hook = VariableRecoverHook(old, {"seen": "seen", "w": "w"})
+                with tf1.train.MonitoredTrainingSession(servers[job].target, job == "chief", hooks=[hook]) as session:
+                    assert [value.tolist() for value in session.run([seen, w])] == [[1, 2], [3, 4]]
 
     def test_adapted_and_partitioned(self, old, new_graph):
         seen = tf1.get_variable(
