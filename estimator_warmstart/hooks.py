@@ -47,7 +47,9 @@ class VariableRecoverHook(SessionRunHook):
         of patterns of new names. Also the next three.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope, or a list of several}`.
-      collection: a name from `tf.compat.v1.GraphKeys`.
+      collection: a name from `tf.compat.v1.GraphKeys`. `"local_variables"`: those are initialized in each session, on every
+        worker and in resumed runs too, so they take their old values each time, by the default `local_init_op`. A `Saver`
+        holds them only if it was told to: others leave nothing to recover.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
         inside it).

@@ -87,7 +87,7 @@ class Initializers:
         return any(copy.name in self._names_seen for part in fate.new.parts for copy in part.copies)
 
     def replace(self, copy: Any, value: Any, assign: Any, mark: Any) -> None:
-        """Makes the initializer of `copy` do what `assign` does, and `mark` too."""
+        """Makes the initializer of `copy` do what `assign` does, and `mark` too, if that is not `None`."""
         if copy.name in self._names_seen:
             self._seen.append((copy, assign))
             return
@@ -185,7 +185,8 @@ def _replace_in_place(copy: Any, value: Any, mark: Any) -> None:
         )
     initial = initializer.inputs[1]
     update_input(initializer, 1, value)
-    add_control_input(initializer, mark)
+    if mark is not None:
+        add_control_input(initializer, mark)
     set_initial_value(copy, value)
     # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
     for consumer in initial.consumers():

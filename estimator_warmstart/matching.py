@@ -11,7 +11,7 @@ from estimator_warmstart._tf import copies_of, is_variable, tf1, variable_graph
 from estimator_warmstart.checkpoints import open_checkpoint, other_spellings
 from estimator_warmstart.errors import MatchError, did_you_mean
 from estimator_warmstart.patterns import Pattern, Renames, compile_patterns, compile_renames, fits_any, fits_nothing
-from estimator_warmstart.variables import NewVariable, logical_variables, names_in_collection
+from estimator_warmstart.variables import NewVariable, names_in_collection, variables_to_choose
 
 
 class Pair(NamedTuple):
@@ -44,7 +44,8 @@ def match_variables(
         name wins. `""` names the root scope, on either side; `\1` stands for what the first group of the pattern took. A
         pattern that fits no old name is one of object paths, or of slots as `VARIABLE/SLOT`, as `estimator-warmstart list`
         shows them.
-      collection: a name from `tf.compat.v1.GraphKeys`; only its variables are matched. `None`: all global variables.
+      collection: a name from `tf.compat.v1.GraphKeys`; only its variables are matched, also local ones, as for
+        `"local_variables"`. `None`: all global variables.
       graph: a `tf.Graph`; `None`: the default graph.
 
     Returns:
@@ -72,7 +73,7 @@ def match_variables(
     Source: the assignment map of `tf.compat.v1.train.init_from_checkpoint`, without its silent misses.
     """
     graph = graph or tf1.get_default_graph()
-    new = logical_variables(graph)
+    new = variables_to_choose(graph, collection)
     candidates = in_collection(new, graph, collection)
     checkpoint = open_checkpoint(ckp_dir)
     pairs = match_names(checkpoint.variables, candidates, include, exclude, rename, other_spellings(checkpoint))
@@ -85,13 +86,13 @@ def match_variables(
 def in_collection(
     new: Mapping[str, NewVariable], graph: Any, collection: Optional[str], lacks_some: bool = False
 ) -> Dict[str, NewVariable]:
-    """Those of `graph`'s logical variables that one of its collections has; `None`: all of them.
+    """Those of `graph`'s logical variables that one of its collections has; `None`: all global ones.
 
     Raises:
       MatchError: if there is none, unless the graph may lack some.
     """
-    chosen = set(new) if collection is None else set(names_in_collection(graph, collection))
-    candidates = {name: variable for name, variable in new.items() if name in chosen}
+    named = None if collection is None else set(names_in_collection(graph, collection))
+    candidates = {name: each for name, each in new.items() if (not each.is_local if named is None else name in named)}
     if not candidates and not lacks_some:
         raise MatchError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
     return candidates
@@ -357,4 +358,4 @@ class _TargetFinder:
             elsewhere = True
         if elsewhere:
             return f"{old!r}: the variable {name!r} is not of the graph that is trained; give its name instead of the object"
-        return f"{old!r}: {name!r} is not among the graph's global variables, so no checkpoint of it would hold the value"
+        return f"{old!r}: {name!r} is neither among the graph's global variables nor its local ones, so no session has it"

@@ -19,7 +19,7 @@ from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recov
 from estimator_warmstart.request import Request
 from estimator_warmstart.saveables import Saveable, judge, saveables_of_graph, without_saveables
 from estimator_warmstart.steps import Misfit
-from estimator_warmstart.variables import NewVariable, logical_variables
+from estimator_warmstart.variables import NewVariable, variables_to_choose
 
 # Close spellings take their time, and nobody reads more of them.
 _MOST_WITH_SPELLINGS = 100
@@ -46,7 +46,7 @@ def plan_recovery(
       include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next three.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope, or a list of several}`.
-      collection: a name from `tf.compat.v1.GraphKeys`.
+      collection: a name from `tf.compat.v1.GraphKeys`, also of local variables.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
       missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
         `rename` or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it. A rename
@@ -85,7 +85,7 @@ def plan_recovery(
 
 def plan_request(request: Request, graph: Any) -> Plan:
     """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
-    checkpoint, new = open_checkpoint(request.ckp_dir), logical_variables(graph)
+    checkpoint, new = open_checkpoint(request.ckp_dir), variables_to_choose(graph, request.collection)
     saveables = saveables_of_graph(graph, checkpoint.variables, new, request.rename)
     exclude = without_saveables(request.exclude, saveables, new)
     return _Planner(request, checkpoint, new, saveables, exclude).plan(graph)
@@ -130,7 +130,12 @@ class _Planner:
         ]
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
-        fates = tuple(self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items())
+        fates = tuple(
+            self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items()
+            if name in self._fates or not new.is_local
+        )
+        if any(fate.new.is_local and fate.old is not None for fate in fates):
+            notes.append("local variables take their old values in each session anew, on every worker and in resumed runs")
         used = {fate.old.name for fate in fates if fate.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
         if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
@@ -174,7 +179,10 @@ class _Planner:
                 )
 
     def _pairs_of_same_name(self) -> List[Pair]:
-        pairs = [Pair(name, name) for name, new in self._new.items() if new.is_parameter and name in self._old]
+        pairs = [
+            Pair(name, name) for name, new in self._new.items()
+            if new.is_parameter and not new.is_local and name in self._old
+        ]
         if not pairs and self._request.missing == "error" and not self._request.lacks_some:
             self._problems.append(
                 "no new variable has a name that the checkpoint has; recover_vars={old name: new variable} says what goes "

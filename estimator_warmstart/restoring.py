@@ -87,7 +87,8 @@ def build_recovery(
             for copy, value in values.of(fate):
                 assigns.append(_assign(copy, value))
                 if initializers is not None:
-                    initializers.replace(copy, value, assigns[-1], flag.mark)
+                    # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
+                    initializers.replace(copy, value, assigns[-1], None if fate.new.is_local else flag.mark)
         recover = tf.group(*assigns, name="recover")
     if initializers is not None:
         initializers.finish()

@@ -67,10 +67,10 @@ class Prepared(NamedTuple):
         return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
 
     def is_reached_by(self, init_op: Any) -> bool:
-        """Whether `init_op` runs the initializers of all recovered variables: each sets the flag. `None` is the default."""
+        """Whether `init_op`, by default all, runs each recovered global variable's initializer: any of them sets the flag."""
         if init_op is None:
             return True
-        parts = [part for fate in self.plan.recovered for part in fate.new.parts]
+        parts = [part for fate in self.plan.recovered if not fate.new.is_local for part in fate.new.parts]
         missing = {initializer_op(copy) for part in parts for copy in part.copies}
         fetches = [self.graph.as_graph_element(fetch) for fetch in tf.nest.flatten(init_op)]
         operations = [getattr(fetch, "op", fetch) for fetch in fetches]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from estimator_warmstart._tf import copies_of, slice_of, tf1
+from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.checkpoints import count_bytes
 from estimator_warmstart.keras_scalars import keras_scalars
 from estimator_warmstart.powers import powers_by_slot
@@ -50,6 +50,7 @@ class NewVariable(NamedTuple):
       is_power: whether this is such a scalar.
       is_step: whether this is the global step.
       is_hyperparameter: whether this is a Keras optimizer's learning rate or the like.
+      is_local: whether this is no global variable: each session initializes its own.
     """
 
     name: str
@@ -63,6 +64,7 @@ class NewVariable(NamedTuple):
     is_power: bool = False
     is_step: bool = False
     is_hyperparameter: bool = False
+    is_local: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -86,14 +88,27 @@ class NewVariable(NamedTuple):
         return variables if slice_of(self.parts[0].copies[0]) else variables[0]
 
 
-def logical_variables(graph: Any = None) -> Dict[str, NewVariable]:
-    """The logical variables of `graph`'s global variables, by name, in the order of their creation.
+def variables_to_choose(graph: Any, collection: Optional[str] = None) -> Dict[str, NewVariable]:
+    """All that may be recovered: the global variables, then the local ones and those of `collection` that are not global."""
+    new = logical_variables(graph)
+    for name in (tf1.GraphKeys.LOCAL_VARIABLES, collection):
+        # Optimizers make no local variables: one that is called as a slot would be is none.
+        new.update(
+            (other.name, other._replace(tie=None, powers=(), is_power=False, is_hyperparameter=False, is_local=True))
+            for other in (logical_variables(graph, name).values() if name else ()) if other.name not in new
+        )
+    return new
+
+
+def logical_variables(graph: Any = None, collection: str = tf1.GraphKeys.GLOBAL_VARIABLES) -> Dict[str, NewVariable]:
+    """The logical variables in one of `graph`'s collections, by name, in the order of their creation.
 
     Args:
       graph: a `tf.Graph`; `None`: the current default graph.
+      collection: its name; what else is in it is left out.
     """
     graph = graph or tf1.get_default_graph()
-    collected = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
+    collected = [item for item in graph.get_collection(collection) if is_variable(item)]
     found: Dict[str, List[Tuple[Any, Part]]] = {}
     seen = set()
     for variable in collected:

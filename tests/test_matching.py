@@ -267,12 +267,11 @@ def book(match, old_dir, new_graph):
         dict(rename={"dense": r"deep\1"}), [r"rename['dense']: the replacement 'deep\\1' is not valid"], id="no such group"
     ),
     pytest.param(dict(collection="my_collection"), ["the graph's collection 'my_collection' has no variable"], id="collection"),
-    pytest.param(
-        dict(collection="local_variables"), ["the graph's collection 'local_variables' has no variable"], id="local variables"
-    ),
+    pytest.param(dict(collection="losses"), ["the graph's collection 'losses' has no variable"], id="no variables"),
 ])
 def test_rules_that_cannot_be(book, rules, words):
     zeros("counter", collections=[tf1.GraphKeys.LOCAL_VARIABLES])
+    tf1.add_to_collection("losses", tf.constant(0.0))
     with pytest.raises(WarmStartError) as caught:
         book(**rules)
     for word in words:
@@ -347,10 +346,10 @@ def taken(plan):
 
 @pytest.fixture
 def table(fm_checkpoint, new_graph):
-    """The article's old model, and a graph with the partitioned table 'v', 'w' and 'copy', and the local 'count'."""
+    """The article's old model, and a graph with the partitioned table 'v', 'w' and 'copy', and 'count' in no collection."""
     v = zeros("v", [3, 2], partitioner=tf1.fixed_size_partitioner(2))
     w, copy = zeros("w", [3, 1]), zeros("copy", [3, 1])
-    count = zeros("count", collections=[tf1.GraphKeys.LOCAL_VARIABLES])
+    count = zeros("count", collections=["mine"])
     with tf.Graph().as_default():
         stranger = zeros("w", [3, 1])
     return {"v": v, "parts": list(v), "w": w, "copy": copy, "count": count, "stranger": stranger}
@@ -394,7 +393,7 @@ class TestRecoverVars:
         pytest.param(lambda t: "copy:1", ["no new variable 'copy:1' (did you mean 'copy'?)"], id="name:1"),
         pytest.param(lambda t: "", ["no new variable ''"], id="empty name"),
         pytest.param(lambda t: t["stranger"], ["variable 'w' is not of the graph", "give its name"], id="of another graph"),
-        pytest.param(lambda t: t["count"], ["'count' is not among the graph's global variables"], id="local variable"),
+        pytest.param(lambda t: t["count"], ["'count' is neither among the graph's global variables nor"], id="of its own"),
         pytest.param(lambda t: [], ["an empty list of new variables"], id="empty list"),
         pytest.param(lambda t: [[]], ["an empty list of new variables"], id="list of an empty list"),
         pytest.param(lambda t: tf1.get_default_graph(), ["is no variable", "give a variable of the new graph"], id="graph"),
