@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from estimator_warmstart._tf import copies_of, slice_of, tf1
+from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.checkpoints import count_bytes
 from estimator_warmstart.powers import powers_by_slot
 from estimator_warmstart.slots import SlotOf, hyperparameters, is_power, tie_slots
@@ -153,7 +153,7 @@ def logical_name(variable: Any) -> str:
 
 def names_in_collection(graph: Any, collection: str) -> Iterable[str]:
     """The logical names of the variables in one of `graph`'s collections."""
-    return dict.fromkeys(logical_name(variable) for variable in graph.get_collection(collection))
+    return dict.fromkeys(logical_name(variable) for variable in graph.get_collection(collection) if is_variable(variable))
 
 
 def _part(variable: Any) -> Tuple[str, Any, Part]:
