@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import os
 from typing import Any, Callable, List, Optional, Tuple
+
+from estimator_warmstart.printable import printable_lines
 
 _WORKS_WITH = (
     "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and TensorFlow 2.0 to 2.15 (2.15: Python 3.9 to 3.11), "
@@ -60,6 +63,14 @@ __all__ = [
     "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
 ]
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable_lines(record.getMessage()), ()
+    return True
+
+
+logger.addFilter(_make_printable)
 
 
 def is_variable(value: Any) -> bool:

@@ -141,3 +141,4 @@ class BundleReader:
         """Closes the data file that was read last."""
         if self._file is not None:
             self._file.close()
+        self._path, self._file = "", None

@@ -12,11 +12,12 @@ import logging
 import os
 import sys
 import warnings
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.commands import COMMANDS
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.printable import printable, printable_lines
 from estimator_warmstart.terminal import PROGRAM
 from estimator_warmstart.version import VERSION
 
@@ -52,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return _INTERRUPTED
     except (WarmStartError, OSError) as error:
         _forget_output()  # A full disk, perhaps.
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {printable_lines(str(error))}", file=sys.stderr)
         return _FAILED
 
 
@@ -95,8 +96,13 @@ def _share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"must be a number from 0 to 1 (0.9 for 90 %), got {text!r}")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM, description="Looks into old checkpoints, and says what a warm start from them would do.",
         epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
                "files are missing; 2 after an error.",

@@ -26,6 +26,7 @@ from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.imported_graphs import import_graph
 from estimator_warmstart.listing import count_all, list_variables, listing_as_dict
 from estimator_warmstart.params_files import read_params
+from estimator_warmstart.printable import printable
 from estimator_warmstart.report import format_report, report_as_dict
 from estimator_warmstart.terminal import PROGRAM, is_coloured, paint, progress_line, table, width_of
 from estimator_warmstart.value_statistics import value_statistics
@@ -63,7 +64,7 @@ def _print_listing(listing: Any, statistics: Dict[str, Any], with_statistics: bo
         for slot, label in zip(entry.slots, entry.slot_labels) if with_statistics else ():
             own = _numbers(statistics.get(slot.variable.name))
             rows.append([f"  {label}", *_described(slot.variable, has_paths), *own])
-    print(listing.checkpoint.title)
+    print(printable(listing.checkpoint.title))
     has_nan = [with_statistics and row[-1] not in ("", "0") for row in rows]
     _print_table(header, rows, ["red" if nan else "" for nan in has_nan], ["bytes"] + numbers * with_statistics)
     count, nbytes = count_all(entry.variable for entry in listing.entries)
@@ -101,7 +102,7 @@ def _diff(arguments: Any) -> int:
 
 def _print_differences(differences: Any) -> None:
     shown = [each for each in differences.found if each.kind != SAME or each.slots]
-    print(f"Old: {differences.old.title}\nNew: {differences.new.title}")
+    print(f"Old: {printable(differences.old.title)}\nNew: {printable(differences.new.title)}")
     if shown:
         rows = [[*_named(each.old), *_named(each.new), each.described] for each in shown]
         _print_table(["old variable", "shape", "new variable", "shape", "difference"], rows,
@@ -162,9 +163,10 @@ def _with_key(params: Any, key: str, path: str) -> Any:
 
 def _convert(arguments: Any) -> int:
     try:
-        print(convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite))
+        place = convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite)
     except WarmStartError as error:
         raise WarmStartError(str(error).replace("say overwrite=True", "give --overwrite")) from error
+    print(printable(place))
     return _SUCCEEDED
 
 

@@ -13,12 +13,17 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from estimator_warmstart._tf import tf, tf1
+from estimator_warmstart._tf import is_variable, tf, tf1
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
 from estimator_warmstart.locations import checked_path
 
 _SUFFIX = ".meta"
+_OF_VARIABLES = (
+    tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.LOCAL_VARIABLES, tf1.GraphKeys.TRAINABLE_VARIABLES,
+    tf1.GraphKeys.MODEL_VARIABLES, tf1.GraphKeys.MOVING_AVERAGE_VARIABLES,
+)
+_MOST_PROBLEMS = 20
 _WHAT = "a .meta file, a checkpoint's prefix or a model directory"
 
 
@@ -47,6 +52,7 @@ def import_graph(path: Any) -> Any:
                 f"graph {meta_path!r} was written by TensorFlow {meta.meta_info_def.tensorflow_version or '(it does not say)'} "
                 f"and cannot be imported by this one: {error}"
             ) from error
+    _check_collections(meta_path, graph)
     if not graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES):
         raise WarmStartError(
             f"graph {meta_path!r} has no variables in its collection {tf1.GraphKeys.GLOBAL_VARIABLES!r}: was it written by a "
@@ -64,6 +70,20 @@ def _what_is_in(directory: str) -> str:
         "no readable file `checkpoint` that names its latest; give one of its .meta files: "
         f"{first_few([os.path.join(directory, name) for name in found])}"
     )
+
+
+def _check_collections(meta_path: str, graph: Any) -> None:
+    problems = [
+        f"its collection {key!r} holds {value!r}, which is not a variable"
+        for key in _OF_VARIABLES for value in graph.get_collection(key) if not is_variable(value)
+    ]
+    problems += [
+        f"its collection {tf1.GraphKeys.GLOBAL_STEP!r} holds {value!r}, which is not a step"
+        for value in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP) if not (is_variable(value) or tf.is_tensor(value))
+    ]
+    if problems:
+        more = [f"and {len(problems) - _MOST_PROBLEMS:,} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise WarmStartError(f"graph {meta_path!r} is not as a Saver writes it", problems[:_MOST_PROBLEMS] + more)
 
 
 def _meta_path(path: str) -> str:

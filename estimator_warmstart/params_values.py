@@ -16,6 +16,9 @@ from estimator_warmstart.locations import checked_path
 
 Schema = Dict[str, Any]
 
+# Keys that are listed one by one, with what may have been meant.
+_MOST_UNKNOWN = 20
+
 
 def _as_it_is(value: Any, place: str, problems: List[str]) -> Any:
     return value
@@ -147,10 +150,13 @@ def record(kinds: Mapping[str, Kind], required: Tuple[str, ...] = ()) -> Kind:
     """A mapping whose keys are known, each with the kind of its value."""
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         mapping = as_mapping(value) or {}
+        unknown = [key for key in mapping if key not in kinds]
         problems.extend(
             f"{place}.{key} is not known{did_you_mean(str(key), kinds)}; known are {', '.join(kinds)}"
-            for key in mapping if key not in kinds
+            for key in unknown[:_MOST_UNKNOWN]
         )
+        if len(unknown) > _MOST_UNKNOWN:
+            problems.append(f"{place} has {len(unknown) - _MOST_UNKNOWN:,} more keys that are not known")
         problems.extend(f"{place}.{key} is missing" for key in required if key not in mapping)
         return {
             key: kinds[key].read(inner, f"{place}.{key}", problems) for key, inner in mapping.items() if key in kinds

@@ -11,7 +11,9 @@ import re
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.errors import MatchError, close_spellings
+from estimator_warmstart.slots import MOST_PARTS
 
+_MOST_SHOWN = 200
 _FLAGS = re.compile(r"(?:\(\?[aimsux]+\))*")
 
 
@@ -112,8 +114,9 @@ def compile_pattern(pattern: Any, argument: str) -> Pattern:
         flags = _FLAGS.match(body)
         begin = flags.end() if flags else 0  # Flags for the whole must stay in front.
         return Pattern(pattern, re.compile(f"{body[:begin]}(?:{body[begin:]})(?=/|$)" if body else ""))
-    except re.error as error:
-        raise MatchError(f"{argument}: the pattern {pattern!r} is no regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError, ValueError) as error:
+        shown = repr(pattern) if len(pattern) <= _MOST_SHOWN else f"{pattern[:_MOST_SHOWN]!r}..."
+        raise MatchError(f"{argument}: the pattern {shown} is no regular expression: {error}") from error
 
 
 def fits_any(patterns: Sequence[Pattern], name: str) -> bool:
@@ -135,7 +138,7 @@ def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str
 def _with_scopes(names: Tuple[str, ...]) -> Tuple[str, ...]:
     scopes: Dict[str, None] = {}
     for name in names:
-        while "/" in name:
+        while "/" in name and name.count("/") < MOST_PARTS:
             name = name.rpartition("/")[0]
             scopes[name] = None
     return (*names, *scopes)

@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.plan import Fate, Plan, covered_share
+from estimator_warmstart.printable import printable
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
 _NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
@@ -53,15 +54,15 @@ def format_report(plan: Plan) -> str:
     """
     recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
     kept = [_row(fate) for fate in plan.fates if fate.old is None]
-    lines = [f"Warm start from {plan.checkpoint.title}"]
+    lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
     lines += _table(fold(recovered) + fold(kept))
     lines.append(_totals(plan))
     if plan.unused:
         unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
         lines.append(f"Old variables not used: {len(plan.unused)}")
-        lines += [f"  {row.old} {row.old_shape}" for row in unused]
-    lines += [f"Warning: {warning}" for warning in plan.warnings]
-    lines += [f"Note: {note}" for note in plan.notes]
+        lines += [f"  {printable(row.old)} {row.old_shape}" for row in unused]
+    lines += [f"Warning: {printable(warning)}" for warning in plan.warnings]
+    lines += [f"Note: {printable(note)}" for note in plan.notes]
     return "\n".join(lines)
 
 
@@ -220,7 +221,10 @@ def _shape(shape: Tuple[int, ...]) -> str:
 
 def _table(rows: Sequence[Row]) -> List[str]:
     header = ("old variable", "shape", "new variable", "shape", "bytes", "what happens")
-    cells = [header] + [(row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what) for row in rows]
+    cells = [header] + [
+        (printable(row.old), row.old_shape, printable(row.new), row.new_shape, f"{row.nbytes:,}", printable(row.what))
+        for row in rows
+    ]
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     lines = []
     for line in cells:

@@ -16,6 +16,10 @@ _ITEMS = f"{_ITEM}(?:,{_ITEM})*"
 # As JSON Schema searches with it; the brackets may be left out.
 SLICE_PATTERN = rf"^\s*(?:\[{_ITEMS}\]|{_ITEMS})\s*$"
 
+_BLANKS = re.compile(r"\s+")
+_LONG_NUMBER = re.compile("[0-9]{19}")  # No axis is as long.
+_MOST_SHOWN = 100
+
 
 def parse_slices(text: str, argument: str) -> Any:
     """The index that `text` stands for: a tuple of ints, slices, `...` and `None` (for `newaxis`).
@@ -23,10 +27,11 @@ def parse_slices(text: str, argument: str) -> Any:
     Raises:
       WarmStartError: for what is nothing of the kind; the message begins with `argument`.
     """
-    if not re.search(SLICE_PATTERN, text):
+    text = _BLANKS.sub(" ", text)  # The pattern would try each way to share out many of them.
+    if _LONG_NUMBER.search(text) or not re.search(SLICE_PATTERN, text):
         raise WarmStartError(
             f"{argument} must be what stands between numpy's brackets: integers, slices, '...' and 'newaxis', such as "
-            f"'[:-1, :]' or '..., ::2'; got {text!r}"
+            f"'[:-1, :]' or '..., ::2'; got {text[:_MOST_SHOWN]!r}"
         )
     return tuple(_item(item.strip()) for item in text.strip().strip("[]").split(","))
 

@@ -11,6 +11,8 @@ import sys
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
+from estimator_warmstart.printable import printable
+
 PROGRAM = "estimator-warmstart"
 
 Progress = Callable[[int, int], None]
@@ -53,7 +55,7 @@ def table(
       w                 8
       layer/kernel  1,024
     """
-    cells = [list(header), *map(list, rows)]
+    cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     while width is not None and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
@@ -92,7 +94,7 @@ def progress_line(what: str, is_shown: Optional[bool] = None) -> Iterator[Progre
         if is_shown and percent != last:
             last = percent
             bar = "#" * (percent // 5)
-            sys.stderr.write(f"\r{what} [{bar:20}] {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {percent} %")
+            sys.stderr.write(f"\r{printable(what)} [{bar:20}] {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {percent} %")
             sys.stderr.flush()
 
     try:

@@ -171,7 +171,7 @@ def logical_name(variable: Any) -> str:
 
 def names_in_collection(graph: Any, collection: str) -> Iterable[str]:
     """The logical names of the variables in one of `graph`'s collections."""
-    return dict.fromkeys(logical_name(variable) for variable in graph.get_collection(collection))
+    return dict.fromkeys(logical_name(variable) for variable in graph.get_collection(collection) if is_variable(variable))
 
 
 def _part(variable: Any) -> Tuple[str, Any, Part]:

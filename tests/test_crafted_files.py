@@ -1,4 +1,5 @@
 """Files that are damaged or hostile, with right checksums: one error that says what is wrong, and the process lives on."""
+import json
 import os
 import pathlib
 import re
@@ -10,8 +11,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 import crafted_files as crafted
+from conftest import save_checkpoint
 from crafted_files import entry, object_based, object_graph, table, varint, write
-from estimator_warmstart import VariableRecoverHook, convert_checkpoint, plan_recovery, recover_variables
+from estimator_warmstart import VariableRecoverHook, adapters, convert_checkpoint, plan_recovery, recover_variables
 from estimator_warmstart.checkpoints import open_checkpoint
 from estimator_warmstart.cli import main
 from estimator_warmstart.errors import WarmStartError
@@ -226,7 +228,7 @@ GRAPHS = [
 ]
 
 
-def check_refused(capsys, folder, arguments, words):
+def check_refused(capsys, arguments, words):
     """Runs the command and checks that it ends with one printable error."""
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -239,17 +241,17 @@ def check_refused(capsys, folder, arguments, words):
 class TestIndex:
     @pytest.mark.parametrize("make, words", INDEXES + SLICES + TABLES + BYTES)
     def test_is_refused(self, old_dir, capsys, make, words):
-        check_refused(capsys, old_dir, ["list", make(old_dir)], words)
+        check_refused(capsys, ["list", make(old_dir)], words)
 
     @pytest.mark.parametrize("fields, words", HEADERS)
     def test_a_header(self, old_dir, capsys, fields, words):
         prefix = write(old_dir, index_file({b"": crafted.header(**fields), b"a": entry()}))
-        check_refused(capsys, old_dir, ["list", prefix], words)
+        check_refused(capsys, ["list", prefix], words)
 
     @pytest.mark.parametrize("make, words", GRAPHS)
     @pytest.mark.filterwarnings("ignore:Unexpected end-group tag")
     def test_an_object_graph(self, old_dir, capsys, make, words):
-        check_refused(capsys, old_dir, ["list", make(old_dir)], words)
+        check_refused(capsys, ["list", make(old_dir)], words)
 
     @pytest.mark.parametrize("make, words", INDEXES[:3] + SLICES[:2])
     def test_is_refused_by_all_that_reads_it(self, old_dir, tmp_path, new_graph, make, words):
@@ -337,6 +339,82 @@ class TestStrings:
         with tf1.Session() as session:
             recover_variables(session, prefix, {"s": "s"})
             assert session.run(s).tolist() == words
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """Nobody ever writes into it: to open it is to wait for ever."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    return tmp_path / "pipe"
+
+
+class TestNotAFile:
+    def test_as_a_checkpoint(self, pipe, capsys):
+        check_refused(capsys, ["list", str(pipe)], ["it is a pipe, not a file"])
+
+    @pytest.mark.parametrize("name", ["model.ckpt.index", "checkpoint"])
+    def test_as_one_of_its_files(self, old_dir, capsys, name):
+        save_checkpoint(old_dir, {"a": [1.0]})
+        (old_dir / name).unlink()
+        os.mkfifo(str(old_dir / name))
+        check_refused(capsys, ["list", str(old_dir)], ["it is a pipe, not a file"])
+
+    def test_as_params(self, pipe, capsys):
+        check_refused(capsys, ["plan", str(pipe), "--graph", "."], ["cannot be read: it is a pipe, not a file"])
+
+    def test_a_device(self, capsys):
+        check_refused(capsys, ["plan", "/dev/zero", "--graph", "."], ["cannot be read: it is a device, not a file"])
+        check_refused(capsys, ["list", "/dev/zero"], ["cannot be read: it is a device, not a file"])
+
+    def test_as_a_vocabulary(self, pipe):
+        with pytest.raises(WarmStartError, match="cannot be read: it is a pipe, not a file"):
+            adapters.remap_rows(str(pipe), ["a"])
+
+    @pytest.mark.parametrize("name", ["m.meta", "checkpoint"])
+    def test_as_a_graph(self, tmp_path, capsys, name):
+        os.mkfifo(str(tmp_path / name))
+        (tmp_path / "params.json").write_text('{"ckp_dir": "old"}')
+        graph = tmp_path if name == "checkpoint" else tmp_path / name
+        check_refused(capsys, ["plan", str(tmp_path / "params.json"), "--graph", str(graph)], ["it is a pipe"])
+
+    @pytest.mark.parametrize("command", [["list", "--stats"], ["convert"]], ids=" ".join)
+    def test_a_shard_that_cannot_be_opened(self, old_dir, tmp_path, capsys, command):
+        prefix = write(old_dir, {"a": entry(), "b": entry(shard=1), "c": entry(data=b"\0" * 8)}, shards=2)
+        os.mkdir(prefix + ".data-00001-of-00002")  # Which has a size, as a file has.
+        new = [str(tmp_path / "new")] if command == ["convert"] else []
+        check_refused(capsys, [*command, prefix, *new], ["'b' cannot be read from", "'a' in", "2 problems"])
+
+
+@pytest.fixture
+def meta(tmp_path):
+    """The graph of a model as a Saver wrote it, and the arguments of a command that reads what it is then written to."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.get_variable("w", [2])
+        tf1.train.get_or_create_global_step()
+        session.run(tf1.global_variables_initializer())
+        prefix = tf1.train.Saver().save(session, str(tmp_path / "m"))
+    (tmp_path / "params.json").write_text(json.dumps({"ckp_dir": prefix}))
+    return tf1.MetaGraphDef.FromString((tmp_path / "m.meta").read_bytes()), ["plan", str(tmp_path / "params.json"), "--graph"]
+
+
+class TestGraphs:
+    @pytest.mark.parametrize("kind, value, words", [
+        ("int64_list", 5, "holds 5, which is not a"), ("float_list", 0.5, "holds 0.5, which is not a"),
+        ("bytes_list", b"\xff\xff", "cannot be imported"), ("bytes_list", b"", "cannot be imported"),
+        ("node_list", "\x1b[31m", r"\x1b[31m"), ("node_list", "nothere:0", "does not exist in the graph"),
+    ])
+    @pytest.mark.parametrize("key", ["variables", "trainable_variables", "global_step"])
+    def test_collections_with_other_things(self, meta, tmp_path, capsys, key, kind, value, words):
+        graph, arguments = meta
+        graph.collection_def[key].Clear()
+        getattr(graph.collection_def[key], kind).value.append(value)
+        (tmp_path / "other.meta").write_bytes(graph.SerializeToString())
+        check_refused(capsys, [*arguments, str(tmp_path / "other.meta")], ["other.meta", words])
+
+    @pytest.mark.parametrize("content", [b"", b"\xff garbage", b"\x0a\x00"], ids=["empty", "garbage", "no graph"])
+    def test_garbage(self, meta, tmp_path, capsys, content):
+        (tmp_path / "other.meta").write_bytes(content)
+        check_refused(capsys, [*meta[1], str(tmp_path / "other.meta")], ["other.meta"])
 
 
 def test_a_thousand_random_changes(tmp_path):
