@@ -186,7 +186,7 @@ def _notes_on_lost_weights(
     if not lost:
         return []
     return [
-        f"Ftrl computes a variable from its slots: its first updates forget the recovered values of {first_few(lost)}, the more "
-        "of them the smaller the gradients are, since these slots begin as initialized; recover them too (with_slots=True), or "
-        "train on with another optimizer"
+        f"Ftrl computes a variable from its slots: its first updates forget the recovered values of {first_few(lost)}, the "
+        "more of them the smaller the gradients are, since these slots begin as initialized; recover them too "
+        "(with_slots=True), or train on with another optimizer"
     ]

@@ -25,10 +25,15 @@ class Optimizer(NamedTuple):
 
     def tf1_leaves(self) -> List[str]:
         """What TensorFlow 1 calls the slots."""
-        return [f"{self.tf1_family}{f'_{number}' if number else ''}" for number in range(len(self.slots))]
+        return [self.tf1_family + end for end in ("", "_1", "_2")[:len(self.slots)]]
+
+    def tf1_ends(self) -> Dict[str, str]:
+        """{name of a slot in Keras, of either time: what TensorFlow 1 puts after the family}."""
+        return {leaf: end for end, slot in zip(("", "_1", "_2"), self.slots) for leaf in slot}
 
 
 _RMS, _MEAN, _MOMENTUM = ("rms", "velocity"), ("mg", "average_gradient"), ("momentum", "momentum")
+CENTERED_RMSPROP = Optimizer("RMSprop", "RMSProp", (_RMS, _MEAN, _MOMENTUM))
 # Slots of Adam come before those of others that have the same names: these are told by the optimizer's own name.
 OPTIMIZERS = (
     Optimizer("Adam", "Adam", (("m", "m"), ("v", "v"))),
@@ -37,7 +42,7 @@ OPTIMIZERS = (
     Optimizer("Ftrl", "Ftrl", (("accumulator", "accumulator"), ("linear", "linear"))),
     Optimizer("SGD", "Momentum", (("momentum", "m"),)),
     Optimizer("RMSprop", "RMSProp", (_RMS, _MOMENTUM)),
-    Optimizer("RMSprop", "RMSProp", (_RMS, _MEAN, _MOMENTUM)),
+    CENTERED_RMSPROP,
     Optimizer("RMSprop", "", (_RMS,)),
     Optimizer("RMSprop", "", (_RMS, _MEAN)),
     Optimizer("Adadelta", "Adadelta", (("accum_grad", "accumulated_grad"), ("accum_var", "accumulated_delta_var"))),

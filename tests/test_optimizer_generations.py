@@ -276,7 +276,7 @@ class TestWithoutACounterpart:
     ], ids=["another optimizer", "the same name", "Momentum", "new Keras", "Adamax", "a name of its own", "no slots"])
     def test_the_reason_is_said(self, old_dir, new_graph, old, make, reason):
         save_checkpoint(old_dir, {"w": SLOT, "beta1_power": np.float32(1), "beta2_power": np.float32(1),
-                                  **{name: SLOT for name in old}})
+                                  **dict.fromkeys(old, SLOT)})
         build(make, LEGACY)
         fates = [fate for fate in plan_recovery(old_dir, with_slots=True).fates if fate.new.tie]
         assert [fate.old for fate in fates] == [None] * len(fates)
@@ -322,12 +322,12 @@ class TestCannedEstimators:
 
     x = tf.feature_column.numeric_column("x")
     c = tf.feature_column.categorical_column_with_vocabulary_list("c", ["a", "b"])
-    both = dict(linear_feature_columns=[c], dnn_feature_columns=[x], dnn_hidden_units=[3])
 
     @pytest.mark.parametrize("kind, options, optimizers", [
         ("DNNClassifier", dict(hidden_units=[3], feature_columns=[x]), {"optimizer": "Adagrad"}),
         ("LinearClassifier", dict(feature_columns=[x, c]), {"optimizer": "Ftrl"}),
-        ("DNNLinearCombinedClassifier", both, {"dnn_optimizer": "Adagrad", "linear_optimizer": "Ftrl"}),
+        ("DNNLinearCombinedClassifier", dict(linear_feature_columns=[c], dnn_feature_columns=[x], dnn_hidden_units=[3]),
+         {"dnn_optimizer": "Adagrad", "linear_optimizer": "Ftrl"}),
     ], ids=["DNN with Adagrad", "linear with Ftrl", "both"])
     def test_trains_on_as_the_old_one(self, tmp_path, kind, options, optimizers):
         # Version 1 sums the loss of a batch if it is not told otherwise; its optimizers' rates are others by default.

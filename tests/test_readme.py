@@ -259,7 +259,7 @@ class TestOptimizers:
     def test_the_table_of_names_is_true(self, row):
         found = []
         for names in row:
-            shapes = {"w": (2,), **{name: (2,) for name in names}}
+            shapes = {"w": (2,), **dict.fromkeys(names, (2,))}
             meanings = meanings_of(tie_slots(shapes))
             found.append([meanings[name].what for name in names])
         assert found[0] == found[1] == found[2] and len(found[0]) == len(row[0])
