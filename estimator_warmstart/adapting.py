@@ -23,6 +23,7 @@ from estimator_warmstart.axis_maps import (
     shift,
     window,
 )
+from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.filling import (
     constant_of,
     from_initializer,
@@ -68,7 +69,8 @@ def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target
 
 
 def adapt(
-    read: Callable[[Box], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any
+    read: Callable[[Box], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any,
+    read_scalar: Callable[[OldVariable], Any]
 ) -> Any:
     """The value for `target`.
 
@@ -78,6 +80,7 @@ def adapt(
       steps: from the old shape to the whole new one.
       target: the part.
       joins: a dict in which the index vectors of joins are kept, one dict for each device.
+      read_scalar: makes a tensor of another old variable, of shape [], that a step names.
 
     Returns:
       A tensor of `target.shape`.
@@ -93,11 +96,11 @@ def adapt(
         value = read(box)
     shape = old_shape
     for step in head:
-        value = _after(step, value, shape, indices)
+        value = _after(step, value, shape, indices, read_scalar)
         shape = result_shape(shape, [step])
     for step in tail:
         # What is new has the new dtype already.
-        value = value if isinstance(step, MapAxis) else _after(step, value, shape, indices)
+        value = value if isinstance(step, MapAxis) else _after(step, value, shape, indices, read_scalar)
     if target.is_slot and any(_may_pad(step) for step in head):
         return _without_zeros(value, shape, tail, target, indices)
     offsets = (0,) * len(shape) if head else box[0]
@@ -105,11 +108,13 @@ def adapt(
     return _mapped(value, shape if head else box[1], maps, target, indices)
 
 
-def _after(step: Step, value: Any, shape: Tuple[int, ...], indices: Indices) -> Any:
+def _after(
+    step: Step, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[OldVariable], Any]
+) -> Any:
     """`value`, whole and of `shape`, after one step without initial values."""
     if isinstance(step, MapAxis):
         return _general(value, axis_maps_of(shape, [step]), indices, None)
-    return apply_function(step, value) if isinstance(step, Apply) else apply_elementwise(step, value)
+    return apply_function(step, value) if isinstance(step, Apply) else apply_elementwise(step, value, read_scalar)
 
 
 def _may_pad(step: Step) -> bool:

@@ -44,9 +44,9 @@ def convert_checkpoint(
       model: for `to="object"`: a built Keras model or a `tf.Module`, in whose own object paths the variables of the same
         names go: for `tf.train.Checkpoint(model=model)`, and for `model.load_weights`. `None`: all go into a dict by their
         names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
-      optimizer: with `model`: a Keras optimizer (`Adam`, `Adagrad`, `Ftrl`, `SGD` for Momentum, `RMSprop`), which takes over
-        the slots and the step of TensorFlow 1's: for `tf.train.Checkpoint(model=model, optimizer=optimizer)`. Its slots are
-        made if they are not there; no value of it or of the model is changed.
+      optimizer: with `model`: a Keras optimizer (`Adadelta`, `Adagrad`, `Adam`, `Ftrl`, `RMSprop`, `SGD` for Momentum),
+        which takes over the slots and the step of TensorFlow 1's: for `tf.train.Checkpoint(model=model,
+        optimizer=optimizer)`. Its slots are made if they are not there; no value of it or of the model is changed.
       overwrite: whether a checkpoint at `destination` is replaced.
       progress: whether to show the bytes done on stderr; `None`: if that is a terminal.
 

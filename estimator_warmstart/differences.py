@@ -19,7 +19,7 @@ KINDS = (SAME, RENAMED, SHAPE, DTYPE, ONLY_OLD, ONLY_NEW)
 EXPLANATIONS = {
     RENAMED: "a guess by shape, dtype and name; no hook makes it. If it is right, tell the hook:",
     SHAPE: "adapters={} (or ShapeAdaptingRecoverHook) takes what fits; without, it is an error",
-    DTYPE: "no hook takes it; make the dtypes the same, or exclude it",
+    DTYPE: "no hook takes it as it is; adapters.cast() casts it, or exclude it",
     ONLY_OLD: "not used",
     ONLY_NEW: "left as initialized",
 }

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from estimator_warmstart._tf import tf
+import numpy as np
+
+from estimator_warmstart._tf import initializer_op, tf
 
 _ELEMENTWISE = {"Add": "x y", "AddV2": "x y", "Sub": "x y", "Mul": "x y", "RealDiv": "x y", "Identity": "input"}
 _RANDOM = ("RandomUniform", "RandomStandardNormal", "TruncatedNormal")
@@ -34,6 +36,18 @@ def draw_initial(initial: Any, shape: Any) -> Optional[Any]:
     if full is None or None in full or not _is_uniform(initial, full):
         return None
     return _remake(initial, full, tf.cast(tf.convert_to_tensor(shape), tf.int32))
+
+
+def known_initial(variable: Any) -> Optional[float]:
+    """The number that a scalar variable's initializer assigns; `None` where the graph does not tell without a session."""
+    inputs = initializer_op(variable).inputs
+    return known_number(inputs[1]) if len(inputs) > 1 else None
+
+
+def known_number(tensor: Any) -> Optional[float]:
+    """The one number that `tensor` is, of whatever shape `[]` or otherwise; `None` where only a session knows."""
+    value = tf.get_static_value(tensor)
+    return float(value) if value is not None and np.size(value) == 1 else None
 
 
 def same_everywhere(initial: Any) -> Optional[Any]:

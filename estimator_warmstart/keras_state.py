@@ -18,19 +18,14 @@ from estimator_warmstart.bundle_writing import Change, Move
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
 from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
 from estimator_warmstart.object_graphs import OBJECT_GRAPH_KEY, VALUE
+from estimator_warmstart.optimizers import CENTERED_RMSPROP, OPTIMIZERS
 from estimator_warmstart.slots import SlotFinder
 
 _STEP = "global_step"
-# Keras's optimizer -> what TensorFlow 1 named its slots after, and for each of Keras's slots what follows that name. Each
-# slot has two names: of the optimizers until 2.10 (`legacy`) and of those since.
+# Keras's optimizer -> what TensorFlow 1 named its slots after, and for each of Keras's slots what follows that name.
 _SLOTS: Dict[str, Tuple[str, Dict[str, str]]] = {
-    "Adam": ("Adam", {"m": "", "v": "_1"}),
-    "Adagrad": ("Adagrad", {"accumulator": ""}),
-    "Ftrl": ("Ftrl", {"accumulator": "", "linear": "_1"}),
-    "SGD": ("Momentum", {"momentum": "", "m": ""}),
-    "RMSprop": ("RMSProp", {"rms": "", "velocity": "", "momentum": "_1"}),
+    known.name: (known.tf1_family, known.tf1_ends()) for known in OPTIMIZERS if known.tf1_family and known != CENTERED_RMSPROP
 }
-_CENTERED = {"rms": "", "velocity": "", "mg": "_1", "average_gradient": "_1", "momentum": "_2"}
 
 
 class _Slot(NamedTuple):
@@ -155,7 +150,7 @@ class _OptimizerState:
         family, self._ends = _SLOTS[kind]
         self._is_centered = bool(config.get("centered"))
         if self._is_centered:
-            self._ends = _CENTERED
+            self._ends = CENTERED_RMSPROP.tf1_ends()
         # Without momentum, Keras's SGD may have a slot all the same, and never uses it.
         self._uses_slots = kind != "SGD" or bool(config["momentum"])
         self._kind, self._families = kind, (family, config["name"])

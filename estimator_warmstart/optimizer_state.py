@@ -7,12 +7,17 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
-from estimator_warmstart.fitting import check_dtype, check_same_shape, check_static_shape, steps_between
+from estimator_warmstart.errors import first_few
+from estimator_warmstart.fitting import check_dtype, check_static_shape, steps_between
+from estimator_warmstart.old_slots import OldSlots, describe_scale
+from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
 from estimator_warmstart.plan import INITIALIZED, Fate, initialized, recovered
 from estimator_warmstart.rules import Rules
-from estimator_warmstart.slots import KERAS_MOMENTS, SlotFinder, bias_correction
-from estimator_warmstart.steps import Misfit, for_slot, result_dtype, result_shape
+from estimator_warmstart.step_counts import count_fate
+from estimator_warmstart.steps import Misfit, Scale, for_slot, result_dtype, result_shape
 from estimator_warmstart.variables import NewVariable
+
+_UNKNOWN = Meaning("", "", False)
 
 
 def plan_slots(
@@ -30,8 +35,7 @@ def plan_slots(
       The problems of adapters that were named for slots. A slot that the checkpoint cannot give is no problem: it is left as
       initialized, with the reason.
     """
-    finder, problems = SlotFinder(checkpoint.ties), []
-    new_leaves = SlotFinder({name: slot.tie for name, slot in new.items() if slot.tie is not None})
+    sources, problems = OldSlots(checkpoint, new), []
     for name, slot in new.items():
         if slot.tie is None or name in fates:
             continue
@@ -39,31 +43,35 @@ def plan_slots(
         if primary is None or primary.old is None:
             fates[name] = initialized(slot, f"slot of {slot.tie.primary!r}, which is not recovered")
             continue
-        found = finder.find(primary.old.name, slot.tie.leaf, slot.tie.prefix)
-        old_family = finder.family(primary.old.name, slot.tie.leaf)
-        if found is None:
-            fates[name] = initialized(slot, f"the checkpoint has no slot {slot.tie.leaf!r} of {primary.old.name!r}")
-        elif old_family != new_leaves.family(slot.tie.primary, slot.tie.leaf):
-            # RMSProp_1 is the momentum, but the mean gradient if the optimizer is centered.
-            fates[name] = initialized(slot, f"the checkpoint has other slots of this kind: {', '.join(old_family)}")
-        if name in fates:
+        try:
+            source = sources.find(slot, primary.old.name)
+        except Misfit as reason:
+            fates[name] = initialized(slot, str(reason))
             continue
         try:
-            fates[name] = slot_fate(checkpoint.variables[str(found)], slot, primary, rules)
+            fates[name] = slot_fate(source.old, slot, primary, rules, source.scale)
         except Misfit as problem:
             problems.append(str(problem))
     return problems
 
 
-def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) -> Fate:
+def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules, scale: Optional[Scale] = None) -> Fate:
     """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
+
+    Args:
+      old: the old slot.
+      slot: the new one.
+      primary: what becomes of the variable.
+      rules: the adapters.
+      scale: what another optimizer's slot is multiplied by first, if there is anything.
 
     Raises:
       Misfit: if an adapter that was named for the slot does not make its shape.
     """
     named = rules.adapter_for(slot)
     if named is not None:
-        return recovered(slot, old, steps_between(old, slot, named), named.label)
+        steps = steps_between(old, slot, named)
+        return recovered(slot, old, steps if scale is None else (scale, *steps), named.label)
     steps = for_slot(primary.steps, old.dtype, slot.dtype)
     try:
         check_static_shape(slot)
@@ -74,7 +82,9 @@ def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules) 
         return initialized(slot, str(reason))
     if result_shape(old.shape, primary.steps) != slot.shape:
         return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
-    return recovered(slot, old, steps, f"as {primary.new.name!r}")
+    how = f"as {primary.new.name!r}"
+    return recovered(slot, old, steps, how) if scale is None else recovered(
+        slot, old, (scale, *steps), f"{how}, times {describe_scale(scale)}")
 
 
 def plan_powers(
@@ -91,7 +101,8 @@ def plan_powers(
     Returns:
       Notes on what deserves a second look, and problems.
     """
-    notes = _notes_on_uncounted_steps(fates)
+    meanings = meanings_of({name: slot.tie for name, slot in new.items() if slot.tie is not None})
+    notes = _notes_on_uncounted_steps(fates, meanings) + _notes_on_lost_weights(new, fates, meanings)
     problems: List[str] = []
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for name, slot in new.items():
@@ -116,12 +127,12 @@ def plan_powers(
     return notes, problems
 
 
-def _notes_on_uncounted_steps(fates: Mapping[str, Fate]) -> List[str]:
+def _notes_on_uncounted_steps(fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]) -> List[str]:
     """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
     prefixes = dict.fromkeys(
         fate.new.tie.prefix for fate in fates.values()
         if fate.old is not None and fate.new.tie is not None and fate.new.tie.prefix and not fate.new.powers
-        and fate.new.tie.leaf in KERAS_MOMENTS
+        and meanings.get(fate.new.name, _UNKNOWN).optimizer in CORRECT_BIAS and not meanings[fate.new.name].is_tf1
     )
     return [
         f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
@@ -135,7 +146,8 @@ def _take_powers(
     moments: List[str]
 ) -> List[str]:
     travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
-    found = {power: _power_fate(checkpoint, new[power], fates.get(power)) for power in powers}
+    olds = [fates[name].source.name for name in travelling]
+    found = {power: _power_fate(checkpoint, new, power, fates.get(power), olds) for power in powers}
     absent = [power for power, fate in found.items() if fate is None]
     if absent:
         for name in travelling:
@@ -152,18 +164,29 @@ def _take_powers(
     ]
 
 
-def _power_fate(checkpoint: Checkpoint, power: NewVariable, named: Optional[Fate]) -> Optional[Fate]:
+def _power_fate(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: str, named: Optional[Fate], moments: List[str]
+) -> Optional[Fate]:
     if named is not None and named.old is not None:
         return named
-    old = checkpoint.variables.get(power.name)
-    if old is None:
-        kind = bias_correction(power.name, power.shape)
-        same = [other for name, other in checkpoint.variables.items() if bias_correction(name, other.shape) == kind]
-        old = same[0] if len(same) == 1 else None
-    if old is None:
-        return None
-    try:
-        check_same_shape(old, power)
-    except Misfit:
-        return None
-    return recovered(power, old)
+    return count_fate(checkpoint, new, new[power], moments)
+
+
+def _notes_on_lost_weights(
+    new: Mapping[str, NewVariable], fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]
+) -> List[str]:
+    """A note where Ftrl forgets recovered weights, which it computes anew from its slot `linear` in every update."""
+    lost = []
+    for name, meaning in meanings.items():
+        tie, fate = new[name].tie, fates.get(name)
+        primary = fates.get(tie.primary) if tie is not None else None
+        if (meaning.optimizer, meaning.slot) == ("Ftrl", "linear") and (fate is None or fate.old is None) \
+                and primary is not None and primary.old is not None:
+            lost.append(primary.new.name)
+    if not lost:
+        return []
+    return [
+        f"Ftrl computes a variable from its slots: its first updates forget the recovered values of {first_few(lost)}, the "
+        "more of them the smaller the gradients are, since these slots begin as initialized; recover them too "
+        "(with_slots=True), or train on with another optimizer"
+    ]

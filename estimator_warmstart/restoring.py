@@ -138,6 +138,9 @@ class _Values:
                 wholes[device] = self._files.read(fate.source, whole_box(fate.source.shape), name, device)
             return _cut(wholes[device], box)
 
+        def read_scalar(old: OldVariable) -> Any:
+            return self._files.read(old, whole_box(()), name, device)
+
         box = (part.offset, part.shape)
         is_cut = not fate.source.slices and box != whole_box(fate.source.shape)
         if not fate.steps and not is_cut:
@@ -146,7 +149,8 @@ class _Values:
         target = Target(part.offset, part.shape, first_value(copy, self._graph), fate.new.tie is not None)
         with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
             if fate.steps:
-                value = adapt(read, fate.source.shape, fate.steps, target, self._joins.setdefault(device, {}))
+                joins = self._joins.setdefault(device, {})
+                value = adapt(read, fate.source.shape, fate.steps, target, joins, read_scalar)
                 value = tf.ensure_shape(value, part.shape)
             else:
                 value = read(box)

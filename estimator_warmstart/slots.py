@@ -30,11 +30,18 @@ HYPERPARAMETERS = (
     "beta", "beta_1", "beta_2", "decay", "iter", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
     "learning_rate_power", "momentum", "rho",
 )
+# Since 2.11 a slot is called OPTIMIZER/SLOT/VARIABLE, and there is a count below no scope.
+_COUNT = re.compile(r"iteration(?:_\d+)?$")
+_KERAS_OPTIMIZERS = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
+_KERAS_SLOTS = (
+    "accumulated_delta_var", "accumulated_grad", "accumulator", "average_gradient", "linear", "m", "momentum", "u", "v",
+    "velocity", "vhat",
+)
 _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
-    """A slot's name taken apart: `prefix + primary + "/" + leaf`."""
+    """A slot's name taken apart: `prefix + primary + "/" + leaf`; of Keras since 2.11, `prefix + leaf + "/" + primary`."""
 
     prefix: str
     primary: str
@@ -80,7 +87,11 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
       >>> ties["fm/w/Adagrad"]
       SlotOf(prefix='', primary='fm/w', leaf='Adagrad')
     """
-    candidates = {name: _candidates(name, shapes) for name in (shapes if may_be_slot is None else may_be_slot)}
+    whatever_scope = may_be_slot is not None or any(_COUNT.match(name) for name, shape in shapes.items() if shape == ())
+    candidates = {
+        name: _candidates(name, shapes) or _of_keras_since_2_11(name, shapes, whatever_scope)
+        for name in (shapes if may_be_slot is None else may_be_slot)
+    }
     direct = {name: ties[0] for name, ties in candidates.items() if ties}
     owned = Counter((tie.primary, tie.leaf) for tie in direct.values())
     for name in sorted(direct, key=len):
@@ -129,6 +140,27 @@ def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotO
         if is_whole and (part.endswith(left) or left.endswith(part)):
             return [SlotOf("", primary, leaf)]
         end = owner.rfind("/", 0, end)
+    return []
+
+
+def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope: bool) -> List[SlotOf]:
+    """The primary of a slot that is called `Adam/m/fm/w`, or `m/fm/w` if the optimizer was built before its first use.
+
+    Args:
+      name: of the slot.
+      shapes: of all variables.
+      whatever_scope: whether the scope need not be an optimizer's: where the model's own variables are known to be none, or
+        an optimizer has left its count.
+    """
+    scope, separator, primary = name.partition("/")
+    while separator:
+        prefix, _, leaf = scope.rpartition("/")
+        optimizer = _NUMBERS_AT_END.sub("", prefix.rsplit("/", 1)[-1])
+        if shapes.get(primary) == shapes[name] and leaf in _KERAS_SLOTS and (
+                optimizer in _KERAS_OPTIMIZERS or whatever_scope):
+            return [SlotOf(prefix + "/" if prefix else "", primary, leaf)]
+        more, separator, primary = primary.partition("/")
+        scope = f"{scope}/{more}"
     return []
 
 

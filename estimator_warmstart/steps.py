@@ -1,15 +1,16 @@
 """What adapters and the planner agree on: steps from an old shape to a new one. Pure.
 
-Enters: shapes and dtypes. Leaves: `MapAxis`, `Apply` and `Cast` records, in order, and the shapes and dtypes that they make.
-This module must not know which adapters there are, nor how a tensor is made of a step.
+Enters: shapes and dtypes. Leaves: `MapAxis`, `Apply`, `Cast` and other records, in order, and what shapes and dtypes they
+make. This module must not know which adapters there are, nor how a tensor is made of a step.
 """
 from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Joined, compose, fills_of, identity, kept_length, map_length
+from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.vocabularies import Vocabulary
 
@@ -53,8 +54,33 @@ class Cast(NamedTuple):
     dtype: str
 
 
+class Scale(NamedTuple):
+    """One step: every element times `factor`, and divided by the one value of `divisor`, an old variable, if there is one."""
+
+    factor: float
+    divisor: Optional[OldVariable] = None
+    dtype: str = ""
+
+
+class CountSteps(NamedTuple):
+    """One step: the number of Adam's updates after which `beta ** (updates + 1)` is the value, as TensorFlow 1 keeps it.
+
+    A power that has underflowed tells only that there were many: then the least number at which it does.
+    """
+
+    beta: float
+    dtype: str
+
+
+class PowerOfSteps(NamedTuple):
+    """One step: `beta ** (updates + 1)` of a number of updates, as TensorFlow 1's Adam keeps it."""
+
+    beta: float
+    dtype: str
+
+
 # Steps that change each element, wherever it is.
-Elementwise = Cast
+Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps]
 Step = Union[MapAxis, Apply, Elementwise]
 
 

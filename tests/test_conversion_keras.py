@@ -67,6 +67,9 @@ OPTIMIZERS = {
         lambda: old_optimizers.RMSPropOptimizer(0.01, momentum=0.5, centered=True),
         lambda keras: keras.RMSprop(0.01, momentum=0.5, centered=True, epsilon=1e-10),
     ),
+    "Adadelta": (
+        lambda: old_optimizers.AdadeltaOptimizer(0.1, epsilon=0.01), lambda keras: keras.Adadelta(0.1, epsilon=0.01),
+    ),
     "Momentum of a falling rate": (
         lambda: old_optimizers.MomentumOptimizer(
             tf1.train.exponential_decay(0.1, tf1.train.get_global_step(), 1, 0.5), 0.9
@@ -139,9 +142,9 @@ class TestOptimizers:
         ("RMSProp", lambda: tf.keras.optimizers.RMSprop(centered=True, momentum=0.5), "has no slot .*/RMSProp_2"),
         ("Adam", lambda: tf.keras.optimizers.Adam(amsgrad=True), "'vhat' of 'dense/kernel' has no counterpart"),
         ("Adam", lambda: tf.keras.optimizers.Adagrad(), "has no slot dense/bias/Adagrad"),
-        ("Adam", lambda: tf.keras.optimizers.Nadam(), "one of tf.keras.optimizers' Adagrad, Adam, Ftrl, RMSprop, SGD"),
+        ("Adam", lambda: tf.keras.optimizers.Nadam(), "one of tf.keras.optimizers' Adadelta, Adagrad, Adam, Ftrl, RMSprop"),
         ("Adam", lambda: old_optimizers.AdamOptimizer(), "optimizer must be one of tf.keras.optimizers'"),
-    ], ids=["was centered", "was not centered", "amsgrad", "another", "not one of the five", "of TensorFlow 1"])
+    ], ids=["was centered", "was not centered", "amsgrad", "another", "not one of the six", "of TensorFlow 1"])
     def test_what_does_not_fit(self, old_dir, tmp_path, old, new, says):
         prefix, _ = train_old(old_dir, OPTIMIZERS[old][0])
         with pytest.raises(WarmStartError, match=says):

@@ -13,6 +13,8 @@ import estimator_warmstart
 from conftest import save_checkpoint
 from estimator_warmstart import planning
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable
+from estimator_warmstart.optimizers import meanings_of
+from estimator_warmstart.slots import tie_slots
 
 tf1 = tf.compat.v1
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -229,3 +231,35 @@ def test_every_public_function_is_named(readme):
 def test_the_adapters_table_names_every_adapter(readme):
     text = (ROOT / readme).read_text(encoding="utf-8")
     assert [name for name in estimator_warmstart.adapters.__all__ if name not in ("compose",) and f"`{name}(" not in text] == []
+
+
+class TestOptimizers:
+    PAGE = "docs/optimizers.md"
+
+    def test_the_block_prints_what_is_printed(self, models):
+        def input_fn():
+            return tf.data.Dataset.from_tensors(({"x": np.float32([[1], [2]])}, np.int64([[0], [1]]))).repeat()
+
+        x = tf.feature_column.numeric_column("x")
+        tf1.estimator.DNNClassifier([3], [x], model_dir=str(models / "v1")).train(input_fn, steps=2)
+        program, = blocks(self.PAGE, "python")
+        if not hasattr(tf.keras.optimizers, "legacy"):
+            program = program.replace("tf.keras.optimizers.legacy", "tf.keras.optimizers").replace(
+                "tf.estimator.DNN", "tf.compat.v2.estimator.DNN")
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(program, {"old_dir": str(models / "v1"), "new_dir": str(models / "v2"), "input_fn": input_fn})
+        assert [out.getvalue()] == blocks(self.PAGE, "text")
+
+    @pytest.mark.parametrize("row", [
+        [re.findall(r"`([\w/]+)`", cell) for cell in line.split("|")[2:5]]
+        for line in (ROOT / "docs" / "optimizers.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and "/w" in line and "centered" not in line
+    ], ids=lambda row: row[0][0])
+    def test_the_table_of_names_is_true(self, row):
+        found = []
+        for names in row:
+            shapes = {"w": (2,), **dict.fromkeys(names, (2,))}
+            meanings = meanings_of(tie_slots(shapes))
+            found.append([meanings[name].what for name in names])
+        assert found[0] == found[1] == found[2] and len(found[0]) == len(row[0])

@@ -1,0 +1,128 @@
+"""What optimizers call their slots, in TensorFlow 1, in Keras until 2.10 and in Keras since, and which of them are the same.
+
+Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.py, keras/src/optimizers/*.py (2.15).
+"""
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
+
+from estimator_warmstart.slots import SlotOf, family_of
+
+
+class Optimizer(NamedTuple):
+    """One optimizer as far as its slots tell.
+
+    Attributes:
+      name: as Keras calls it.
+      tf1_family: what TensorFlow 1 names the slots after: `Adam` of `Adam` and `Adam_1`; empty where it has none such.
+      slots: (name until 2.10, name since 2.11) in Keras, in the order in which TensorFlow 1 makes them.
+    """
+
+    name: str
+    tf1_family: str
+    slots: Tuple[Tuple[str, str], ...]
+
+    def tf1_leaves(self) -> List[str]:
+        """What TensorFlow 1 calls the slots."""
+        return [self.tf1_family + end for end in ("", "_1", "_2")[:len(self.slots)]]
+
+    def tf1_ends(self) -> Dict[str, str]:
+        """{name of a slot in Keras, of either time: what TensorFlow 1 puts after the family}."""
+        return {leaf: end for end, slot in zip(("", "_1", "_2"), self.slots) for leaf in slot}
+
+
+_RMS, _MEAN, _MOMENTUM = ("rms", "velocity"), ("mg", "average_gradient"), ("momentum", "momentum")
+CENTERED_RMSPROP = Optimizer("RMSprop", "RMSProp", (_RMS, _MEAN, _MOMENTUM))
+# Slots of Adam come before those of others that have the same names: these are told by the optimizer's own name.
+OPTIMIZERS = (
+    Optimizer("Adam", "Adam", (("m", "m"), ("v", "v"))),
+    Optimizer("Adam", "", (("m", "m"), ("v", "v"), ("vhat", "vhat"))),
+    Optimizer("Adagrad", "Adagrad", (("accumulator", "accumulator"),)),
+    Optimizer("Ftrl", "Ftrl", (("accumulator", "accumulator"), ("linear", "linear"))),
+    Optimizer("SGD", "Momentum", (("momentum", "m"),)),
+    Optimizer("RMSprop", "RMSProp", (_RMS, _MOMENTUM)),
+    CENTERED_RMSPROP,
+    Optimizer("RMSprop", "", (_RMS,)),
+    Optimizer("RMSprop", "", (_RMS, _MEAN)),
+    Optimizer("Adadelta", "Adadelta", (("accum_grad", "accumulated_grad"), ("accum_var", "accumulated_delta_var"))),
+    Optimizer("Adamax", "", (("m", "m"), ("v", "u"))),
+    Optimizer("Nadam", "", (("m", "m"), ("v", "v"))),
+    Optimizer("AdamW", "", (("m", "m"), ("v", "v"))),
+    Optimizer("AdamW", "", (("m", "m"), ("v", "v"), ("vhat", "vhat"))),
+    Optimizer("Lion", "", (("m", "m"),)),
+)
+_TF1_FAMILIES = {optimizer.tf1_family for optimizer in OPTIMIZERS if optimizer.tf1_family}
+_KERAS_LEAVES = {leaf for optimizer in OPTIMIZERS for slot in optimizer.slots for leaf in slot}
+_NUMBER_AT_END = re.compile(r"_\d+$")
+# The moments of AdamW are Adam's: it differs in what it does to the variable.
+_SAME_SLOTS = {"AdamW": "Adam"}
+CORRECT_BIAS = ("Adam", "Adamax", "Nadam")
+
+
+class Meaning(NamedTuple):
+    """What a slot is.
+
+    Attributes:
+      optimizer: whose, as Keras calls it.
+      slot: which of its slots, as Keras called it until 2.10.
+      is_tf1: whether TensorFlow 1's optimizer made it.
+    """
+
+    optimizer: str
+    slot: str
+    is_tf1: bool
+
+    @property
+    def what(self) -> Tuple[str, str]:
+        """What it is whatever generation made it."""
+        return self.optimizer, self.slot
+
+    @property
+    def title(self) -> str:
+        """The optimizer as its own generation calls it."""
+        return "Momentum" if self.is_tf1 and self.optimizer == "SGD" else self.optimizer
+
+
+def meanings_of(ties: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
+    """What each of these slots is, as far as its name and those of the variable's other slots tell.
+
+    Args:
+      ties: the slots of a graph or of a checkpoint.
+
+    Example:
+      >>> slots = meanings_of({"w/Adam_1": SlotOf("", "w", "Adam_1"), "w/Adam": SlotOf("", "w", "Adam")})
+      >>> slots["w/Adam_1"]
+      Meaning(optimizer='Adam', slot='v', is_tf1=True)
+    """
+    groups: Dict[Tuple[str, str, str], List[str]] = {}
+    for name, tie in ties.items():
+        family = family_of(tie.leaf)
+        groups.setdefault((tie.primary, tie.prefix, family if family in _TF1_FAMILIES else ""), []).append(name)
+    return {
+        name: meaning for (_, prefix, family), names in groups.items()
+        for name, meaning in _meanings({ties[name].leaf: name for name in names}, prefix, family).items()
+    }
+
+
+def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, Meaning]:
+    """The meanings of one variable's slots `{leaf: name}`, all of them of one optimizer."""
+    leaves = set(names) if family else set(names) & _KERAS_LEAVES
+    if family:
+        optimizer = next((each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == leaves), None)
+        slots = [] if optimizer is None else list(zip(optimizer.tf1_leaves(), optimizer.slots))
+    else:
+        optimizer = _of_keras(leaves, prefix)
+        slots = [] if optimizer is None else [(leaf, slot) for slot in optimizer.slots for leaf in slot]
+    return {
+        names[leaf]: Meaning(_SAME_SLOTS.get(optimizer.name, optimizer.name), slot[0], bool(family))
+        for leaf, slot in slots if optimizer is not None and leaf in names
+    }
+
+
+def _of_keras(leaves: Set[str], prefix: str) -> Optional[Optimizer]:
+    fitting = [
+        optimizer for optimizer in OPTIMIZERS if any({slot[era] for slot in optimizer.slots} == leaves for era in (0, 1))
+    ]
+    own_name = _NUMBER_AT_END.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower()
+    return next((each for each in fitting if each.name.lower() == own_name), fitting[0] if fitting else None)
