@@ -69,9 +69,10 @@ def saveables_of_graph(graph: Any, old: Mapping[str, OldVariable], new: Iterable
     collected = graph.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
     if not collected:
         return []
+    renames = compile_renames(rename)
     renamed: Dict[str, OldVariable] = {}
     for name, variable in old.items():
-        rule = next((rule for rule in compile_renames(rename) if rule.fits(name)), None)
+        rule = next((rule for rule in renames if rule.fits(name)), None)
         if rule is not None:
             renamed[rule.rename(name)] = variable
     return [_saveable(item, old, set(new), renamed) for item in collected]
