@@ -74,6 +74,18 @@ def _kept_in(segment: Segment) -> int:
     return segment.length if isinstance(segment, Kept) else 0
 
 
+def taken_length(axis_map: AxisMap, old_length: int) -> int:
+    """How many old positions a new one takes, each counted once; at most where a join's rows are not known yet."""
+    runs = [segment for segment in axis_map if isinstance(segment, Kept) and segment.length]
+    ends = sorted(sorted((run.start, run.start + run.step * (run.length - 1))) for run in runs)
+    if all(before[1] < after[0] for before, after in zip(ends, ends[1:])):
+        taken = sum(run.length for run in runs)
+    else:  # Runs that overlap, or interlock.
+        taken = len({run.start + run.step * number for run in runs for number in range(run.length)})
+    joined = sum(_kept_in(segment) for segment in axis_map if isinstance(segment, Joined))
+    return min(taken + joined, old_length)
+
+
 def fills_of(axis_map: AxisMap) -> List[Fill]:
     """The fills that `axis_map` needs, each once."""
     fills: List[Fill] = []

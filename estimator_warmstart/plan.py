@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.checkpoints import Checkpoint, OldVariable, count_bytes
 from estimator_warmstart.dtypes import describe_cast
-from estimator_warmstart.steps import Step, count_kept
+from estimator_warmstart.steps import Step, count_kept, kept_share
 from estimator_warmstart.variables import NewVariable
 
 RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
@@ -45,6 +45,19 @@ class Fate(NamedTuple):
         if self.old is None:
             return 0
         return count_kept(self.old.shape, self.steps) * count_bytes((), self.new.dtype)
+
+    @property
+    def old_share(self) -> float:
+        """The share, 0 to 1, of the new variable's values that are old ones."""
+        if self.old is None:
+            return 0.0
+        size = count_bytes(self.new.shape, "int8")
+        return count_kept(self.old.shape, self.steps) / size if size else 1.0
+
+    @property
+    def kept_share(self) -> Optional[float]:
+        """The share, 0 to 1, of the old variable's values that the new one has; `None` where a function decides that."""
+        return kept_share(self.old.shape, self.steps) if self.old is not None else None
 
 
 def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Step, ...] = (), how: str = "") -> Fate:
@@ -107,7 +120,7 @@ class Plan(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "
-            f"coverage {100 * self.coverage:.1f} %"
+            f"coverage {percent(self.coverage)}"
         )
 
 
@@ -115,3 +128,16 @@ def covered_share(fates: Sequence[Fate]) -> float:
     """The bytes with old values among all bytes of `fates`; 0 where there are none."""
     total = sum(fate.new.nbytes for fate in fates)
     return sum(fate.recovered_bytes for fate in fates) / total if total else 0.0
+
+
+def percent(share: float, form: str = ".1f") -> str:
+    """A share, 0 to 1, as text; only all of it is 100 %, and only nothing is 0 %.
+
+    Example:
+      >>> percent(0.25), percent(0.99999), percent(1.0), percent(0.0001)
+      ('25.0 %', '> 99.9 %', '100.0 %', '< 0.1 %')
+    """
+    text = format(100 * share, form)
+    if float(text) == 100 and share < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if float(text) == 0 and share > 0 else f"{text} %"

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
-from estimator_warmstart.plan import Fate, Plan, covered_share
+from estimator_warmstart.plan import Fate, Plan, percent
 from estimator_warmstart.printable import printable
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
@@ -50,7 +50,7 @@ def format_report(plan: Plan) -> str:
       ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
       ...     report = format_report(plan_recovery(folder))
       >>> print(report.splitlines()[-1])
-      Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the new model's bytes
+      Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
     """
     recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
     kept = [_row(fate) for fate in plan.fates if fate.old is None]
@@ -69,8 +69,9 @@ def format_report(plan: Plan) -> str:
 def report_as_json(plan: Plan) -> str:
     """The plan as a JSON object.
 
-    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `variables`, `unused`, `notes`,
-    `warnings`. Nothing is folded here: one object for each new variable.
+    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`, `unused`, `notes`,
+    `warnings`. Nothing is folded here: one object for each new variable, with the share of it that is old (`old_share`) and
+    the share of the old variable that it has (`kept_share`).
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -102,6 +103,11 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
         "is_saved_model": plan.checkpoint.is_saved_model,
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
+        "bytes": {
+            "parameters": _bytes([fate for fate in plan.fates if fate.new.is_parameter]),
+            "optimizer": _bytes([fate for fate in plan.fates if fate.new.is_optimizer_state]),
+            "all": _bytes(plan.fates),
+        },
         "variables": [_fate_as_dict(fate) for fate in plan.fates],
         "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
         "notes": list(plan.notes),
@@ -119,6 +125,8 @@ def _fate_as_dict(fate: Fate) -> Dict[str, Any]:
         "old": fate.old.name if fate.old else None,
         "old_shape": list(fate.old.shape) if fate.old else None,
         "recovered_bytes": fate.recovered_bytes,
+        "old_share": fate.old_share,
+        "kept_share": fate.kept_share,
         "slot_of": fate.new.tie.primary if fate.new.tie else None,
         "reason": fate.reason,
     }
@@ -206,7 +214,8 @@ def _row(fate: Fate) -> Row:
     old = fate.old
     what = fate.action if old is not None else "as initialized"
     if fate.steps:
-        what += f", {100 * fate.recovered_bytes / max(fate.new.nbytes, 1):.4g} % old"
+        what += f", {percent(fate.old_share, '.4g')} old"
+        what += "" if fate.kept_share is None else f", {percent(fate.kept_share, '.4g')} of the old kept"
     if fate.reason:
         what += f": {fate.reason}"
     return Row(
@@ -235,11 +244,21 @@ def _table(rows: Sequence[Row]) -> List[str]:
     return lines
 
 
+def _bytes(fates: Sequence[Fate]) -> Dict[str, int]:
+    return {"recovered": sum(fate.recovered_bytes for fate in fates), "total": sum(fate.new.nbytes for fate in fates)}
+
+
+def _share(fates: Sequence[Fate], share: float, whole: str) -> str:
+    """A share, of what it is one, and both in bytes."""
+    found = _bytes(fates)
+    return f"{percent(share)} of {whole} ({found['recovered']:,} of {found['total']:,} bytes)"
+
+
 def _totals(plan: Plan) -> str:
-    recovered = sum(fate.recovered_bytes for fate in plan.fates)
-    total = sum(fate.new.nbytes for fate in plan.fates)
+    found = _bytes(plan.fates)
     slots = [fate for fate in plan.fates if fate.new.is_optimizer_state]
-    share = f"{100 * plan.coverage:.1f} % of the new model's bytes"
+    share = _share([fate for fate in plan.fates if fate.new.is_parameter], plan.coverage, "the model's parameters")
     if slots:
-        share += f", {100 * covered_share(slots):.1f} % of its optimizer's"
-    return f"Recovered: {len(plan.recovered)} of {len(plan.fates)} new variables, {recovered:,} of {total:,} bytes; {share}"
+        share += ", " + _share(slots, plan.slot_coverage, "its optimizer's state")
+    count = f"{len(plan.recovered)} of {len(plan.fates)} new variables"
+    return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"

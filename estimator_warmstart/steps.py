@@ -9,7 +9,18 @@ import math
 import numbers
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from estimator_warmstart.axis_maps import AxisMap, Fill, Filled, Joined, compose, fills_of, identity, kept_length, map_length
+from estimator_warmstart.axis_maps import (
+    AxisMap,
+    Fill,
+    Filled,
+    Joined,
+    compose,
+    fills_of,
+    identity,
+    kept_length,
+    map_length,
+    taken_length,
+)
 from estimator_warmstart.checkpoints import OldVariable
 from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.vocabularies import Vocabulary
@@ -229,3 +240,14 @@ def count_kept(shape: Shape, steps: Sequence[Step]) -> int:
     for axis_map in axis_maps_of(result_shape(shape, head), tail):
         count *= kept_length(axis_map)
     return count
+
+
+def kept_share(shape: Shape, steps: Sequence[Step]) -> Optional[float]:
+    """The share, 0 to 1, of the old values that are in the result; `None` where a function decides that."""
+    head, tail = split_at_last_apply(steps)
+    if head:
+        return None
+    share = 1.0
+    for axis_map, length in zip(axis_maps_of(shape, tail), shape):
+        share *= taken_length(axis_map, length) / length if length else 1.0
+    return share

@@ -1,5 +1,6 @@
 """Axis maps against the index arrays that they stand for."""
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from estimator_warmstart.axis_maps import (
     merge,
     old_range,
     shift,
+    taken_length,
     window,
 )
 
@@ -134,3 +136,16 @@ def test_identity():
     assert is_identity(identity(5), 5) and not is_identity(identity(4), 5) and not is_identity((Kept(5, 0, -1),), 5)
     assert is_identity(window(identity(5), 0, 5), 5) and is_identity(compose(identity(5), identity(5)), 5)
     assert positions(identity(3)) == list(np.arange(3))
+
+
+@pytest.mark.parametrize("axis_map, length, taken", [
+    ((Kept(3, 0),), 5, 3),
+    ((Kept(3, 4, -1), Filled(2, "initial")), 5, 3),
+    ((Kept(2, 0), Kept(2, 3)), 5, 4),
+    ((Kept(2, 0), Kept(3, 1)), 5, 4),
+    ((Kept(3, 0, 2), Kept(2, 1, 2)), 5, 5),
+    ((Kept(2, 0), Kept(2, 0)), 2, 2),
+    ((Filled(2, "zeros"),), 5, 0),
+], ids=str)
+def test_taken_length_counts_each_old_position_once(axis_map, length, taken):
+    assert taken_length(axis_map, length) == taken

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import format_report, plan_recovery, report_as_json
+from estimator_warmstart import adapters, format_report, plan_recovery, report_as_json
 from estimator_warmstart.report import Row, fold
 
 tf1 = tf.compat.v1
@@ -42,7 +42,8 @@ class TestText:
             " with_slots=True would recover it",
             "  -                     tower/kernel/Adagrad  [64, 5]  1,280  as initialized: slot of 'tower/kernel',"
             " which is not recovered",
-            "Recovered: 1 of 5 new variables, 12 of 2,592 bytes; 0.9 % of the new model's bytes, 0.0 % of its optimizer's",
+            "Recovered: 1 of 5 new variables, 12 of 2,592 bytes; 0.9 % of the model's parameters (12 of 1,292 bytes),"
+            " 0.0 % of its optimizer's state (0 of 1,292 bytes)",
             "Old variables not used: 4",
             "  fm/v [3, 2]",
             "  fm/v/Adagrad [3, 2]",
@@ -59,7 +60,7 @@ class TestText:
             "  ------------  ------  ------------  ------  -----  ------------",
             "  a             [2, 2]  a             [2, 2]     16  restored",
             "  b             []      b             []          8  restored",
-            "Recovered: 2 of 2 new variables, 24 of 24 bytes; 100.0 % of the new model's bytes",
+            "Recovered: 2 of 2 new variables, 24 of 24 bytes; 100.0 % of the model's parameters (24 of 24 bytes)",
         ]
 
     def test_slots(self, fm_checkpoint, new_graph):
@@ -68,12 +69,42 @@ class TestText:
         lines = report_of(fm_checkpoint, {"fm/w": w}, with_slots=True)
         assert lines[4].split()[:8] == ["fm/w/Adagrad", "[3,", "1]", "w/Adagrad", "[3,", "1]", "12", "restored"]
         assert lines[5] == (
-            "Recovered: 2 of 2 new variables, 24 of 24 bytes; 100.0 % of the new model's bytes, 100.0 % of its optimizer's"
+            "Recovered: 2 of 2 new variables, 24 of 24 bytes; 100.0 % of the model's parameters (12 of 12 bytes), "
+            "100.0 % of its optimizer's state (12 of 12 bytes)"
         )
 
     def test_what_is_recovered_comes_before_what_is_not(self, fm_checkpoint, new_graph):
         zeros("first", [1]), zeros("fm/w", [3, 1]), zeros("second", [1]), zeros("fm/v", [3, 2])
         assert [line.split()[0] for line in report_of(fm_checkpoint)[3:7]] == ["fm/w", "fm/v", "-", "-"]
+
+    def test_both_shares_of_what_was_adapted(self, old_dir, new_graph):
+        names = ("cropped", "grown", "both", "turned")
+        save_checkpoint(old_dir, {name: np.zeros([2, 100], np.float32) for name in names})
+        for name, columns in (("cropped", 50), ("grown", 400), ("both", 50)):
+            zeros(name, [4 if name == "both" else 2, columns])
+        zeros("turned", [100, 2])
+
+        def turn(value):
+            return tf.transpose(value)
+
+        plan = plan_recovery(str(old_dir), adapters={"turned": adapters.transform(turn)})
+        assert [line.split("  ")[-1] for line in format_report(plan).split("\n")[3:7]] == [
+            "adapted, 100 % old, 50 % of the old kept: crop_or_pad(fill='initial')",
+            "adapted, 25 % old, 100 % of the old kept: crop_or_pad(fill='initial')",
+            "adapted, 50 % old, 50 % of the old kept: crop_or_pad(fill='initial')",
+            "adapted, 100 % old: transform(turn)",
+        ]
+        assert [(fate["old_share"], fate["kept_share"]) for fate in json.loads(report_as_json(plan))["variables"]] == [
+            (1.0, 0.5), (0.25, 1.0), (0.5, 0.5), (1.0, None),
+        ]
+
+    def test_the_share_says_what_it_is_of(self, old_dir, new_graph):
+        save_checkpoint(old_dir, {"a": np.zeros([2], np.int8)})
+        zeros("a", [2], tf.int8)
+        tf1.train.get_or_create_global_step()
+        assert report_of(str(old_dir))[-1] == (
+            "Recovered: 1 of 2 new variables, 2 of 10 bytes; 100.0 % of the model's parameters (2 of 2 bytes)"
+        )
 
     def test_notes(self, old_dir, new_graph):
         save_checkpoint(old_dir, {
@@ -94,7 +125,7 @@ class TestText:
         assert report_of(str(old_dir), recover_vars)[3:] == [
             "  enc/layer{0..11}/kernel  [2]    layer{0..11}/kernel     [2]       96  restored",
             "  -                               new/block_{0..11}/bias  [4]      192  as initialized: not in recover_vars",
-            "Recovered: 12 of 24 new variables, 96 of 288 bytes; 33.3 % of the new model's bytes",
+            "Recovered: 12 of 24 new variables, 96 of 288 bytes; 33.3 % of the model's parameters (96 of 288 bytes)",
         ]
 
     def test_slots_of_layers_are_folded_with_their_reasons(self, old_dir, new_graph):
@@ -216,7 +247,10 @@ class TestJson:
         first, step, slot = found.pop("variables")
         assert found == {
             "checkpoint": plan.checkpoint.prefix, "format": "name-based", "is_saved_model": False, "coverage": 1.0,
-            "slot_coverage": 0.0,
+            "slot_coverage": 0.0, "bytes": {
+                "parameters": {"recovered": 12, "total": 12}, "optimizer": {"recovered": 0, "total": 12},
+                "all": {"recovered": 12, "total": 32},
+            },
             "unused": [
                 {"name": "fm/v", "shape": [3, 2], "dtype": "float32"},
                 {"name": "fm/v/Adagrad", "shape": [3, 2], "dtype": "float32"},
@@ -227,11 +261,12 @@ class TestJson:
         }
         assert first == {
             "new": "new/w", "new_shape": [3, 1], "dtype": "float32", "bytes": 12, "action": "restored", "old": "fm/w",
-            "old_shape": [3, 1], "recovered_bytes": 12, "slot_of": None, "reason": "",
+            "old_shape": [3, 1], "recovered_bytes": 12, "old_share": 1.0, "kept_share": 1.0, "slot_of": None, "reason": "",
         }
         assert step == {
             "new": "global_step", "new_shape": [], "dtype": "int64", "bytes": 8, "action": "initialized", "old": None,
-            "old_shape": None, "recovered_bytes": 0, "slot_of": None, "reason": "the global step is not carried over",
+            "old_shape": None, "recovered_bytes": 0, "old_share": 0.0, "kept_share": None, "slot_of": None,
+            "reason": "the global step is not carried over",
         }
         assert (slot["new"], slot["slot_of"], slot["action"]) == ("new/w/Adagrad", "new/w", "initialized")
 

@@ -356,4 +356,4 @@ def test_default_adapter_is_said_in_the_report(fm_checkpoint, new_graph):
     lines = format_report(hook.plan).splitlines()
     v, = [line for line in lines if " fm/v " in line]
     w, = [line for line in lines if " fm/w " in line]
-    assert v.endswith("adapted, 75 % old: crop_or_pad(fill='initial')") and w.endswith("restored")
+    assert v.endswith("adapted, 75 % old, 100 % of the old kept: crop_or_pad(fill='initial')") and w.endswith("restored")
