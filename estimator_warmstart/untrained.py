@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
-from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.initializers import watch_initializer
+from estimator_warmstart.plan import Plan
 from estimator_warmstart.recovering import Recovering
 from estimator_warmstart.sessions import Prepared
 
@@ -54,7 +55,20 @@ class UntrainedRecoverHook(SessionRunHook):
         if self._problem is not None:
             raise self._problem
         if self._prepared is not None:
+            self._warn_of_absent(self._prepared.plan)
             self._prepared.tell_recovered(0, is_first=True)
+
+    def _warn_of_absent(self, plan: Plan) -> None:
+        """Names that this graph does not have may be misspelt, which training alone can know; slots are never here."""
+        there = {fate.new.name for fate in plan.fates}
+        absent = [
+            new for old, value in (self._recovering.request.recover_vars or {}).items() if old not in plan.checkpoint.ties
+            for new in (value if isinstance(value, (list, tuple)) else [value])
+            if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there
+        ]
+        if absent:
+            logger.warning(
+                "This graph has no new variable %s: an error when training begins, unless training has it.", first_few(absent))
 
 
 @contextmanager

@@ -232,6 +232,16 @@ class TestUntrained:
             run(self.untrained(larger, tmp_path, {"A": "B"}), str(tmp_path / "export"))
         assert files_in(tmp_path / "export") == []
 
+    def test_a_name_that_may_be_misspelt_is_told(self, old_dir, tmp_path, caplog):
+        save_checkpoint(old_dir, {"w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6]), "x": np.float32([1])})
+        new = warm_started(
+            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir),
+            {"w": "w:0", "w/Momentum": "w/Momentum", "x": "auxilary"})
+        assert next(new.predict(one_row))["w"].tolist() == [3, 4]
+        assert "This graph has no new variable 'auxilary': an error when training begins" in caplog.text
+        with pytest.raises(WarmStartError, match="the graph has no new variable 'auxilary'"):
+            new.train(one_row, steps=1)
+
     def test_a_collection_that_only_training_fills(self, old_a, tmp_path):
         new = self.untrained(old_a, tmp_path, collection="of training", missing="keep")
         assert next(new.predict(one_row))["b"].tolist() == [0, 0]
