@@ -5,7 +5,6 @@ that has no Estimator raises one `ImportError`.
 """
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import os
@@ -47,8 +46,6 @@ from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
 tf1 = tf.compat.v1
 tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
-_EstimatorV1: Any = tf1.estimator.Estimator
-_Mixin: Any = object  # The `super()` of a mixin is an Estimator's, which mypy cannot see.
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
 warm_start_fills_several = _version(tf.__version__) >= (2, 8)
@@ -56,9 +53,9 @@ warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "EstimatorV1", "EstimatorV2", "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer",
+    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer",
     "call_when_initialized", "copies_of", "has_seen", "initializer_op", "is_initialized", "is_trackable", "is_variable",
-    "learning_rate_at", "logger", "monitored_session_creator", "object_graph_pb2", "own_device", "own_warm_start",
+    "learning_rate_at", "logger", "monitored_session_creator", "object_graph_pb2", "own_device",
     "saveables_of", "saved_tensor_slice_pb2", "session_has_own_variables", "set_initial_value", "slice_of",
     "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
     "warm_start_fills_several", "writes_files",
@@ -214,36 +211,6 @@ class LateSaver(_Saver):
         super().restore(sess, save_path)
 
 
-class _ExportsUntrained(_Mixin):
-    """An Estimator that exports before it is trained too, from a checkpoint that is made for that.
-
-    Attributes:
-      checkpoint_of_untrained: called with the export's directory and its input receivers by mode, returns a context with the
-        prefix of a checkpoint.
-    """
-
-    checkpoint_of_untrained: Any = None
-
-    def _export_all_saved_models(
-        self, export_dir_base: Any, input_receiver_fn_map: Any, assets_extra: Any = None, as_text: bool = False,
-        checkpoint_path: Any = None, strip_default_attrs: bool = True
-    ) -> Any:
-        with contextlib.ExitStack() as stack:
-            has_modes = any(input_receiver_fn_map.values())  # Else TensorFlow says what is wrong.
-            if has_modes and not checkpoint_path and tf.train.latest_checkpoint(self.model_dir) is None:
-                checkpoint_path = stack.enter_context(self.checkpoint_of_untrained(export_dir_base, input_receiver_fn_map))
-            return super()._export_all_saved_models(
-                export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, strip_default_attrs)
-
-
-class EstimatorV1(_ExportsUntrained, _EstimatorV1):
-    """`tf.compat.v1.estimator.Estimator` that exports before it is trained."""
-
-
-class EstimatorV2(_ExportsUntrained, tf.estimator.Estimator):
-    """`tf.estimator.Estimator` that exports before it is trained."""
-
-
 def saveables_of(trackable: Any) -> List[Any]:
     """What an object-based checkpoint of `trackable` consists of, for a `tf.compat.v1.train.Saver`."""
     try:
@@ -287,11 +254,6 @@ def writes_files() -> bool:
     if tf.distribute.has_strategy():
         return bool(tf.distribute.get_strategy().extended.should_save_summary)
     return session_has_own_variables()
-
-
-def own_warm_start(estimator: Any) -> Any:
-    """The `WarmStartSettings` that `estimator` was made with, or `None`."""
-    return estimator._warm_start_settings
 
 
 def uninitialized_names() -> Any:

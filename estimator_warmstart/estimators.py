@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, ContextManager, Mapping, Optional
 
-from estimator_warmstart._tf import EstimatorV1, EstimatorV2, logger, own_warm_start, tf, tf1
+from estimator_warmstart._tf import logger, tf, tf1
+from estimator_warmstart._tf_estimator import EstimatorV1, EstimatorV2, own_warm_start
 from estimator_warmstart.checkpoints import open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook

@@ -13,7 +13,8 @@ from estimator_warmstart.checkpoints import Checkpoint, open_checkpoint, other_s
 from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
 from estimator_warmstart.fitting import check_same_shape, steps_between
 from estimator_warmstart.kernels import input_axes
-from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names, resolve_pairs
+from estimator_warmstart.matching import Pair, chosen_names, in_collection, match_names
+from estimator_warmstart.named_targets import resolve_pairs
 from estimator_warmstart.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.request import Request

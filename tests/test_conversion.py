@@ -272,7 +272,7 @@ class TestArguments:
         ({"destination": "LINK/new"}, "is inside the source's directory"),
         ({"model": "model"}, "model must be a Keras model or a tf.Module, got 'model'"),
         ({"model": tf.Module()}, "model has no variables yet; build it first"),
-    ], ids=str)
+    ], ids=lambda value: type(value).__name__ if isinstance(value, dict) else str(value))
     def test_one_clear_error(self, fm_checkpoint, tmp_path, arguments, says):
         (tmp_path / "FOLDER").mkdir()
         (tmp_path / "LINK").symlink_to(fm_checkpoint, target_is_directory=True)
