@@ -86,7 +86,7 @@ def _write(options: argparse.Namespace) -> Dict[str, Any]:
 def _idle(options: argparse.Namespace) -> Dict[str, Any]:
     import tensorflow as tf
 
-    import estimator_warmstart.conversion  # noqa: F401
+    import estimator_warmstart.convert.convert  # noqa: F401
 
     tf.estimator.Estimator  # noqa: B018
     return {"peak": measuring.peak_memory(), "version": tf.__version__}
@@ -112,7 +112,7 @@ def _convert(options: argparse.Namespace) -> Dict[str, Any]:
     import tensorflow as tf
 
     import model
-    from estimator_warmstart.conversion import convert_checkpoint
+    from estimator_warmstart.convert.convert import convert_checkpoint
 
     tf.estimator.Estimator  # noqa: B018
     old = model.checkpoint_directory(options.directory, options.rows)

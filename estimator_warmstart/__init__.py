@@ -1,17 +1,17 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
 from estimator_warmstart import adapters
-from estimator_warmstart.configuration import hooks_from_params
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.api.estimator import warm_started
+from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
+from estimator_warmstart.api.params import hooks_from_params
+from estimator_warmstart.api.saver import make_saver
+from estimator_warmstart.api.scaffold import recover_scaffold
+from estimator_warmstart.api.warm_start_settings import warm_start_settings
+from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.estimators import warm_started
-from estimator_warmstart.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
-from estimator_warmstart.matching import match_variables
-from estimator_warmstart.plan import Plan
-from estimator_warmstart.planning import plan_recovery
-from estimator_warmstart.report import format_report, report_as_json
-from estimator_warmstart.savers import make_saver
-from estimator_warmstart.scaffold import recover_scaffold
-from estimator_warmstart.settings import warm_start_settings
+from estimator_warmstart.plan.matching import match_variables
+from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.plan.planner import plan_recovery
+from estimator_warmstart.plan.report import format_report, report_as_json
 from estimator_warmstart.version import VERSION
 
 __all__ = [

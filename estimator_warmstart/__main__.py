@@ -1,6 +1,6 @@
 """Runs the command line: `python -m estimator_warmstart`."""
 import sys
 
-from estimator_warmstart.cli import main
+from estimator_warmstart.cli.main import main
 
 sys.exit(main())

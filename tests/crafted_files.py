@@ -8,9 +8,9 @@ import struct
 import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2, trackable_object_graph_pb2
 
-from estimator_warmstart import checksums
-from estimator_warmstart.index_checks import volume
-from estimator_warmstart.index_writing import index_file
+from estimator_warmstart.checkpoint import crc32c as checksums
+from estimator_warmstart.checkpoint.index_checks import volume
+from estimator_warmstart.checkpoint.index_writing import index_file
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"

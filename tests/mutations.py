@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from crafted_files import MAGIC, good, masked, object_based, object_graph, varint
 from estimator_warmstart import convert_checkpoint, plan_recovery
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.checkpoint.statistics import value_statistics
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.imported_graphs import import_graph
-from estimator_warmstart.value_statistics import value_statistics
+from estimator_warmstart.graph.meta_graph import import_graph
 
 tf1 = tf.compat.v1
 

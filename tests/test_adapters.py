@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables, restoring
+from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
+from estimator_warmstart.restore import operations as restoring
 
 tf1 = tf.compat.v1
 

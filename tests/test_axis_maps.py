@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimator_warmstart.axis_maps import (
+from estimator_warmstart.adapters.axis_map import (
     Filled,
     Joined,
     Kept,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import VariableRecoverHook, WarmStartError, plan_recovery, warm_start_settings
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 
 tf1 = tf.compat.v1
 

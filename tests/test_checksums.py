@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimator_warmstart import checksums
+from estimator_warmstart.checkpoint import crc32c as checksums
 
 
 def by_definition(data):

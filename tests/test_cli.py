@@ -19,7 +19,7 @@ import estimator_warmstart
 from conftest import save_checkpoint
 from estimator_warmstart import plan_recovery
 from estimator_warmstart.cli import main
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 
 tf1 = tf.compat.v1
 DOCS = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")

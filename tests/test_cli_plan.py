@@ -9,10 +9,10 @@ import yaml
 
 from conftest import save_checkpoint
 from estimator_warmstart import report_as_json
+from estimator_warmstart.api.params import hooks_from_params
 from estimator_warmstart.cli import main
-from estimator_warmstart.configuration import hooks_from_params
-from estimator_warmstart.imported_graphs import import_graph
-from estimator_warmstart.variables import logical_variables
+from estimator_warmstart.graph.meta_graph import import_graph
+from estimator_warmstart.graph.variables import logical_variables
 
 tf1 = tf.compat.v1
 

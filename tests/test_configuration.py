@@ -17,7 +17,7 @@ import yaml
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
-from estimator_warmstart.configuration import ADAPTERS, HOOK, hooks_from_params, params_schema
+from estimator_warmstart.api.params import ADAPTERS, HOOK, hooks_from_params, params_schema
 from estimator_warmstart.slice_texts import parse_slices
 
 tf1 = tf.compat.v1
@@ -200,7 +200,7 @@ class TestHook:
         """The arguments that a hook is made with, from then on."""
         given = {}
         monkeypatch.setattr(
-            "estimator_warmstart.configuration.VariableRecoverHook", lambda **options: given.update(options)
+            "estimator_warmstart.api.params.VariableRecoverHook", lambda **options: given.update(options)
         )
         return given
 

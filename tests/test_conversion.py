@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from conftest import save_checkpoint
-from estimator_warmstart.checkpoints import open_checkpoint
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
 tf1 = tf.compat.v1
@@ -331,7 +331,7 @@ class TestDestination:
 
 SHOW = """
 import sys, tensorflow as tf
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 convert_checkpoint(sys.argv[1], sys.argv[2], progress={"None": None, "True": True, "False": False}[sys.argv[3]])
 """
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
 tf1 = tf.compat.v1
@@ -78,7 +78,7 @@ class TestDamagedSource:
 CONVERT = """
 import os, resource, sys
 import tensorflow as tf
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 source, destination, limit, user = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 if limit:
@@ -138,7 +138,7 @@ class TestPlaceThatCannotBeWritten:
             (tmp_path / "new" / "theirs").write_text("here")
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("estimator_warmstart.conversion.write_bundle", put)
+        monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", put)
         with pytest.raises(KeyboardInterrupt):
             convert_checkpoint(old, tmp_path / "new" / "made" / "model.ckpt")
         assert [path.name for path in (tmp_path / "new").rglob("*")] == ["theirs"]
@@ -149,8 +149,10 @@ KILL = """
 import os, shutil, signal, sys
 import numpy as np
 import tensorflow as tf
-from estimator_warmstart import bundle_writing, placing, staging
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.convert import placing
+from estimator_warmstart.convert import destination as staging
+from estimator_warmstart.convert.convert import convert_checkpoint
 source, folder, replaces = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 destination = os.path.join(folder, "model.ckpt")
 files = (staging.__file__, placing.__file__) + (() if replaces else (bundle_writing.__file__,))
@@ -224,8 +226,9 @@ class TestKilled:
 KILL_OPERATIONS = """
 import builtins, os, shutil, signal, sys
 import tensorflow as tf
-from estimator_warmstart import bundle_writing, files
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart import files
+from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.convert.convert import convert_checkpoint
 source, folder, there = sys.argv[1:4]
 destination = os.path.join(folder, "model.ckpt")
 
@@ -314,8 +317,8 @@ class TestWhatIsNotOurs:
             write_bundle(prefix, *rest)
             save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
 
-        from estimator_warmstart.bundle_writing import write_bundle
-        monkeypatch.setattr("estimator_warmstart.conversion.write_bundle", write_and_save)
+        from estimator_warmstart.checkpoint.data_writing import write_bundle
+        monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", write_and_save)
         if overwrite:
             new = convert_checkpoint(old, tmp_path / "new" / "model.ckpt", overwrite=True)
             assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
@@ -357,7 +360,8 @@ class TestWhatIsNotOurs:
 
 class TestInterrupted:
     def test_from_the_keyboard_nothing_is_left(self, old, tmp_path):
-        from estimator_warmstart import bundle_writing, index_writing
+        from estimator_warmstart.checkpoint import data_writing as bundle_writing
+        from estimator_warmstart.checkpoint import index_writing
 
         files, seen = (bundle_writing.__file__, index_writing.__file__), set()
         stop_at = 0
@@ -389,7 +393,7 @@ class TestInterrupted:
 MEMORY = """
 import resource, sys
 import tensorflow as tf
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 tf.estimator.Estimator
 before = peak()

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart.conversion import convert_checkpoint
+from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
 tf1 = tf.compat.v1

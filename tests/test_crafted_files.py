@@ -14,11 +14,11 @@ import crafted_files as crafted
 from conftest import save_checkpoint
 from crafted_files import entry, object_based, object_graph, table, varint, write
 from estimator_warmstart import VariableRecoverHook, adapters, convert_checkpoint, plan_recovery, recover_variables
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.checkpoint.index_checks import slice_key
+from estimator_warmstart.checkpoint.index_writing import index_file
 from estimator_warmstart.cli import main
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.index_checks import slice_key
-from estimator_warmstart.index_writing import index_file
 
 tf1 = tf.compat.v1
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")

@@ -16,8 +16,8 @@ from estimator_warmstart import (
     warm_start_settings,
     warm_started,
 )
-from estimator_warmstart.checkpoints import open_checkpoint
-from estimator_warmstart.traces import read_step
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.restore.warm_start_json import read_step
 
 tf1 = tf.compat.v1
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook
 from estimator_warmstart._tf import initializer_op
-from estimator_warmstart.initial_values import draw_initial
+from estimator_warmstart.graph.initial_values import draw_initial
 
 tf1 = tf.compat.v1
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, plan_recovery
-from estimator_warmstart.kernels import input_axes
-from estimator_warmstart.variables import logical_variables
+from estimator_warmstart.graph.kernels import input_axes
+from estimator_warmstart.graph.variables import logical_variables
 
 tf1 = tf.compat.v1
 

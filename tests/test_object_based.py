@@ -20,7 +20,7 @@ from estimator_warmstart import (
     recover_variables,
 )
 from estimator_warmstart._tf import object_graph_pb2
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 
 tf1 = tf.compat.v1
 

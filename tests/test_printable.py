@@ -74,7 +74,7 @@ def test_the_version_of_a_graph(tmp_path):
     meta.meta_info_def.tensorflow_version = EVIL
     meta.graph_def.node.add(name="x", op="NoSuchOp")
     (tmp_path / "m.meta").write_bytes(meta.SerializeToString())
-    from estimator_warmstart.imported_graphs import import_graph
+    from estimator_warmstart.graph.meta_graph import import_graph
     with pytest.raises(WarmStartError, match=r"was written by TensorFlow w\\x1b") as raised:
         import_graph(tmp_path / "m.meta")
     assert not CONTROLS.search(str(raised.value))

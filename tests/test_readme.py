@@ -11,9 +11,9 @@ import tensorflow as tf
 
 import estimator_warmstart
 from conftest import save_checkpoint
-from estimator_warmstart import planning
-from estimator_warmstart.checkpoints import Checkpoint, OldVariable
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.optimizers import meanings_of
+from estimator_warmstart.plan import planner as planning
 from estimator_warmstart.slots import tie_slots
 
 tf1 = tf.compat.v1

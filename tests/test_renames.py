@@ -1,8 +1,8 @@
 """Guessed renames: of few variables and of thousands, as few rules as say them."""
 import pytest
 
-from estimator_warmstart.checkpoints import Checkpoint, OldVariable
-from estimator_warmstart.differences import RENAMED, find_differences
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.cli.differences import RENAMED, find_differences
 
 WORDS = [f"{first}{second}{third}" for first in "abcdefghij" for second in "klmnopqrst" for third in "uvwxyz"]
 

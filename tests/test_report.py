@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import adapters, format_report, plan_recovery, report_as_json
-from estimator_warmstart.report import Row, fold
+from estimator_warmstart.plan.report import Row, fold
 
 tf1 = tf.compat.v1
 

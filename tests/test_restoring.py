@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables, restoring
+from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables
+from estimator_warmstart.restore import operations as restoring
 
 tf1 = tf.compat.v1
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import WarmStartError, adapters, make_saver, recover_scaffold
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 
 tf1 = tf.compat.v1
 ModeKeys = tf.estimator.ModeKeys

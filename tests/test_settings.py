@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import WarmStartError, adapters
-from estimator_warmstart.settings import warm_start_settings
+from estimator_warmstart.api.warm_start_settings import warm_start_settings
 
 tf1 = tf.compat.v1
 FILLS_SEVERAL = not tf.__version__.startswith("1.")

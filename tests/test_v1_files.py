@@ -19,9 +19,9 @@ from estimator_warmstart import (
     warm_start_settings,
 )
 from estimator_warmstart._tf import saved_tensor_slice_pb2
-from estimator_warmstart.checkpoints import open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.checkpoint.index_writing import index_file
 from estimator_warmstart.cli import main
-from estimator_warmstart.index_writing import index_file
 
 tf1 = tf.compat.v1
 V1 = tf1.train.SaverDef.V1

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
+from estimator_warmstart.graph.variables import logical_name, logical_variables
 from estimator_warmstart.slots import tie_slots
-from estimator_warmstart.variables import logical_name, logical_variables
 
 tf1 = tf.compat.v1
 keras_optimizers = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
@@ -401,7 +401,7 @@ UNDER_A_STRATEGY = """
     import json, sys
     import tensorflow as tf
     from estimator_warmstart import VariableRecoverHook
-    from estimator_warmstart.variables import logical_variables
+    from estimator_warmstart.graph.variables import logical_variables
 
     tf1 = tf.compat.v1
     cpu = tf.config.experimental.list_physical_devices("CPU")[0]

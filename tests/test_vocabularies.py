@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from estimator_warmstart import WarmStartError
-from estimator_warmstart.vocabularies import count_shared, has_token, read_vocabulary, token_bytes
+from estimator_warmstart.adapters.vocabulary import count_shared, has_token, read_vocabulary, token_bytes
 
 
 @pytest.mark.parametrize("content, tokens", [
@@ -81,7 +81,7 @@ def test_shared_tokens_of_many_lengths():
 
 
 def test_equal_hashes_of_different_tokens_are_no_duplicates(monkeypatch):
-    from estimator_warmstart import vocabularies
+    from estimator_warmstart.adapters import vocabulary as vocabularies
 
     monkeypatch.setattr(vocabularies, "_hash", lambda content, starts, ends: np.zeros(len(starts), np.uint64))
     assert read_vocabulary(["a", "b", "c"]).size == 3

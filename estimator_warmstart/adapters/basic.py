@@ -1,0 +1,256 @@
+"""Adapters: how a value of the old shape becomes one of the new.
+
+Enters: what the user wants done to a variable's rows and columns. Leaves: small records with one method, `steps(old_shape,
+new_shape)`, which is the pure check: it returns what is to be done, axis by axis, or raises `Misfit` with the reason.
+`adapting.py` makes tensors of the steps. An adapter knows no variable: whatever it does to a variable's axes is done to
+each of its optimizer slots, with one difference: what is new in a slot takes that slot's own initial value, whatever the
+fill, because a padded zero is not neutral there (an Adagrad accumulator of 0 makes NaN of a zero gradient).
+"""
+from __future__ import annotations
+
+import numbers
+from typing import Any, Callable, List, Sequence, Tuple
+
+import numpy as np
+
+from estimator_warmstart._tf import tf
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, merge
+from estimator_warmstart.adapters.dtypes import why_no_cast
+from estimator_warmstart.adapters.remap import remap_rows, remap_segments
+from estimator_warmstart.adapters.transforms import (
+    Adapter,
+    AdapterError,
+    Apply,
+    Cast,
+    MapAxis,
+    Misfit,
+    Shape,
+    Step,
+    check_fill,
+    fill_text,
+    result_dtype,
+    result_shape,
+)
+
+__all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
+
+
+def cast() -> Adapter:
+    """Casts the old value to the new variable's dtype.
+
+    Use it where a model is trained on in another precision, or where ids became wider; dtypes never change unasked. A
+    slot is cast where its own dtype has changed. A cast that can lose something is called narrowing in the plan: floats
+    are rounded, and those beyond float16's range become infinite; fractions are cut off; integers out of range wrap.
+
+    Returns:
+      An adapter from any int, float or complex dtype to any other, but from complex to real. It keeps the shape: in a list
+      with other adapters shapes change too. Wherever in the list it stands, fills and means are of the new dtype, unless a
+      transform follows. Strings, bools and quantized dtypes have no one meaning as numbers: `transform` says which.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> adapters.cast().steps((3, 2), (3, 2), "float64", "float32")
+      (Cast(dtype='float32'),)
+    """
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        if new_dtype in ("", dtype):
+            return ()
+        reason = why_no_cast(dtype, new_dtype)
+        if reason:
+            raise Misfit(reason)
+        return (Cast(new_dtype),)
+
+    return Adapter("cast()", steps)
+
+
+def crop_or_pad(fill: Fill = "initial") -> Adapter:
+    """Keeps what fits of the old value, from the beginning of each axis, and fills the rest.
+
+    Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding.
+
+    Args:
+      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; `"mean"`, the mean of
+        the old rows (along the axis that grows); or an initializer, such as `tf.compat.v1.truncated_normal_initializer()`.
+        That is called with the shape of what is new only, `[new rows, columns]` where rows are new, and `dtype=`; so what
+        it counts (fans) are the new positions. Of a partitioned variable each part draws its own new rows: with a seed of
+        the initializer's own, the same values. Where the number of new tokens is known at run time only, the shape is a
+        tensor; an initializer that takes none draws the whole part, and the new rows are taken of that. Slots always take
+        their own initial values.
+
+    Returns:
+      An adapter from any shape to any other of the same rank.
+
+    Raises:
+      WarmStartError: for a fill that is none of these.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> adapters.crop_or_pad().steps((30, 128), (29, 128), "float32")
+      (MapAxis(axis=0, axis_map=(Kept(length=29, start=0, step=1),)),)
+    """
+    check_fill(fill)
+
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        if len(old) != len(new):
+            raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
+        return tuple(
+            MapAxis(axis, merge(iter((Kept(min(before, after), 0), Filled(max(after - before, 0), fill)))))
+            for axis, (before, after) in enumerate(zip(old, new)) if before != after
+        )
+
+    return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
+
+
+def take(index: Any) -> Adapter:
+    """Takes a part of the old value by numpy's basic slicing.
+
+    Use it where something other than the end is gone, reversed or thinned out.
+
+    Args:
+      index: what would stand between the brackets, as `np.s_[...]` gives it: ints, slices with steps of either sign,
+        `...` and `np.newaxis`, or a tuple of these.
+
+    Returns:
+      An adapter to the shape that numpy gives.
+
+    Raises:
+      WarmStartError: for an index that is not basic slicing.
+
+    Example:
+      >>> import numpy as np
+      >>> from estimator_warmstart import adapters
+      >>> adapters.take(np.s_[:-1, :]).steps((30, 128), (29, 128), "float32")
+      (MapAxis(axis=0, axis_map=(Kept(length=29, start=0, step=1),)),)
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    for item in items:
+        is_basic = item is None or item is Ellipsis or isinstance(item, (slice, numbers.Integral))
+        if not is_basic or isinstance(item, bool):
+            raise AdapterError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
+    label = f"take(np.s_[{', '.join(_index_text(item) for item in items)}])"
+
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        try:
+            shape = np.broadcast_to(np.empty(()), old)[index].shape  # No memory behind it.
+        except (IndexError, TypeError, ValueError) as error:
+            raise Misfit(f"{label} does not go into {list(old)}: {error}") from error
+        if any(not isinstance(item, slice) and item is not Ellipsis for item in items):
+            return (Apply(lambda tensor: tensor[index], shape, may_pad=False),)
+        return tuple(
+            MapAxis(axis, _slice_map(item, old[axis]))
+            for axis, item in enumerate(_without_ellipsis(items, len(old))) if item.indices(old[axis]) != (0, old[axis], 1)
+        )
+
+    return Adapter(label, steps)
+
+
+def transform(fn: Callable[[Any], Any]) -> Adapter:
+    """Puts the old value through a TensorFlow function.
+
+    Use it for what the other adapters cannot say: a transposed kernel, two tables in one. Each slot goes through the same
+    function; where that makes a zero (a padding, say), the slot takes its own initial value.
+
+    Args:
+      fn: takes a tensor of the old shape and dtype, returns one of the new shape and dtype. It is called once for
+        each place that the value is needed, and must build TensorFlow operations only.
+
+    Returns:
+      An adapter; that shapes and dtypes agree is checked while planning.
+
+    Raises:
+      WarmStartError: if `fn` cannot be called.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import adapters
+      >>> adapters.transform(tf.transpose).steps((2, 3), (3, 2), "float32")[0].shape
+      (3, 2)
+    """
+    if not callable(fn):
+        raise AdapterError(f"transform: a function of a tensor is needed, got {fn!r}")
+    label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
+
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
+            try:
+                made = tf.convert_to_tensor(fn(tf.compat.v1.placeholder(dtype, old)))
+            except Exception as error:  # Whatever the user's function raises is the reason.
+                raise Misfit(f"{label} raised {type(error).__name__} for {list(old)}: {error}") from error
+        other_dtype = made.dtype.name if made.dtype.name != dtype else ""
+        shape = made.shape.as_list() if made.shape.rank is not None else list(new)
+        if len(shape) != len(new):
+            shape = [-1 if length is None else length for length in shape]
+        else:
+            shape = [after if length is None else length for length, after in zip(shape, new)]
+        return (Apply(fn, tuple(shape), dtype=other_dtype),)
+
+    return Adapter(label, steps)
+
+
+def compose(*parts: Any) -> Adapter:
+    """Applies several adapters, the first one first.
+
+    Use it where more than one axis changes: rows follow their tokens, then columns are padded. A list of adapters in the
+    place of one means the same.
+
+    Args:
+      *parts: adapters.
+
+    Returns:
+      One adapter.
+
+    Raises:
+      WarmStartError: for anything that is no adapter.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> both = adapters.compose(adapters.remap_rows(["a", "b"], ["b"]), adapters.crop_or_pad("zeros"))
+      >>> [step.axis for step in both.steps((2, 8), (1, 16), "float32")]
+      [0, 1]
+    """
+    if not parts or not all(isinstance(part, Adapter) for part in parts):
+        raise AdapterError(f"compose: adapters are needed, got {list(parts)!r}")
+
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        done: List[Step] = []
+        shape = old
+        for part in parts:
+            more = part.steps(shape, new, result_dtype(dtype, done), new_dtype)
+            shape = result_shape(shape, more)
+            done.extend(more)
+        return tuple(done)
+
+    return Adapter(" then ".join(part.label for part in parts), steps)
+
+
+def as_adapter(value: Any) -> Adapter:
+    """`value` itself, or the composition of a list of adapters.
+
+    Raises:
+      WarmStartError: for anything else.
+    """
+    if isinstance(value, Adapter):
+        return value
+    if isinstance(value, (list, tuple)):
+        return compose(*value)
+    raise AdapterError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
+
+
+def _without_ellipsis(items: Sequence[Any], rank: int) -> List[slice]:
+    items = list(items)
+    if Ellipsis not in items:
+        items.append(Ellipsis)
+    at = items.index(Ellipsis)
+    return items[:at] + [slice(None)] * (rank - len(items) + 1) + items[at + 1:]
+
+
+def _slice_map(item: slice, length: int) -> AxisMap:
+    start, stop, step = item.indices(length)
+    return merge(iter((Kept(len(range(start, stop, step)), start, step),)))
+
+
+def _index_text(item: Any) -> str:
+    if isinstance(item, slice):
+        text = f"{'' if item.start is None else item.start}:{'' if item.stop is None else item.stop}"
+        return text if item.step is None else f"{text}:{item.step}"
+    return {Ellipsis: "...", None: "np.newaxis"}.get(item, str(item))

@@ -1,0 +1,167 @@
+"""Adapters that let rows follow their name: tokens of a vocabulary, features of a concatenation.
+
+Enters: two vocabularies, or two lists of feature widths. Leaves: adapters, for `adapters.py` to show. As there, an adapter
+knows no variable, and checks shapes without touching a graph.
+"""
+from __future__ import annotations
+
+import numbers
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
+from estimator_warmstart.adapters.transforms import Adapter, AdapterError, Join, MapAxis, Misfit, Shape, Step, check_fill
+from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
+
+
+def remap_rows(
+    old_vocab: Any, new_vocab: Any, *, axis: int = 0, num_oov_buckets: int = 0, fill: Fill = "initial",
+    old_vocab_size: Optional[int] = None, new_vocab_size: Optional[int] = None, aliases: Optional[Mapping[Any, Any]] = None
+) -> Adapter:
+    """Lets each row follow its token from the old vocabulary's order to the new one's.
+
+    Use it where ids were added, removed or reordered. Rows after the tokens are out-of-vocabulary buckets, laid out as
+    `tf.feature_column.categorical_column_with_vocabulary_file` does; where old and new have the same number of them they
+    are kept bucket by bucket, else they are filled.
+
+    Args:
+      old_vocab: the old vocabulary: a text file with one token a line (any path that `tf.io.gfile` reads, on the machine
+        that holds the variable too), or a sequence of str, bytes or int. Its tokens are those of the first
+        rows. A sequence becomes part of the graph's definition, which ends at 2 GB: give many tokens as a file.
+      new_vocab: the new vocabulary, likewise; its tokens and buckets are all the rows of the new variable.
+      axis: the axis whose positions are tokens; negative from the end.
+      num_oov_buckets: out-of-vocabulary buckets of the new variable.
+      fill: as for `crop_or_pad`, for new tokens and buckets.
+      old_vocab_size: only the first so many old tokens count.
+      new_vocab_size: only the first so many new tokens count.
+      aliases: {new token: old token} for new tokens that take the row of another old one; several may take the same.
+
+    Returns:
+      An adapter that changes the length of one axis.
+
+    Raises:
+      WarmStartError: for a vocabulary that is missing, empty, or has a token twice (with line numbers); an alias whose
+        tokens are in neither; a negative number of buckets.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> adapters.remap_rows(["a", "b"], ["b", "c", "a"]).steps((2, 8), (3, 8), "float32")[0].axis
+      0
+
+    Source: what `tf.train.VocabInfo` and `tf.compat.v1.train.warm_start` do for float32 matrices.
+    """
+    check_fill(fill)
+    _check_axis(axis)
+    if isinstance(num_oov_buckets, bool) or not isinstance(num_oov_buckets, numbers.Integral) or num_oov_buckets < 0:
+        raise AdapterError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
+    for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
+        if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or size <= 0):
+            raise AdapterError(f"remap_rows: {argument} must be positive or None, got {size!r}")
+    old, new = read_vocabulary(old_vocab, old_vocab_size), read_vocabulary(new_vocab, new_vocab_size)
+    pairs = _alias_pairs(aliases, old, new)
+    label = f"remap_rows({old.short_label} -> {new.short_label})"
+
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        where = _axis_in(axis, old_shape, label)
+        rows = old_shape[where]
+        if old.size > rows:
+            raise Misfit(f"{old.label} has {old.size:,} tokens, more than the old variable's {rows:,} on axis {where}")
+        buckets = rows - old.size if rows - old.size == num_oov_buckets else 0
+        # An upper bound where aliases name tokens that are in both already.
+        kept = min(count_shared(old, new) + len(pairs), new.size) + buckets
+        join = Join(old, new, kept, int(num_oov_buckets), buckets, pairs)
+        return (MapAxis(where, (Joined(new.size + num_oov_buckets, 0, 1, join, fill),)),)
+
+    return Adapter(label, steps)
+
+
+def remap_segments(
+    old_widths: Mapping[str, int], new_widths: Mapping[str, int], *, axis: int = 0, fill: Fill = "initial"
+) -> Adapter:
+    """Lets the rows of a dense kernel behind a concatenation follow their feature's name.
+
+    Use it where features were inserted, removed, reordered or widened in front of a dense layer. A feature that was
+    widened keeps its old rows first; one that was narrowed loses its last.
+
+    Args:
+      old_widths: {feature name: width} in the order of the old concatenation; widths in units of the axis.
+      new_widths: the same of the new one.
+      axis: the concatenated axis of the kernel; negative from the end.
+      fill: as for `crop_or_pad`, for new features and new columns of widened ones.
+
+    Returns:
+      An adapter that changes the length of one axis.
+
+    Raises:
+      WarmStartError: for widths that are not positive ints.
+
+    Example:
+      >>> from estimator_warmstart import adapters
+      >>> swap = adapters.remap_segments({"user": 8, "film": 4}, {"film": 4, "user": 8})
+      >>> swap.steps((12, 3), (12, 3), "float32")[0].axis_map
+      (Kept(length=4, start=8, step=1), Kept(length=8, start=0, step=1))
+    """
+    check_fill(fill)
+    _check_axis(axis)
+    old, new = _widths(old_widths, "old_widths"), _widths(new_widths, "new_widths")
+    label = f"remap_segments({len(old)} -> {len(new)} features)"
+
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+        where = _axis_in(axis, old_shape, label)
+        if sum(old.values()) != old_shape[where]:
+            raise Misfit(
+                f"old_widths add up to {sum(old.values()):,}, the old variable has {old_shape[where]:,} on axis {where}"
+            )
+        return (MapAxis(where, _segment_map(old, new, fill)),)
+
+    return Adapter(label, steps)
+
+
+def _check_axis(axis: Any) -> None:
+    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
+        raise AdapterError(f"axis must be an int, got {axis!r}")
+
+
+def _axis_in(axis: int, shape: Shape, label: str) -> int:
+    if not -len(shape) <= axis < len(shape):
+        raise Misfit(f"{label}: there is no axis {axis} in {list(shape)}")
+    return axis % len(shape)
+
+
+def _widths(widths: Any, argument: str) -> Dict[str, int]:
+    try:
+        pairs = list(widths.items()) if isinstance(widths, Mapping) else [(name, width) for name, width in widths]
+    except (TypeError, ValueError) as error:
+        raise AdapterError(f"remap_segments: {argument} must be {{feature name: width}} in order, got {widths!r}") from error
+    for name, width in pairs:
+        if isinstance(width, bool) or not isinstance(width, numbers.Integral) or width <= 0:
+            raise AdapterError(f"remap_segments: {argument}[{name!r}] must be a positive int, got {width!r}")
+    if not pairs:
+        raise AdapterError(f"remap_segments: {argument} is empty")
+    if len(dict(pairs)) != len(pairs):
+        raise AdapterError(f"remap_segments: {argument} names a feature twice: {[name for name, _ in pairs]}")
+    return dict(pairs)
+
+
+def _segment_map(old: Dict[str, int], new: Dict[str, int], fill: Fill) -> AxisMap:
+    starts, position = {}, 0
+    for name, width in old.items():
+        starts[name], position = position, position + width
+    segments: List[Any] = []
+    for name, width in new.items():
+        kept = min(width, old.get(name, 0))
+        segments += [Kept(kept, starts.get(name, 0)), Filled(width - kept, fill)]
+    return merge(iter(segments))
+
+
+def _alias_pairs(aliases: Any, old: Vocabulary, new: Vocabulary) -> Tuple[Tuple[bytes, bytes], ...]:
+    if aliases is None:
+        return ()
+    if not isinstance(aliases, Mapping):
+        raise AdapterError(f"remap_rows: aliases must be {{new token: old token}}, got {aliases!r}")
+    for new_token, old_token in aliases.items():
+        for token, vocabulary in ((new_token, new), (old_token, old)):
+            if not has_token(vocabulary, token_bytes(token)):
+                raise AdapterError(
+                    f"remap_rows: aliases[{new_token!r}] = {old_token!r}, but {token!r} is not in {vocabulary.label}"
+                )
+    return tuple((token_bytes(new_token), token_bytes(old_token)) for new_token, old_token in aliases.items())

@@ -1,0 +1,190 @@
+"""Vocabularies: which token has which row.
+
+Enters: a text file (one token a line) or a sequence of tokens. Leaves: a `Vocabulary`, counted and checked, and how many
+tokens two of them share. Files are read here once to count and check them; their tokens reach the graph by path, never
+through the client.
+"""
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from estimator_warmstart.checkpoint.locate import checked_path
+from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
+
+# An odd multiplier (2**64 / golden ratio) spreads the bits of words that differ little.
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(29)
+
+
+class VocabularyError(WarmStartError):
+    """A vocabulary that is missing, empty, not text, or has a token twice."""
+
+
+class Vocabulary(NamedTuple):
+    r"""A checked vocabulary.
+
+    Attributes:
+      size: the number of tokens that count.
+      path: of the text file; `None` for a sequence.
+      tokens: of a sequence; empty for a file.
+      has_carriage_returns: whether the file's lines end in `\r\n`.
+      has_empty_token: whether one of the lines is empty.
+      fingerprints: sorted 64-bit hashes of the tokens, for counting what two vocabularies share.
+    """
+
+    size: int
+    path: Optional[str]
+    tokens: Tuple[bytes, ...]
+    has_carriage_returns: bool
+    has_empty_token: bool
+    fingerprints: Any
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return self.path if self.path is not None else f"the sequence of {self.size:,} tokens"
+
+    @property
+    def short_label(self) -> str:
+        """The same for a table's row: of a path its last part."""
+        return os.path.basename(self.path) if self.path is not None else f"{self.size:,} tokens"
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Vocabulary) and self[:5] == other[:5]
+
+    def __hash__(self) -> int:
+        return hash(self[:5])
+
+
+def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
+    r"""Counts and checks a vocabulary.
+
+    Args:
+      source: a path that `tf.io.gfile` reads, UTF-8 text with one token a line, with or without a newline at the end,
+        lines ending in `\n` or `\r\n`; or a sequence of str, bytes or int.
+      size: only the first `size` tokens count; `None`: all.
+
+    Raises:
+      VocabularyError: if it is missing, empty, shorter than `size`, or has a token twice; the message names the first few
+        with their line numbers.
+    """
+    if isinstance(source, (str, bytes, os.PathLike)):
+        path = checked_path("a vocabulary", source, "a file's path or a sequence of tokens")
+        content = _read(path)
+        return _vocabulary(content, size, path, ())
+    tokens = tuple(token_bytes(token) for token in source) if isinstance(source, (Sequence, np.ndarray, range)) else None
+    if tokens is None:
+        raise VocabularyError(f"a vocabulary is a file or a sequence of tokens, got {source!r}")
+    for number, token in enumerate(tokens):
+        if b"\n" in token:
+            raise VocabularyError(f"token {number} has a newline in it: {token!r}")
+    tokens = tokens if size is None else tokens[:size]
+    return _vocabulary(b"".join(token + b"\n" for token in tokens), size, None, tokens)
+
+
+def count_shared(old: Vocabulary, new: Vocabulary) -> int:
+    """How many tokens of `new` are in `old`."""
+    positions = np.searchsorted(old.fingerprints, new.fingerprints)
+    positions[positions == old.size] = 0
+    return int(np.count_nonzero(old.fingerprints[positions] == new.fingerprints))
+
+
+def token_bytes(token: Any) -> bytes:
+    """A token as a line of a file would hold it.
+
+    Raises:
+      VocabularyError: if it is neither str, bytes nor int.
+    """
+    if isinstance(token, bytes):
+        return token
+    if isinstance(token, str):
+        try:
+            return token.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise VocabularyError(f"the token {token!r} is no text: {error}") from error
+    if isinstance(token, (int, np.integer)) and not isinstance(token, bool):
+        return str(int(token)).encode("ascii")
+    raise VocabularyError(f"a token is str, bytes or int, got {token!r}")
+
+
+def has_token(vocabulary: Vocabulary, token: bytes) -> bool:
+    """Whether `token` is in `vocabulary`."""
+    fingerprint = _hash(token, np.array([0]), np.array([len(token)]))[0]
+    place = int(np.searchsorted(vocabulary.fingerprints, fingerprint))
+    return place < vocabulary.size and bool(vocabulary.fingerprints[place] == fingerprint)
+
+
+def _vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens: Tuple[bytes, ...]) -> Vocabulary:
+    name = f"the vocabulary {path}" if path is not None else "the vocabulary (a sequence)"
+    starts, ends, has_carriage_returns = _lines(content, is_file=path is not None)
+    if not len(starts):
+        raise VocabularyError(f"{name} is empty")
+    if size is not None and size > len(starts):
+        raise VocabularyError(f"{name} has {len(starts):,} tokens, fewer than the {size:,} that are to count")
+    starts, ends = starts[:size], ends[:size]
+    hashes = _hash(content, starts, ends)
+    fingerprints = np.sort(hashes)
+    if np.any(fingerprints[1:] == fingerprints[:-1]):
+        _refuse_duplicates(name, content, starts, ends, hashes, "line" if path is not None else "token")
+    return Vocabulary(len(starts), path, tokens, has_carriage_returns, bool((starts == ends).any()), fingerprints)
+
+
+def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes: Any, unit: str) -> None:
+    """Raises if tokens of equal hashes are equal: two that only share a hash are no duplicates."""
+    order = np.argsort(hashes, kind="mergesort")
+    lines: Dict[bytes, List[int]] = {}
+    for place in np.flatnonzero(hashes[order][1:] == hashes[order][:-1]):
+        for row in order[place:place + 2]:
+            rows = lines.setdefault(content[starts[row]:ends[row]], [])
+            if row not in rows:
+                rows.append(int(row))
+    twice = sorted((rows, token) for token, rows in lines.items() if len(rows) > 1)
+    if twice:
+        shown = "; ".join(
+            f"{token.decode('utf-8', 'replace')!r} in {unit}s {' and '.join(f'{row + 1:,}' for row in sorted(rows))}"
+            for rows, token in twice[:3]
+        )
+        more = f"; and {len(twice) - 3:,} more" if len(twice) > 3 else ""
+        raise VocabularyError(f"{name} has tokens twice, so a row would have two places: {shown}{more}")
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open_file(path, "rb") as file:
+            return bytes(file.read())
+    except FILE_ERRORS as error:
+        raise VocabularyError(f"the vocabulary {path} cannot be read: {error_text(error)}") from error
+
+
+def _lines(content: bytes, is_file: bool) -> Tuple[Any, Any, bool]:
+    """Where each line begins and ends, its line ending left out."""
+    data = np.frombuffer(content, np.uint8)
+    newlines = np.flatnonzero(data == 10)
+    if len(data) and data[-1] != 10:
+        newlines = np.append(newlines, len(data))
+    starts = np.concatenate([[0], newlines[:-1] + 1]).astype(np.int64) if len(newlines) else newlines.astype(np.int64)
+    ends = newlines.astype(np.int64)
+    if not is_file or b"\r" not in content:
+        return starts, ends, False
+    has_return = (ends > starts) & (data[np.maximum(ends - 1, 0)] == 13)
+    return starts, ends - has_return, bool(has_return.any())
+
+
+def _hash(content: bytes, starts: Any, ends: Any) -> Any:
+    """A 64-bit hash of each line, eight bytes at a time for all lines at once."""
+    padded = np.frombuffer(content + b"\0" * 8, np.uint8)
+    words: Any = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))  # The eight bytes from each position on.
+    lengths = ends - starts
+    hashes = lengths.astype(np.uint64) * _MULTIPLIER
+    rows = np.arange(len(starts))
+    for begin in range(0, int(lengths.max()) if len(lengths) else 0, 8):
+        rows = rows[lengths[rows] > begin]
+        taken = np.minimum(lengths[rows] - begin, 8).astype(np.uint64)
+        mask = ~np.uint64(0) >> ((np.uint64(8) - taken) * np.uint64(8))
+        mixed = (hashes[rows] ^ (words[starts[rows] + begin] & mask)) * _MULTIPLIER
+        hashes[rows] = mixed ^ (mixed >> _SHIFT)
+    return hashes

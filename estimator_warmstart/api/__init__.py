@@ -1,0 +1,1 @@
+"""The ways in: hooks, Scaffold, saver, Estimator wrapper, WarmStartSettings, params."""

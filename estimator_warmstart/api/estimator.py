@@ -1,0 +1,131 @@
+"""`warm_started`: an Estimator whose training is warm-started, whatever its `model_fn` is.
+
+Enters: an Estimator and what a hook takes. Leaves: another Estimator of the same directory, configuration and parameters,
+with the hook among the `training_hooks` of its `EstimatorSpec`. This module must not know what a hook does.
+"""
+from __future__ import annotations
+
+import inspect
+from typing import Any, ContextManager, Mapping, Optional
+
+from estimator_warmstart._tf import logger, tf, tf1
+from estimator_warmstart._tf_estimator import EstimatorV1, EstimatorV2, own_warm_start
+from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
+from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.restore.session import refuse_same_directory
+from estimator_warmstart.restore.warm_start_json import read_step
+
+_HOOKS_OF = {
+    tf.estimator.ModeKeys.TRAIN: "training_hooks",
+    tf.estimator.ModeKeys.EVAL: "evaluation_hooks",
+    tf.estimator.ModeKeys.PREDICT: "prediction_hooks",
+}
+
+
+def warm_started(
+    estimator: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None, **options: Any
+) -> Any:
+    """Makes of an Estimator another one whose training begins with an old model's parameters.
+
+    Use it where the `model_fn` is not yours to change: canned Estimators, `tf.keras.estimator.model_to_estimator`, a library's.
+    As after `tf.estimator.add_metrics`, the result has the same `model_dir`, `config` and `params`, and is a
+    `tf.estimator.Estimator`. While `model_dir` has no checkpoint, it evaluates, predicts and exports with the old model's
+    parameters, and leaves no checkpoint in `model_dir` by that; from then on, and with a `checkpoint_path`, all three are as
+    they were. An Estimator that is trained already goes on from its own checkpoint, and a warning says so.
+
+    To export an untrained Estimator with more metrics, add these first: `warm_started(tf.estimator.add_metrics(...), ...)`.
+
+    Args:
+      estimator: a `tf.estimator.Estimator` or `tf.compat.v1.estimator.Estimator`.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
+        directory; name-based or object-based.
+      recover_vars: as for `VariableRecoverHook`; the new variables are named, since they are not made yet.
+      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      **options: the keyword-only arguments of that hook, with its defaults.
+
+    Returns:
+      A `tf.estimator.Estimator`.
+
+    Raises:
+      WarmStartError: for bad arguments and a checkpoint that cannot be read, at once; from `train`, before any variable is
+        touched, with everything that cannot be done as asked. Names and rules that fit nothing are a problem in training
+        alone: the graph of an evaluation has no optimizer slots.
+
+    Example:
+      >>> import tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import warm_started
+      >>> def estimator(folder, units):
+      ...     column = tf.feature_column.numeric_column("x")
+      ...     return tf.estimator.DNNRegressor(units, [column], model_dir=folder)
+      >>> def data():
+      ...     return tf.data.Dataset.from_tensors(({"x": [[1.0], [2.0]]}, [[1.0], [2.0]]))
+      >>> old, new = tempfile.mkdtemp(), tempfile.mkdtemp()
+      >>> _ = estimator(old, [4]).train(data, steps=1)
+      >>> wider = warm_started(estimator(new, [6]), old, adapters={}, exclude="dnn/logits")
+      >>> _ = wider.train(data, steps=1)
+      >>> [value.shape for value in (tf.train.load_variable(new + "/model.ckpt-0", "dnn/hiddenlayer_0/bias"),)]
+      [(6,)]
+    """
+    _check_estimator(estimator)
+    hook_class: Any = VariableRecoverHook if adapters is None else ShapeAdaptingRecoverHook
+    known = inspect.signature(hook_class).parameters
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in known]
+    if unknown:
+        raise WarmStartError(f"{hook_class.__name__} has no argument {', '.join(unknown)}")
+    options = {"model_dir": estimator.model_dir, **options, **({} if adapters is None else {"adapters": adapters})}
+
+    def make_hook() -> Any:
+        return hook_class(ckp_dir, recover_vars, **options)
+
+    recovering = make_hook().recovering  # Says now what is wrong with the arguments.
+    _check_old_and_new(ckp_dir, estimator.model_dir)
+
+    def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
+        spec = estimator.model_fn(features, labels, mode, config)
+        field = _HOOKS_OF[mode]
+        hook = make_hook() if mode == tf.estimator.ModeKeys.TRAIN else make_untrained_hook()
+        return spec._replace(**{field: (*getattr(spec, field), hook)})
+
+    def make_untrained_hook() -> UntrainedRecoverHook:
+        return UntrainedRecoverHook(recovering, estimator.model_dir)
+
+    kind: Any = EstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else EstimatorV1
+    made = kind(
+        model_fn, model_dir=estimator.model_dir, config=estimator.config, params=estimator.params,
+        warm_start_from=own_warm_start(estimator),
+    )
+
+    def checkpoint_for_export(folder: str, receivers: Mapping[str, Any]) -> ContextManager[str]:
+        return checkpoint_of_untrained(made, make_untrained_hook, folder, receivers)
+
+    made.checkpoint_of_untrained = checkpoint_for_export
+    return made
+
+
+def _check_estimator(estimator: Any) -> None:
+    if isinstance(estimator, tf1.estimator.tpu.TPUEstimator):
+        raise WarmStartError(
+            "a TPUEstimator prepares its model_fn for a TPU's host itself; give the hook to training_hooks of the "
+            "TPUEstimatorSpec instead"
+        )
+    if not isinstance(estimator, tf1.estimator.Estimator):
+        is_keras = isinstance(estimator, tf.keras.Model)
+        raise WarmStartError(
+            f"estimator must be a tf.estimator.Estimator, got {type(estimator).__name__}"
+            + ("; tf.keras.estimator.model_to_estimator makes one of a Keras model" if is_keras else "")
+        )
+
+
+def _check_old_and_new(ckp_dir: Any, model_dir: str) -> None:
+    """Says what can be said of the two directories before anything is trained."""
+    latest = tf.train.latest_checkpoint(model_dir)
+    step = 0 if latest is None else read_step(open_checkpoint(latest)) or 0
+    if step:
+        # The old model may be gone by now.
+        logger.warning("%s is trained already (step %d): it goes on from there, nothing is recovered.", model_dir, step)
+    else:
+        refuse_same_directory(open_checkpoint(ckp_dir), model_dir)

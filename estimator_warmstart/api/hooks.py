@@ -1,0 +1,270 @@
+"""The hooks: what a user gives, checked, and a `Training` for each graph in which a hook begins.
+
+    hook = VariableRecoverHook(...)    checks its arguments
+      begin()                          plans, checks, makes the variables' initializers recover
+      [the session is made]            fresh: its init_op recovers, on the chief; resumed: a checkpoint is restored
+      after_create_session(...)        looks which of the two it was; recovers only what is fresh and still cold
+      ...                              takes no part in any step
+
+Enters: what the user gave. Leaves: a graph and a session in which the old values are where the plan says. This module
+must not know how a plan is made or how a value is restored.
+"""
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from estimator_warmstart._tf import SessionRunHook, logger, tf1
+from estimator_warmstart.errors import WarmStartError, check_choice
+from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.restore.recovering import Recovering
+from estimator_warmstart.restore.session import Prepared
+from estimator_warmstart.restore.training import Training
+
+
+class VariableRecoverHook(SessionRunHook):
+    """Recovers parameters of an old model into a new one, once, before the first step.
+
+    Use it in `model_fn`, among the `training_hooks` of the `EstimatorSpec`, or hand it to `Estimator.train(hooks=...)` or
+    a `MonitoredTrainingSession`. Driven by hand, `begin()` comes after the graph is built and
+    `after_create_session(session, None)` after the session is made.
+
+    A resumed run is never touched: what the new model has learned beats the old values, on a restart, a recovery or a
+    worker that comes late. Without a global step, whatever TensorFlow has restored is resumed. `model.ckpt-0` holds the
+    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks recover several old models; in a job of
+    many processes give each process the same hooks in the same order. Variables that later hooks make are planned when the
+    graph is finalized. One hook may serve several trainings, also at once.
+
+    Args:
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
+        directory; name-based or object-based.
+      recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
+        checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned
+        one's parts, a variable's name, or a list of several of these when one old variable fills several new ones.
+        `None`: every new variable that the checkpoint has under its own name, but for the global step. Shapes and dtypes
+        are the same on both sides.
+      include: instead of `recover_vars`: choose by name when the graph is there, as `match_variables` does; a pattern or list
+        of patterns of new names. Also the next three.
+      exclude: patterns of new names to leave as they are.
+      rename: `{old pattern: new name or scope, or a list of several}`.
+      collection: a name from `tf.compat.v1.GraphKeys`. `"local_variables"`: those are initialized in each session, on every
+        worker and in resumed runs too, so they take their old values each time, by the default `local_init_op`. A `Saver`
+        holds them only if it was told to: others leave nothing to recover.
+      with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
+      when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
+        inside it).
+      missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
+        `rename` (its new scope) or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it.
+      min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
+        less. `None`: any.
+      check_finite: whether to read every old value first and refuse NaN and infinity.
+      model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, lets a
+        resumed run go on when the old model is gone, and takes what stays of the warm start: `warm_start.json` and a
+        summary for TensorBoard.
+      max_wait_secs: seconds that a worker waits for the chief to recover before it gives up.
+
+    Attributes:
+      plan: the `Plan`, from `begin` on.
+
+    Raises:
+      WarmStartError: (a `ValueError`) for bad arguments, at once; from `begin`, before any variable is touched, with
+        everything that cannot be done as asked.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import VariableRecoverHook
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("fm/w", [2], initializer=tf1.ones_initializer())
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default():
+      ...     w2 = tf1.get_variable("ranker/w", [2], initializer=tf1.zeros_initializer())
+      ...     hook = VariableRecoverHook(ckp_dir=folder, recover_vars={"fm/w": w2})
+      ...     with tf1.train.MonitoredSession(hooks=[hook]) as session:
+      ...         [float(value) for value in session.run(w2)]
+      [1.0, 1.0]
+
+    Source: the hook of the same name in the sharkdtu article on recovering Estimator variables, with its parameter names.
+    """
+
+    _adapters: Optional[Mapping[Any, Any]] = None
+
+    def __init__(
+        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, include: Any = None, exclude: Any = None,
+        rename: Any = None, collection: Optional[str] = None, with_slots: bool = False, when: str = "fresh",
+        missing: str = "error", min_coverage: Optional[float] = None, check_finite: bool = False,
+        model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+    ):
+        request = Request(
+            ckp_dir, recover_vars, self._adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+        )
+        self._recovering = Recovering(request, check_finite, model_dir).checked()
+        check_choice("when", when, ("fresh", "every_train"))
+        if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
+            raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
+        self._when, self._max_wait_secs = when, max_wait_secs
+        self._latest: Optional[Training] = None
+        # A graph's trainings are kept by the graph, in a collection that is not exported, since its key is not a string.
+        self._key = ("estimator_warmstart", self)
+
+    @property
+    def plan(self) -> Optional[Plan]:
+        """The `Plan`, from `begin` on; `None` before. In several trainings at once: of the one that began last."""
+        return self._prepared.plan if self._prepared else None
+
+    @property
+    def recovering(self) -> Recovering:
+        """What the hook recovers, for whatever graph it is asked for."""
+        return self._recovering
+
+    @property
+    def _prepared(self) -> Optional[Prepared]:
+        return self._latest.prepared if self._latest else None
+
+    def plan_for(self, graph: Any) -> Plan:
+        """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
+        return self._recovering.plan(graph)
+
+    def begin(self) -> None:
+        """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
+        graph = tf1.get_default_graph()
+        trainings = graph.get_collection_ref(self._key)
+        self._latest = None
+        if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
+            logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
+            return
+        if not trainings:  # Else this is a second session of the same graph: what was built serves again.
+            trainings.append(Training(self._recovering, graph, self._when, self._max_wait_secs))
+        self._latest = trainings[0]
+        trainings[0].begin()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Recovers into a fresh session that its initialization did not reach; leaves any other alone."""
+        for training in session.graph.get_collection(self._key):
+            training.session_created(session, coord)
+
+    def recover_in(self, session: Any) -> Plan:
+        """Recovers now, in a session that is there already; see `recover_variables`."""
+        prepared = self._recovering.prepare(session.graph, session=session)
+        step, _ = prepared.look_at(session)
+        if step and self._when == "fresh":
+            prepared.keep(session, step)
+            return prepared.plan.left_undone(f"the model is at step {step} and keeps its own value")
+        prepared.recover(session)
+        return prepared.plan
+
+
+class ShapeAdaptingRecoverHook(VariableRecoverHook):
+    """Recovers parameters of an old model whose shapes, vocabularies or features have changed since.
+
+    Use it where part of an old value is still good. It makes the same promises as `VariableRecoverHook`. Whatever happens
+    to a variable's rows and columns happens to each of its optimizer slots; what is new in a slot takes the slot's own
+    initial value.
+
+    Args:
+      ckp_dir: as for `VariableRecoverHook`.
+      recover_vars: as for `VariableRecoverHook`, but shapes may differ.
+      adapters: `{new variable, its name or a pattern: adapter}`, with adapters from `estimator_warmstart.adapters` or lists
+        of them; the first that fits wins. Where shapes differ and none is named: `crop_or_pad()`.
+      include: as for `VariableRecoverHook`.
+      exclude: as for `VariableRecoverHook`.
+      rename: as for `VariableRecoverHook`.
+      collection: as for `VariableRecoverHook`.
+      with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
+      when: as for `VariableRecoverHook`.
+      missing: as for `VariableRecoverHook`.
+      min_coverage: as for `VariableRecoverHook`.
+      check_finite: as for `VariableRecoverHook`.
+      model_dir: as for `VariableRecoverHook`.
+      max_wait_secs: as for `VariableRecoverHook`.
+
+    Attributes:
+      plan: the `Plan`, from `begin` on.
+
+    Raises:
+      WarmStartError: as for `VariableRecoverHook`; also for an adapter whose result does not fit the new shape, and for one
+        that no variable uses.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import ShapeAdaptingRecoverHook, adapters
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", initializer=tf.constant([1.0, 2.0, 3.0]))
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default():
+      ...     w = tf1.get_variable("w", [4], initializer=tf1.zeros_initializer())
+      ...     remap = adapters.remap_rows(["a", "b", "c"], ["c", "d", "b", "a"])
+      ...     hook = ShapeAdaptingRecoverHook(folder, adapters={"w": remap})
+      ...     with tf1.train.MonitoredSession(hooks=[hook]) as session:
+      ...         [float(value) for value in session.run(w)]
+      [3.0, 0.0, 2.0, 1.0]
+    """
+
+    def __init__(
+        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None,
+        *, include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
+        with_slots: bool = True, when: str = "fresh", missing: str = "error", min_coverage: Optional[float] = None,
+        check_finite: bool = False, model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+    ):
+        self._adapters = {} if adapters is None else adapters
+        super().__init__(
+            ckp_dir, recover_vars, include=include, exclude=exclude, rename=rename, collection=collection,
+            with_slots=with_slots, when=when, missing=missing, min_coverage=min_coverage, check_finite=check_finite,
+            model_dir=model_dir, max_wait_secs=max_wait_secs,
+        )
+
+
+def recover_variables(
+    session: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None, **options: Any
+) -> Plan:
+    """Recovers parameters of an old model into the variables of a session, without hooks.
+
+    Use it in code on the low-level API, with a plain `tf.compat.v1.Session`, before or after the variables were
+    initialized. It recovers each time it is called. A model whose global step is beyond 0 is resumed and left alone unless
+    `when="every_train"`; the plan then says that nothing was recovered.
+
+    Before the variables are initialized it also makes their initializers recover, so that
+    `session.run(tf.compat.v1.global_variables_initializer())` afterwards keeps the old values, as after
+    `init_from_checkpoint`. A session ignores what becomes of operations that it has seen: once it has run anything, make
+    the operation that initializes after this call, not before; a warning says so.
+
+    Args:
+      session: a `tf.compat.v1.Session` whose graph is not finalized.
+      ckp_dir: as for `VariableRecoverHook`, and so are the other arguments.
+      recover_vars: as for `VariableRecoverHook`.
+      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      **options: the keyword-only arguments of that hook, with its defaults.
+
+    Returns:
+      The `Plan` as it was carried out.
+
+    Raises:
+      WarmStartError: before any variable is touched, with everything that cannot be done as asked.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import recover_variables
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [2], initializer=tf1.ones_initializer())
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [2], initializer=tf1.zeros_initializer())
+      ...     session.run(tf1.global_variables_initializer())
+      ...     plan = recover_variables(session, folder)
+      ...     [float(value) for value in session.run(w)]
+      [1.0, 1.0]
+    """
+    if adapters is None:
+        hook = VariableRecoverHook(ckp_dir, recover_vars, **options)
+    else:
+        hook = ShapeAdaptingRecoverHook(ckp_dir, recover_vars, adapters, **options)
+    return hook.recover_in(session)

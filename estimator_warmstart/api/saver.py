@@ -1,0 +1,111 @@
+"""What saves the new model: `make_saver`.
+
+Enters: which variables or objects, in which format, and a Saver's options. Leaves: a `tf.compat.v1.train.Saver` that a
+Scaffold, an Estimator or plain code takes. This module must not know of any old model.
+"""
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional
+
+from estimator_warmstart._tf import LateSaver, copies_of, is_trackable, saveables_of, slice_of, tf, tf1
+from estimator_warmstart.errors import WarmStartError, check_choice, first_few
+from estimator_warmstart.graph.variables import logical_name
+
+
+def make_saver(
+    var_list: Any = None, *, saver_format: str = "name", max_to_keep: Optional[int] = 5,
+    keep_checkpoint_every_n_hours: float = 10000.0, sharded: bool = True, reshape: bool = False,
+    restore_sequentially: bool = False, pad_step_number: bool = False, save_relative_paths: bool = True,
+    allow_empty: bool = False, name: Optional[str] = None, filename: Optional[str] = None
+) -> Any:
+    """Makes what saves the new model, in either of TensorFlow's formats, for a Scaffold.
+
+    Use it where an Estimator's checkpoints are to be object-based from now on, or where a Scaffold needs a Saver anyway.
+    The saver looks for variables when the Scaffold is finalized, so it may be made before they are. An Estimator whose
+    Scaffold has a saver ignores `keep_checkpoint_max` and `keep_checkpoint_every_n_hours` of its `RunConfig`: give them here.
+
+    Args:
+      var_list: what to save. `None`: all that is saveable. For `"name"`: a list of variables or a dict
+        `{name: variable}`, as `tf.compat.v1.train.Saver` takes it. For `"object"`: also a `tf.train.Checkpoint`, a Keras
+        model, a `tf.Module` or whatever else is trackable, whose object paths the checkpoint then has; variables are held
+        by name in `vars`, as TensorFlow's migration guide and `convert_checkpoint` do it.
+      saver_format: `"name"`: one tensor for each variable's name. `"object"`: what `tf.train.Checkpoint` writes.
+      max_to_keep: how many recent checkpoints to keep; `None` or 0: all.
+      keep_checkpoint_every_n_hours: hours after which one more is kept for good.
+      sharded: whether each device's variables go to a file of their own, as an Estimator has it.
+      reshape: whether to restore into other shapes of the same size; name-based only.
+      restore_sequentially: whether to restore one variable after the other on each device.
+      pad_step_number: whether step numbers in file names have eight digits.
+      save_relative_paths: whether the file `checkpoint` names its checkpoints relative to itself, so that the directory can be
+        moved.
+      allow_empty: whether to take a graph without variables.
+      name: of the operations' scope.
+      filename: the default file name in a graph that is run without Python.
+
+    Returns:
+      A `tf.compat.v1.train.Saver`.
+
+    Raises:
+      WarmStartError: for a format that is neither, an option or a variable that the format does not have.
+
+    Example:
+      >>> import tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import make_saver
+      >>> tf1 = tf.compat.v1
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     saver = make_saver(saver_format="object", max_to_keep=2)
+      ...     w = tf1.get_variable("w", [2], use_resource=True)
+      ...     session.run(w.initializer)
+      ...     prefix = saver.save(session, tempfile.mkdtemp() + "/model.ckpt")
+      >>> sorted(name for name, _ in tf.train.list_variables(prefix))
+      ['_CHECKPOINTABLE_OBJECT_GRAPH', 'vars/w/.ATTRIBUTES/VARIABLE_VALUE']
+    """
+    check_choice("saver_format", saver_format, ("name", "object"))
+    if saver_format == "object" and reshape:
+        raise WarmStartError("an object-based checkpoint cannot be restored into other shapes; leave out reshape=True")
+    if saver_format == "name" and is_trackable(var_list) and not isinstance(var_list, (list, dict, tf.Variable)):
+        raise WarmStartError(
+            f'a {type(var_list).__name__} is saved by its objects; give saver_format="object", or a list of its variables'
+        )
+    _check_count("max_to_keep", max_to_keep)
+    _check_count("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
+    return LateSaver(
+        (lambda: _objects(var_list)) if saver_format == "object" else (lambda: var_list),
+        max_to_keep=max_to_keep, keep_checkpoint_every_n_hours=keep_checkpoint_every_n_hours, sharded=sharded,
+        reshape=reshape, restore_sequentially=restore_sequentially, pad_step_number=pad_step_number,
+        save_relative_paths=save_relative_paths, allow_empty=allow_empty, name=name, filename=filename,
+    )
+
+
+def _check_count(argument: str, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
+        raise WarmStartError(f"{argument} must be a number, 0 or more, got {value!r}")
+
+
+def _objects(var_list: Any) -> List[Any]:
+    """The saveables of an object-based checkpoint of `var_list`."""
+    if var_list is not None and not isinstance(var_list, (list, tuple, Mapping)) and is_trackable(var_list):
+        return saveables_of(var_list)
+    others: List[Any] = []
+    if var_list is None:
+        var_list = tf1.global_variables()
+        # Tables and iterators, which say themselves how they are saved.
+        others = tf1.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
+    named = dict(var_list) if isinstance(var_list, Mapping) else {logical_name(variable): variable for variable in var_list}
+    parts = [variable for variable in named.values() if is_part(variable)]
+    if parts:
+        raise WarmStartError(
+            "an object-based checkpoint cannot hold partitioned variables, here "
+            f"{first_few(sorted({logical_name(part) for part in parts}))}; save this model with saver_format=\"name\""
+        )
+    holder = tf.Module()
+    holder.vars = named  # Makes the dict trackable, which TensorFlow 1.15's Checkpoint does not.
+    return saveables_of(tf1.train.Checkpoint(vars=holder.vars)) + list(others)
+
+
+def is_part(variable: Any) -> bool:
+    """Whether `variable` is a part of a partitioned one, or a partitioned one itself."""
+    return isinstance(variable, (list, tuple)) or type(variable).__name__ == "PartitionedVariable" or bool(
+        slice_of(copies_of(variable)[0])
+    )

@@ -1,0 +1,204 @@
+"""`recover_scaffold`: a Scaffold whose initialization recovers.
+
+    recover_scaffold(...)      in model_fn: checks its arguments; under a strategy plans, for all replicas at once
+      finalize()               elsewhere: plans when every variable is there; variables' initializers recover from now on
+      [init_op]                runs on the chief of a fresh model only
+      init_fn                  recovers what the init_op did not reach, logs the report, then calls the user's own
+
+Enters: what a hook takes, and what a Scaffold takes. Leaves: a Scaffold. This module must not know how a plan is made or how a
+value is restored.
+"""
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Mapping, Optional
+
+from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
+from estimator_warmstart.api.saver import make_saver
+from estimator_warmstart.errors import RecoveryError, WarmStartError, did_you_mean
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.restore.recovering import Recovering
+from estimator_warmstart.restore.session import Prepared
+
+_SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if name != "saver_format"]
+
+
+def recover_scaffold(
+    ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None, *,
+    saver_format: str = "name", include: Any = None, exclude: Any = None, rename: Any = None,
+    collection: Optional[str] = None, with_slots: Optional[bool] = None, missing: str = "error",
+    min_coverage: Optional[float] = None, check_finite: bool = False, model_dir: Optional[str] = None, init_op: Any = None,
+    init_fn: Optional[Callable[[Any, Any], None]] = None, local_init_op: Any = None, summary_op: Any = None,
+    copy_from_scaffold: Any = None, **saver_options: Any
+) -> Any:
+    """Makes a Scaffold whose initialization recovers an old model, and which holds the new model's saver.
+
+    Use it in `model_fn`, as the `scaffold` of the `EstimatorSpec`, where the Estimator is to save in another format, or has a
+    Scaffold of its own already; elsewhere a hook does the same. Call it last, when the train op is there: under a
+    `tf.distribute` strategy the plan is made at once. A model that has a checkpoint of its own is never touched, nor is
+    an evaluation or a prediction.
+
+    Args:
+      ckp_dir: as for `VariableRecoverHook`, and so are the other arguments that are not named here.
+      recover_vars: as for `VariableRecoverHook`.
+      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      saver_format: `"name"` or `"object"`, as for `make_saver`.
+      include: as for `VariableRecoverHook`.
+      exclude: as for `VariableRecoverHook`.
+      rename: as for `VariableRecoverHook`.
+      collection: as for `VariableRecoverHook`.
+      with_slots: whether optimizer slots are recovered too; `None`: if `adapters` is given.
+      missing: as for `VariableRecoverHook`.
+      min_coverage: as for `VariableRecoverHook`.
+      check_finite: as for `VariableRecoverHook`.
+      model_dir: as for `VariableRecoverHook`.
+      init_op: as for `tf.compat.v1.train.Scaffold`; what it initializes by the variables' own initializers is recovered.
+      init_fn: as for `tf.compat.v1.train.Scaffold`; called when old values are there.
+      local_init_op: as for `tf.compat.v1.train.Scaffold`.
+      summary_op: as for `tf.compat.v1.train.Scaffold`.
+      copy_from_scaffold: a Scaffold whose other fields are kept; its saver too, if it has one.
+      **saver_options: for `make_saver`.
+
+    Returns:
+      A `tf.compat.v1.train.Scaffold`.
+
+    Raises:
+      WarmStartError: for bad arguments, at once; when the graph is complete, before any variable is touched, with everything
+        that cannot be done as asked.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import recover_scaffold
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("fm/w", initializer=tf.constant([1.0, 2.0]))
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default():
+      ...     w = tf1.get_variable("ranker/w", [2])
+      ...     scaffold = recover_scaffold(folder, {"fm/w": "ranker/w"}, max_to_keep=3)
+      ...     with tf1.train.MonitoredSession(tf1.train.ChiefSessionCreator(scaffold)) as session:
+      ...         [float(value) for value in session.run(w)]
+      [1.0, 2.0]
+    """
+    with_slots = adapters is not None if with_slots is None else with_slots
+    request = Request(
+        ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+    )
+    recovering = Recovering(request, check_finite, model_dir).checked()
+    _check_saver_options(saver_options, saver_format, copy_from_scaffold)
+    has_saver = copy_from_scaffold is not None and copy_from_scaffold.saver is not None
+    saver = None if has_saver else make_saver(saver_format=saver_format, **saver_options)
+    scaffold = _RecoverScaffold(
+        recovering, init_op=init_op, init_fn=init_fn, local_init_op=local_init_op, summary_op=summary_op, saver=saver,
+        copy_from_scaffold=copy_from_scaffold,
+    )
+    if tf.distribute.has_strategy():
+        _prepare_replicas(scaffold)
+    return scaffold
+
+
+class _Preparation:
+    """What is prepared in one graph; the Scaffolds of all replicas have the same one."""
+
+    def __init__(self, recovering: Recovering):
+        self._recovering = recovering
+        self._graph: Any = None
+        self._prepared: Optional[Prepared] = None
+        self._problem: Optional[WarmStartError] = None
+
+    def prepare(self, graph: Any) -> None:
+        """Puts the operations into `graph`, once; where nothing is trained, problems wait until something is initialized."""
+        if self._graph is graph:
+            return
+        self._graph = graph
+        if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
+            return
+        try:
+            self._prepared = self._recovering.prepare_if_there(graph)
+        except WarmStartError as problem:
+            if _trains(graph):
+                raise
+            self._problem = problem
+
+    def recover_in(self, session: Any, init_op: Any) -> None:
+        """Sees to it that a session whose `init_op` has just run holds the old values."""
+        if self._problem is not None:
+            raise self._problem
+        if self._prepared is None:
+            raise RecoveryError("a model is initialized in a graph that was taken for an evaluation's: nothing was recovered")
+        step, is_marked = self._prepared.look_at(session)
+        if is_marked and self._prepared.is_reached_by(init_op):
+            self._prepared.tell_recovered(step, is_first=True)
+        else:
+            self._prepared.recover(session)
+
+
+class _RecoverScaffold(tf1.train.Scaffold):
+    """A Scaffold that prepares a recovery before it is finalized."""
+
+    def __init__(self, recovering: Recovering, init_fn: Any = None, copy_from_scaffold: Any = None, **fields: Any):
+        self.preparation = _Preparation(recovering)
+        if init_fn is None and copy_from_scaffold is not None and copy_from_scaffold.init_fn is not None:
+            copied = copy_from_scaffold.init_fn  # Which has its Scaffold already.
+
+            def init_fn(scaffold: Any, session: Any) -> None:
+                copied(session)
+
+        def recover_first(scaffold: Any, session: Any) -> None:
+            self.preparation.recover_in(session, scaffold.init_op)
+            if init_fn is not None:
+                init_fn(scaffold, session)
+
+        super().__init__(init_fn=recover_first, copy_from_scaffold=copy_from_scaffold, **fields)
+
+    def finalize(self) -> Any:
+        """Plans, makes the planned variables' initializers recover, and finalizes the graph."""
+        self.preparation.prepare(tf1.get_default_graph())
+        return super().finalize()
+
+
+def _check_saver_options(options: Mapping[str, Any], saver_format: str, copied: Any) -> None:
+    if "when" in options:
+        raise WarmStartError(
+            "a Scaffold recovers when a model is initialized, and at no other time; use a hook for when='every_train'"
+        )
+    known = [*inspect.signature(recover_scaffold).parameters, *_SAVER_OPTIONS]
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in _SAVER_OPTIONS]
+    if unknown:
+        raise WarmStartError(f"recover_scaffold has no argument {', '.join(unknown)}")
+    if copied is not None and copied.saver is not None and (options or saver_format != "name"):
+        raise WarmStartError(
+            f"copy_from_scaffold has a saver already, so {', '.join(options) or 'saver_format'} would have no effect; give one "
+            "or the other"
+        )
+
+
+def _prepare_replicas(scaffold: _RecoverScaffold) -> None:
+    """Prepares once for all replicas, from outside of them: there mirrored variables are whole.
+
+    An Estimator that trains under a strategy makes a plain Scaffold of what the replicas' Scaffolds hold, so that `finalize`
+    is never called.
+    """
+    graph = tf1.get_default_graph()
+
+    def prepare(strategy: Any, scaffolds: Any) -> None:
+        first, *others = strategy.experimental_local_results(scaffolds)
+        first.preparation.prepare(graph)
+        for other in others:  # Any of them may be the one whose init_fn is called.
+            other.preparation = first.preparation
+
+    if tf.distribute.in_cross_replica_context():
+        scaffold.preparation.prepare(graph)
+    else:
+        tf.distribute.get_replica_context().merge_call(prepare, args=(scaffold,))
+
+
+def _trains(graph: Any) -> bool:
+    """Whether something in `graph` trains: an optimizer that says so, or what counts the global step up."""
+    if graph.get_collection(tf1.GraphKeys.TRAIN_OP):
+        return True
+    step = tf1.train.get_global_step(graph)
+    handles = [initializer_op(copy).inputs[0] for copy in copies_of(step)] if step is not None else []
+    return any(use.type.startswith("AssignAdd") for handle in handles for use in handle.consumers())

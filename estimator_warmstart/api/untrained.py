@@ -1,0 +1,107 @@
+"""What an Estimator that has no checkpoint yet evaluates, predicts and exports: the old model's values.
+
+TensorFlow runs the initializers there, or has nothing to export. Nothing of this leaves a file in the model's directory.
+"""
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Mapping, Optional
+
+from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
+from estimator_warmstart.errors import WarmStartError, first_few
+from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.restore.initializers import watch_initializer
+from estimator_warmstart.restore.recovering import Recovering
+from estimator_warmstart.restore.session import Prepared
+
+
+class UntrainedRecoverHook(SessionRunHook):
+    """Recovers into the session of an evaluation or a prediction whose variables are initialized, not read from a checkpoint.
+
+    What cannot be done as asked is an error only then: with a `checkpoint_path` of the user's, the old model is not asked.
+
+    Args:
+      recovering: what training would recover.
+      model_dir: the new model's directory: once it has a checkpoint there is nothing to do.
+    """
+
+    def __init__(self, recovering: Recovering, model_dir: str):
+        # The graph lacks what training alone has: its slots, and their share of what must be covered.
+        request = recovering.request._replace(lacks_some=True, min_coverage=None)
+        self._recovering = recovering._replace(request=request, model_dir=None)
+        self._model_dir = model_dir
+        self._prepared: Optional[Prepared] = None
+        self._problem: Optional[WarmStartError] = None
+        self._is_initialized: Any = None
+
+    def begin(self) -> None:
+        """Plans, and makes the planned variables' initializers recover."""
+        self._prepared, self._problem, self._is_initialized = None, None, None
+        if tf.train.latest_checkpoint(self._model_dir) is not None:
+            return
+        graph = tf1.get_default_graph()
+        try:
+            self._prepared = self._recovering.prepare(graph)
+        except WarmStartError as problem:
+            self._problem = problem
+        self._is_initialized = watch_initializer(tf1.train.get_global_step(graph), graph)
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Says what was recovered, or why it cannot be."""
+        if self._is_initialized is None or not session.run(self._is_initialized):
+            return
+        if self._problem is not None:
+            raise self._problem
+        if self._prepared is not None:
+            self._warn_of_absent(self._prepared.plan)
+            self._prepared.tell_recovered(0, is_first=True)
+
+    def _warn_of_absent(self, plan: Plan) -> None:
+        """Names that this graph does not have may be misspelt, which training alone can know; slots are never here."""
+        there = {fate.new.name for fate in plan.fates}
+        absent = [
+            new for old, value in (self._recovering.request.recover_vars or {}).items() if old not in plan.checkpoint.ties
+            for new in (value if isinstance(value, (list, tuple)) else [value])
+            if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there
+        ]
+        if absent:
+            logger.warning(
+                "This graph has no new variable %s: an error when training begins, unless training has it.", first_few(absent))
+
+
+@contextmanager
+def checkpoint_of_untrained(
+    estimator: Any, make_hook: Callable[[], SessionRunHook], folder: str, receivers: Mapping[str, Callable[[], Any]]
+) -> Iterator[str]:
+    """A context with the prefix of a checkpoint that holds what the untrained `estimator` begins with.
+
+    Args:
+      estimator: a `tf.estimator.Estimator`.
+      make_hook: makes the hook that recovers.
+      folder: where a directory for it is made, and removed afterwards.
+      receivers: `{mode: input receiver function}`, as for `experimental_export_all_saved_models`.
+    """
+    modes = tf.estimator.ModeKeys
+    mode = next(mode for mode in (modes.TRAIN, modes.EVAL, modes.PREDICT) if receivers.get(mode))
+    # As TensorFlow's own, a name that no server takes for a version.
+    own = os.path.join(tf.compat.as_str(folder), f"temp-warm-start-{uuid.uuid4().hex[:8]}")
+    prefix = os.path.join(own, "model.ckpt")
+    tf.io.gfile.makedirs(own)
+    try:
+        with tf.Graph().as_default() as graph:
+            tf1.train.create_global_step(graph)
+            tf1.random.set_random_seed(estimator.config.tf_random_seed)
+            received = receivers[mode]()
+            spec = estimator.model_fn(received.features, getattr(received, "labels", None), mode, estimator.config)
+            creator = tf1.train.ChiefSessionCreator(spec.scaffold, config=estimator.config.session_config)
+            with tf1.train.MonitoredSession(creator, hooks=[make_hook()]) as session:
+                session.run_step_fn(lambda step_context: spec.scaffold.saver.save(
+                    step_context.session, prefix, write_meta_graph=False, write_state=False))
+        yield prefix
+    finally:
+        try:
+            tf.io.gfile.rmtree(own)
+        except tf.errors.OpError as error:
+            logger.warning("%s could not be removed: %s", own, error.message)

@@ -1,0 +1,232 @@
+"""`WarmStartSettings` that do what was meant and nothing else.
+
+Enters: an old model and names; no graph. Leaves: TensorFlow's own `WarmStartSettings`. `tf.compat.v1.train.warm_start` reads
+them as prefix regular expressions, leaves variables cold without a word where a name is wrong, and takes `A_extra` along
+with `A`: here every name is anchored, and stands in the renames too, whose unused ones it does complain of. This module
+must not know of hooks or plans.
+"""
+from __future__ import annotations
+
+import numbers
+import re
+from collections import Counter
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from estimator_warmstart._tf import tf, warm_start_fills_several
+from estimator_warmstart.adapters.transforms import Adapter
+from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
+from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
+from estimator_warmstart.checkpoint.locate import checked_path
+from estimator_warmstart.errors import MatchError, WarmStartError, did_you_mean
+from estimator_warmstart.slots import SlotOf
+
+_PART = "(?:/part_[0-9]+)?"
+_USE_HOOK = "ShapeAdaptingRecoverHook with adapters.remap_rows can"
+
+
+class VocabularyChange(NamedTuple):
+    """What may stand in a mapping of `vocabularies`; as of `adapters.remap_rows` but for the last one."""
+
+    old_vocab: Any
+    new_vocab: Any
+    axis: Any = 0
+    num_oov_buckets: Any = 0
+    old_vocab_size: Optional[int] = None
+    new_vocab_size: Optional[int] = None
+    backup_initializer: Any = None
+
+
+def warm_start_settings(
+    ckp_dir: Any, recover_vars: Mapping[str, Any], vocabularies: Optional[Mapping[str, Any]] = None
+) -> Any:
+    """Makes `WarmStartSettings` that recover the named variables, their partitions included, and no others.
+
+    Use it where an Estimator takes `warm_start_from=` and nothing else may be changed. Optimizer slots and the global step
+    stay as initialized. TensorFlow sees the new shapes when training begins; where they differ, or slots are to come along,
+    use the hooks.
+
+    Args:
+      ckp_dir: a directory with a `checkpoint` file (its latest, as of now), a checkpoint's prefix, or a SavedModel's
+        directory.
+      recover_vars: `{old name: new name or list of new names}`. One old variable for several new ones needs TensorFlow 2.8.
+      vocabularies: `{new name: (old file, new file)}` for float32 matrices whose rows follow a vocabulary; text files with
+        one token a line. Or `{new name: mapping}` with the keys `old_vocab` and `new_vocab`, and if wanted `axis` (0 or 1),
+        `num_oov_buckets`, `old_vocab_size`, `new_vocab_size` (as of `adapters.remap_rows`) and `backup_initializer`, a
+        TensorFlow initializer for new tokens and all out-of-vocabulary buckets; without one they are zeros.
+
+    Returns:
+      A `tf.estimator.WarmStartSettings` for the `warm_start_from` of an Estimator.
+
+    Raises:
+      WarmStartError: listing every old name that the checkpoint does not have, every new one given twice, every vocabulary
+        that does not fit its variable or that these settings cannot express.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import warm_start_settings
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     _ = tf1.get_variable("fm/w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> settings = warm_start_settings(folder, {"fm/w": "ranker/fm/w"})
+      >>> settings.vars_to_warm_start, settings.var_name_to_prev_var_name
+      (['ranker/fm/w(?:/part_[0-9]+)?:0$'], {'ranker/fm/w': 'fm/w'})
+
+    Source: `tf.compat.v1.train.warm_start` and `tf.train.VocabInfo`, without their silent misses.
+    """
+    checkpoint = open_checkpoint(ckp_dir)
+    sources, problems = _sources(recover_vars)
+    found = {old: checkpoint.find(old) for old in sources.values()}
+    problems += [checkpoint.why_not(name) for name, old in found.items() if old is None]
+    olds = {new: found[old] for new, old in sources.items()}
+    infos, vocabulary_problems = _vocab_infos(vocabularies, olds)
+    problems += vocabulary_problems + _shared(sources, vocabularies or {})
+    if tf.io.gfile.isdir(checkpoint.prefix):
+        problems.append(
+            f"TensorFlow would look into the directory {checkpoint.prefix} for the checkpoint of that name next to it; move "
+            "one of the two, or use VariableRecoverHook"
+        )
+    if problems:
+        raise MatchError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
+    return tf.estimator.WarmStartSettings(
+        checkpoint.prefix,
+        vars_to_warm_start=[_only(new, checkpoint.ties.get(old.name)) for new, old in olds.items() if old],
+        var_name_to_vocab_info=infos,
+        # Keys, so that object-based checkpoints do as well: TensorFlow resolves their names only if none is given here.
+        var_name_to_prev_var_name={new: old.key for new, old in olds.items() if old},
+    )
+
+
+def _sources(recover_vars: Any) -> Tuple[Dict[str, str], List[str]]:
+    """{new name: old name}, and what is wrong with it."""
+    if not isinstance(recover_vars, Mapping) or not recover_vars:
+        raise MatchError(f"recover_vars must be a dict {{old name: new name}} that is not empty, got {recover_vars!r}")
+    sources: Dict[str, str] = {}
+    problems = []
+    for old, value in recover_vars.items():
+        names = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not isinstance(old, str) or not names or not all(isinstance(name, str) and name for name in names):
+            problems.append(
+                f"{old!r}: {value!r}: old and new are names here, or lists of new names, since settings are made without a "
+                "graph; VariableRecoverHook takes variables"
+            )
+            continue
+        for name in names:
+            new = name[:-2] if name.endswith(":0") else name
+            if sources.setdefault(new, old) != old:
+                problems.append(f"the new {new!r} is given two old values: {sources[new]!r} and {old!r}; keep one")
+            if new == "global_step":
+                problems.append("the global step is never carried over; leave 'global_step' out of recover_vars")
+    return sources, problems
+
+
+def _only(new: str, tie: Optional[SlotOf]) -> str:
+    """A regular expression for the variable `new`, whole or in parts, and no other."""
+    leaf = f"/{tie.leaf}" if tie is not None else ""
+    if leaf and new.endswith(leaf):  # The slots of a partitioned variable are v/part_0/Adagrad and so on.
+        return f"{re.escape(new[:-len(leaf)])}{_PART}{re.escape(leaf)}:0$"
+    return f"{re.escape(new)}{_PART}:0$"
+
+
+def _shared(sources: Mapping[str, str], vocabularies: Mapping[str, Any]) -> List[str]:
+    """The problem of old values for several new variables, where TensorFlow would leave all but one of these cold."""
+    takers = Counter(old for new, old in sources.items() if new not in vocabularies)
+    return [] if warm_start_fills_several else [
+        f"{old!r} is to fill {count} new variables, and this TensorFlow's warm start fills only one and leaves the others "
+        "as initialized without a word; VariableRecoverHook fills all" for old, count in takers.items() if count > 1
+    ]
+
+
+def _vocab_infos(vocabularies: Any, olds: Mapping[str, Optional[OldVariable]]) -> Tuple[Dict[str, Any], List[str]]:
+    """{new name: VocabInfo}, and what is wrong with it."""
+    if vocabularies is not None and not isinstance(vocabularies, Mapping):
+        raise MatchError(f"vocabularies must be a dict {{new name: (old file, new file)}} or None, got {vocabularies!r}")
+    infos: Dict[str, Any] = {}
+    problems = []
+    for new, value in (vocabularies or {}).items():
+        if new not in olds:
+            problems.append(f"vocabularies[{new!r}]: recover_vars fills no new {new!r}{did_you_mean(str(new), olds)}")
+            continue
+        try:
+            infos[new] = _vocab_info(_change(value), olds[new])
+        except WarmStartError as error:
+            problems += [f"vocabularies[{new!r}]: {problem}" for problem in error.problems]
+    return infos, problems
+
+
+def _change(value: Any) -> VocabularyChange:
+    if isinstance(value, Adapter):
+        raise MatchError(
+            f"WarmStartSettings cannot express {value.label}: they know vocabularies only, as (old file, new file); "
+            "ShapeAdaptingRecoverHook takes every adapter"
+        )
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return VocabularyChange(*value)
+    if not isinstance(value, Mapping):
+        raise MatchError(f"a pair (old file, new file) or a mapping is needed, got {value!r}")
+    known = VocabularyChange._fields
+    problems = [
+        f"WarmStartSettings cannot express {key!r}; {_USE_HOOK}" if key in ("aliases", "fill")
+        else f"{key!r} is not known{did_you_mean(str(key), known)}; known are {', '.join(known)}"
+        for key in value if key not in known
+    ] + [f"{key!r} is missing" for key in ("old_vocab", "new_vocab") if key not in value]
+    if problems:
+        raise MatchError("the mapping", problems)
+    return VocabularyChange(**value)
+
+
+def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
+    problems = _option_problems(change)
+    vocabularies = []
+    for name, source, size in (
+        ("old_vocab", change.old_vocab, change.old_vocab_size), ("new_vocab", change.new_vocab, change.new_vocab_size)
+    ):
+        try:
+            vocabularies.append(_read(name, source, size))
+        except WarmStartError as error:
+            problems.append(str(error))
+    if old is not None and (old.dtype != "float32" or len(old.shape) != 2):
+        problems.append(
+            f"the old {old.name!r} is {old.dtype} {list(old.shape)}, and VocabInfo handles float32 matrices only; {_USE_HOOK}"
+        )
+    elif old is not None and not problems and vocabularies[0].size > old.shape[change.axis]:
+        problems.append(
+            f"{vocabularies[0].label} has {vocabularies[0].size:,} tokens, more than the {old.shape[change.axis]:,} of the old "
+            f"{old.name!r} {list(old.shape)} on axis {change.axis}"
+        )
+    if problems:
+        raise MatchError("the vocabulary", problems)
+    old_vocab, new_vocab = vocabularies
+    return tf.estimator.VocabInfo(
+        new_vocab=new_vocab.path, new_vocab_size=new_vocab.size, num_oov_buckets=int(change.num_oov_buckets),
+        old_vocab=old_vocab.path, old_vocab_size=old_vocab.size, backup_initializer=change.backup_initializer,
+        axis=int(change.axis),
+    )
+
+
+def _option_problems(change: VocabularyChange) -> List[str]:
+    buckets, backup = change.num_oov_buckets, change.backup_initializer
+    return [
+        f"{name} must be {what}, got {value!r}" for name, what, value, is_right in (
+            ("axis", "0 or 1", change.axis, _is_int(change.axis) and change.axis in (0, 1)),
+            ("num_oov_buckets", "0 or more", buckets, _is_int(buckets) and buckets >= 0),
+            ("backup_initializer", "an initializer, such as a tf.compat.v1.truncated_normal_initializer(), or None", backup,
+             backup is None or callable(backup)),
+        ) if not is_right
+    ]
+
+
+def _read(name: str, source: Any, size: Any) -> Vocabulary:
+    if size is not None and (not _is_int(size) or size <= 0):
+        raise MatchError(f"{name}_size must be positive or None, got {size!r}")
+    path = checked_path(name, source, "a text file (sequences are for ShapeAdaptingRecoverHook)")
+    vocabulary = read_vocabulary(path, size)
+    if vocabulary.has_empty_token:
+        raise MatchError(f"{vocabulary.label} has an empty line, which VocabInfo takes for no token; {_USE_HOOK}")
+    return vocabulary
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Old models: where their files are and what they hold. Knows no graph."""

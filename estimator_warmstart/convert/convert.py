@@ -1,0 +1,172 @@
+"""Whole checkpoints from one format to the other: `convert_checkpoint`.
+
+Enters: an old checkpoint and where the new one goes. Leaves: the new one, with every old value as it was. This module must
+not know how values are read and written.
+
+Source: the keys of object-based checkpoints are those that tensorflow/python/checkpoint/trackable_view.py makes of paths.
+"""
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint, slice_spec, whole_box
+from estimator_warmstart.checkpoint.data_writing import Move, write_bundle
+from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
+from estimator_warmstart.convert.destination import checked_destination, staged
+from estimator_warmstart.convert.keras import keras_moves
+from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice, first_few
+from estimator_warmstart.text_output import progress_line
+
+_BATCH_BYTES = 1 << 26
+_FORMATS = {"object": "object-based", "name": "name-based"}
+
+
+def convert_checkpoint(
+    source: Any, destination: Any, *, to: str = "object", model: Any = None, optimizer: Any = None, overwrite: bool = False,
+    progress: Optional[bool] = None
+) -> str:
+    """Writes a whole checkpoint in the other format, name-based or object-based.
+
+    Every tensor is kept bit for bit, the slots and the step too, partitioned variables in their slices; its checksum is
+    verified on the way. A few MB are in memory at a time, however large the tensors are. The new checkpoint comes to its
+    place when it is whole: nothing that is interrupted, or fails, leaves one behind. A process that is killed leaves the old
+    one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
+
+    Args:
+      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
+      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
+        directories that are missing are made.
+      to: `"object"`, to be restored by `tf.train.Checkpoint` (from a name-based source), or `"name"`, to be restored by
+        `tf.compat.v1.train.Saver` under the variables' names (from an object-based source, or from a V1 checkpoint, of which
+        the largest tensor is in memory).
+      model: for `to="object"`: a built Keras model or a `tf.Module`, in whose own object paths the variables of the same
+        names go: for `tf.train.Checkpoint(model=model)`, and for `model.load_weights`. `None`: all go into a dict by their
+        names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
+      optimizer: with `model`: a Keras optimizer (`Adadelta`, `Adagrad`, `Adam`, `Ftrl`, `RMSprop`, `SGD` for Momentum),
+        which takes over the slots and the step of TensorFlow 1's: for `tf.train.Checkpoint(model=model,
+        optimizer=optimizer)`. Its slots are made if they are not there; no value of it or of the model is changed.
+      overwrite: whether a checkpoint at `destination` is replaced.
+      progress: whether to show the bytes done on stderr; `None`: if that is a terminal.
+
+    Returns:
+      The new checkpoint's prefix.
+
+    Raises:
+      WarmStartError: for bad arguments, a damaged source, a model that it does not fit, or a place that cannot be written;
+        nothing is left at `destination` or beside it.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import convert_checkpoint
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("fm/w", [2], initializer=tf1.ones_initializer())
+      ...     session.run(tf1.global_variables_initializer())
+      ...     old = tf1.train.Saver().save(session, os.path.join(folder, "old", "model.ckpt"))
+      >>> new = convert_checkpoint(old, os.path.join(folder, "new", "model.ckpt"))
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     checkpoint = tf.train.Checkpoint()
+      ...     checkpoint.vars = {"fm/w": tf.Variable([0.0, 0.0])}
+      ...     checkpoint.restore(new).assert_consumed().run_restore_ops()
+      ...     [float(value) for value in session.run(checkpoint.vars["fm/w"])]
+      [1.0, 1.0]
+
+    Source: `convert_tf1_to_tf2` and `convert_tf2_to_tf1` of TensorFlow's guide on migrating checkpoints.
+    """
+    check_choice("to", to, sorted(_FORMATS))
+    if model is not None and to != "object":
+        raise WarmStartError("model is for to='object'; names need none")
+    if optimizer is not None and model is None:
+        raise WarmStartError("optimizer needs model: its slots are in the paths of the model's variables")
+    old = open_checkpoint(source)
+    if old.format == _FORMATS[to]:
+        raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
+    read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
+    place = checked_destination(destination, read_only, overwrite)
+    with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
+        old = _in_v2(old, folder) if old.files else old
+        moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
+        write_bundle(os.path.join(folder, "new"), moves, show)
+    return place
+
+
+def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
+    """A V1 checkpoint, written as V2 in `folder`, a few variables or one large one in memory at a time.
+
+    Raises:
+      CheckpointError: if a value cannot be read.
+    """
+    prefix = os.path.join(folder, "v2")
+    written: List[str] = []
+    try:
+        with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+            for batch in _batches(old.variables.values()):
+                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_box(each.shape)]]
+                names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
+                dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
+                values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
+                written.append(f"{prefix}-{len(written)}")
+                session.run(tf.raw_ops.SaveV2(
+                    prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
+            session.run(tf.raw_ops.MergeV2Checkpoints(
+                checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False))
+    except tf.errors.OpError as error:
+        raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
+    return open_checkpoint(prefix)
+
+
+def _batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
+    batches: List[List[OldVariable]] = [[]]
+    for old in variables:
+        if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
+            batches.append([])
+        batches[-1].append(old)
+    return batches
+
+
+def _named(old: Checkpoint) -> List[Move]:
+    """Each variable under its name; what `tf.train.Checkpoint` keeps for itself stays behind."""
+    if old.shared_names:
+        raise WarmStartError(f"names of {old.prefix} would mean several variables", [
+            f"{name!r} is the name of {len(paths)}: {first_few(paths)}" for name, paths in sorted(old.shared_names.items())
+        ])
+    if not old.variables:
+        raise WarmStartError(f"{old.prefix} has no variables")
+    return [Move(old.prefix, variable.key, name) for name, variable in old.variables.items()]
+
+
+def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> List[Move]:
+    """Each variable under the key of an object, and the object graph that says which."""
+    if model is None:
+        graph, keys = _dict_of(old.variables)
+        moves = [Move(old.prefix, variable.key, keys[name]) for name, variable in old.variables.items()]
+    else:
+        graph, moves = keras_moves(old, model, optimizer, folder)
+    # tf.train.Checkpoint counts what it saves, and takes a checkpoint without the count for one that it has not written.
+    counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
+    prefix = os.path.join(folder, "added")
+    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+        added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
+        session.run(tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=list(added), shape_and_slices=[""] * len(added), tensors=list(added.values()),
+        ))
+    return moves + [Move(prefix, key, key) for key in added]
+
+
+def _dict_of(names: Iterable[str]) -> Tuple[Any, Dict[str, str]]:
+    """The object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
+    graph = object_graph_pb2.TrackableObjectGraph()
+    graph.nodes.add().children.add(node_id=1, local_name="vars")
+    graph.nodes.add()
+    return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
+
+
+def _add_variable(graph: Any, holder: int, name: str, path: Tuple[str, ...]) -> str:
+    """Adds a variable at `path` to what the node `holder` holds; returns its tensor's key."""
+    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
+    key = "/".join(part.replace(".", "..").replace("/", ".S") for part in path) + f"/.ATTRIBUTES/{VALUE}"
+    graph.nodes.add().attributes.add(name=VALUE, full_name=name, checkpoint_key=key)
+    return key

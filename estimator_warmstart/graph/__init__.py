@@ -1,0 +1,1 @@
+"""New models: what a graph has, as logical variables. Knows no checkpoint."""

@@ -1,0 +1,174 @@
+"""Which of Adam's `beta*_power` scalars go with which of its moments; of a Keras optimizer, its count of steps.
+
+Enters: a graph's variables and which of them are slots. Leaves: for each moment the names of its powers. There may be
+several Adams in a graph, and each may minimize more than once.
+"""
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
+
+from estimator_warmstart._tf import initializer_op, tf
+from estimator_warmstart.graph.initial_values import known_initial, known_number
+from estimator_warmstart.optimizers import CORRECT_BIAS, meanings_of
+from estimator_warmstart.slots import KERAS_MOMENTS, MOMENTUM_CACHE, Shape, SlotOf, family_of, is_power
+
+# Keras since 2.11 names its counts and its slots below no scope in common.
+_COUNT = re.compile(r"(?:^|/)iteration(?:_\d+)?$")
+# What a count goes through on its way to an exponent.
+_NEXT = ("Add", "AddV2", "Cast", "Identity", "ReadVariableOp")
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_ASSIGNMENTS = ("Assign", "AssignVariableOp")
+# From a power's update to the moments' updates: their groups, and groups of these for sparse gradients.
+_DEPTH = 4
+
+
+def powers_by_slot(
+    variables: Mapping[str, Any], shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]
+) -> Dict[str, Tuple[str, ...]]:
+    """The powers of each slot that has any.
+
+    Args:
+      variables: {logical name: a physical variable of it}, in the order of creation.
+      shapes: {logical name: shape} of the same.
+      ties: the slots among them.
+    """
+    counters: Dict[str, Tuple[str, ...]] = {
+        name: (counter, *(cache for cache in (f"{tie.prefix}{MOMENTUM_CACHE}",) if shapes.get(cache) == ()))
+        for name, tie in ties.items() for counter in (f"{tie.prefix}iter",)
+        if tie.prefix and tie.leaf in KERAS_MOMENTS and shapes.get(counter) == ()
+    }
+    counters.update(_counts_since_2_11(variables, shapes, ties))
+    if not any(is_power(name, shape) for name, shape in shapes.items()):
+        return counters
+    slots = {_storage(variables[name]): name for name in ties}
+    updated: Dict[str, Set[str]] = {}
+    for name, shape in shapes.items():
+        if is_power(name, shape):
+            for slot in _updated_with(variables[name], slots):
+                updated.setdefault(slot, set()).add(name)
+    # Another optimizer's slots may be updated in the same group of operations, but it has no powers: the family tells.
+    by_order = _by_order(shapes, ties)
+    families = {family_of(ties[slot].leaf) for slot in by_order}
+    found = {
+        slot: tuple(name for name in shapes if name in powers)
+        for slot, powers in updated.items() if family_of(ties[slot].leaf) in families
+    }
+    # An Adam that waits for another is reached from the other's updates too; then the order of creation decides.
+    return {**counters, **found, **{
+        slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))
+    }}
+
+
+def _updated_with(power: Any, slots: Mapping[Any, str]) -> Iterator[str]:
+    """The slots whose updates the update of `power` waits for (adam.py, `_finish`)."""
+    first = initializer_op(power)
+    for operation in _storage(power).outputs[0].consumers():
+        if operation.type not in _ASSIGNMENTS or operation is first:
+            continue
+        # The new power is computed after the updates: power * beta, under control dependencies.
+        computing = [operation]
+        for _ in range(_DEPTH):
+            computing += [tensor.op for other in computing for tensor in other.inputs if tensor.op not in computing]
+        reached = [control for other in computing for control in other.control_inputs]
+        seen: Set[Any] = set()
+        for _ in range(_DEPTH):
+            reached = [other for other in reached if other not in seen]
+            seen.update(reached)
+            for other in reached:
+                yield from (slots[tensor.op] for tensor in other.inputs if tensor.op in slots)
+            reached = [control for other in reached for control in other.control_inputs]
+
+
+def _by_order(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Dict[str, Tuple[str, ...]]:
+    """Where no update tells: an Adam makes its powers first and then its moments (adam.py, `_create_slots`)."""
+    found: Dict[str, Tuple[str, ...]] = {}
+    powers: Tuple[str, ...] = ()
+    family = ""
+    between = True
+    for name, shape in shapes.items():
+        if is_power(name, shape):
+            powers, family, between = ((name,) if between else (*powers, name)), "", False
+        elif name in ties and powers:
+            between = True
+            family = family or family_of(ties[name].leaf)
+            if family_of(ties[name].leaf) == family:
+                found[name] = powers
+    return found
+
+
+def _counts_since_2_11(
+    variables: Mapping[str, Any], shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]
+) -> Dict[str, Tuple[str, ...]]:
+    """{moment of a Keras optimizer since 2.11: the counts that correct a bias}. Nothing tells which of several is whose."""
+    moments = [
+        name for name, meaning in meanings_of(ties).items()
+        if meaning.optimizer in CORRECT_BIAS and name == f"{ties[name].prefix}{ties[name].leaf}/{ties[name].primary}"
+    ]
+    counts = [name for name, shape in shapes.items() if shape == () and _COUNT.search(name)] if moments else []
+    if len(counts) > 1:
+        counts = [name for name in counts if _bases(variables[name])] or counts
+    return {name: tuple(counts) for name in moments if counts}
+
+
+def betas_of(count: str, variables: Mapping[str, Any]) -> Dict[str, float]:
+    """The betas of the Keras optimizer with that count, as far as the graph tells them without a session.
+
+    Args:
+      count: the name of its count of steps.
+      variables: {logical name: a physical variable of it}.
+
+    Returns:
+      {"beta1_power": beta_1, "beta2_power": beta_2}, or less.
+    """
+    scope = count.rpartition("/")[0]
+    found: Dict[str, float] = {}
+    for power, name in (("beta1_power", f"{scope}/beta_1"), ("beta2_power", f"{scope}/beta_2")):
+        beta = known_initial(variables[name]) if scope and name in variables else None
+        if beta is not None:
+            found[power] = beta
+    return found or dict(zip(("beta1_power", "beta2_power"), _bases(variables[count])))
+
+
+def _bases(count: Any) -> List[float]:
+    """The known numbers that the graph raises to the power of `count + 1`, in the order in which it does so."""
+    storage = _storage(count)
+    bases = [
+        known_number(operation.inputs[0]) for operation in storage.graph.get_operations()
+        if operation.type == "Pow" and _leads_to(operation.inputs[1].op, storage)
+    ]
+    # Since 2.11 Keras's optimizers must run in a tf.function to do anything in a graph.
+    calls = [operation for operation in storage.outputs[0].consumers() if operation.type in _CALLS]
+    called = {operation.get_attr("f").name for operation in calls}
+    library = storage.graph.as_graph_def().library.function if called and not bases else ()
+    for function in library:
+        bases += _bases_in(function) if function.signature.name in called else []
+    return list(dict.fromkeys(base for base in bases if base is not None))
+
+
+def _leads_to(operation: Any, storage: Any) -> bool:
+    """Whether `operation` is the value of `storage` but for casts and additions."""
+    if operation is storage:
+        return True
+    return operation.type in _NEXT and any(_leads_to(tensor.op, storage) for tensor in operation.inputs)
+
+
+def _bases_in(function: Any) -> List[Optional[float]]:
+    """The same in a function's definition: there a count is an argument."""
+    nodes = {node.name: node for node in function.node_def}
+
+    def leads_to_argument(name: str) -> bool:
+        node = nodes.get(name.split(":")[0])
+        return node is None or (node.op in _NEXT and any(leads_to_argument(given) for given in node.input))
+
+    bases: List[Optional[float]] = []
+    for node in function.node_def:
+        base = nodes.get(node.input[0].split(":")[0]) if node.op == "Pow" and leads_to_argument(node.input[1]) else None
+        if base is not None and base.op == "Const" and not base.attr["value"].tensor.tensor_shape.dim:
+            bases.append(float(tf.make_ndarray(base.attr["value"].tensor)))
+    return bases
+
+
+def _storage(variable: Any) -> Any:
+    """The operation that stands for the variable's memory: its handle's, or its reference's."""
+    return initializer_op(variable).inputs[0].op

@@ -1,0 +1,195 @@
+"""The new side: what a graph has, as logical variables.
+
+Enters: a `tf.Graph`. Leaves: one `NewVariable` for each variable that the user would name: the parts of a partitioned
+one and the copies of a mirrored one grouped, slots tied to their primary variable. This module must not know of any
+checkpoint, and changes nothing in the graph.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
+from estimator_warmstart.checkpoint.checkpoint import count_bytes
+from estimator_warmstart.graph.bias_correction import powers_by_slot
+from estimator_warmstart.graph.keras_scalars import keras_scalars
+from estimator_warmstart.slots import SlotOf, is_power, tie_slots
+
+
+class Part(NamedTuple):
+    """One stored piece of a logical variable: the whole of a plain one.
+
+    Attributes:
+      name: the physical variable's name, such as `fm/v/part_0`.
+      offset: where the part begins in the whole, one number for each axis.
+      shape: of the part.
+      variable: what the collection of global variables holds.
+      copies: the physical variables: one, or one for each replica of a mirrored variable.
+    """
+
+    name: str
+    offset: Tuple[int, ...]
+    shape: Tuple[int, ...]
+    variable: Any
+    copies: Tuple[Any, ...]
+
+
+class NewVariable(NamedTuple):
+    """One logical variable of the new graph.
+
+    Attributes:
+      name: as a checkpoint of this graph would call it.
+      shape: of the whole; empty where the graph does not know it.
+      dtype: TensorFlow's name of it, such as `"float32"`.
+      parts: in the order of their offsets.
+      has_static_shape: whether the graph knows the shape.
+      is_whole: whether the parts make up the whole shape. They do not for slots of partitioned variables made below a
+        variable scope: TensorFlow cuts their names wrongly, one name for each part (slot_creator.py).
+      tie: for an optimizer's slot, its primary variable; else `None`.
+      powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it; for one that a Keras optimizer
+        made, of its count of steps.
+      is_power: whether this is such a scalar.
+      is_step: whether this is the global step.
+      is_hyperparameter: whether this is a Keras optimizer's learning rate or the like.
+      is_local: whether this is no global variable: each session initializes its own.
+    """
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str
+    parts: Tuple[Part, ...]
+    has_static_shape: bool = True
+    is_whole: bool = True
+    tie: Optional[SlotOf] = None
+    powers: Tuple[str, ...] = ()
+    is_power: bool = False
+    is_step: bool = False
+    is_hyperparameter: bool = False
+    is_local: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one copy of the values; 0 where the shape is not known."""
+        return sum(count_bytes(part.shape, self.dtype) for part in self.parts) if self.has_static_shape else 0
+
+    @property
+    def is_optimizer_state(self) -> bool:
+        """Whether this is a slot, a power or a hyperparameter: part of the optimizer, not of the model."""
+        return self.tie is not None or self.is_power or self.is_hyperparameter
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether this is part of the model itself: neither the optimizer's nor the global step."""
+        return not self.is_optimizer_state and not self.is_step
+
+    @property
+    def target(self) -> Any:
+        """The variable as a user holds it: the variable itself, or the list of a partitioned one's parts."""
+        variables = [part.variable for part in self.parts]
+        return variables if slice_of(self.parts[0].copies[0]) else variables[0]
+
+
+def variables_to_choose(graph: Any, collection: Optional[str] = None) -> Dict[str, NewVariable]:
+    """All that may be recovered: the global variables, then the local ones and those of `collection` that are not global."""
+    new = logical_variables(graph)
+    for name in (tf1.GraphKeys.LOCAL_VARIABLES, collection):
+        # Optimizers make no local variables: one that is called as a slot would be is none.
+        new.update(
+            (other.name, other._replace(tie=None, powers=(), is_power=False, is_hyperparameter=False, is_local=True))
+            for other in (logical_variables(graph, name).values() if name else ()) if other.name not in new
+        )
+    return new
+
+
+def logical_variables(graph: Any = None, collection: str = tf1.GraphKeys.GLOBAL_VARIABLES) -> Dict[str, NewVariable]:
+    """The logical variables in one of `graph`'s collections, by name, in the order of their creation.
+
+    Args:
+      graph: a `tf.Graph`; `None`: the current default graph.
+      collection: its name; what else is in it is left out.
+    """
+    graph = graph or tf1.get_default_graph()
+    collected = [item for item in graph.get_collection(collection) if is_variable(item)]
+    found: Dict[str, List[Tuple[Any, Part]]] = {}
+    seen = set()
+    for variable in collected:
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            name, info, part = _part(variable)
+            found.setdefault(name, []).append((info, part))
+    shapes = {name: _whole_shape(parts) for name, parts in found.items()}
+    trainable = {logical_name(variable) for variable in graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)}
+    known = {name: shape for name, shape in shapes.items() if shape is not None}
+    whole = {name for name, shape in known.items() if _covers(found[name], shape)}
+    may_be_slots = whole - trainable
+    ties = tie_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in may_be_slots])
+    ties.update(_ties_of_parts({name: found[name] for name in known if name not in trainable}, found, known, whole))
+    steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
+    parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
+    powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, ties)
+    hypers = keras_scalars({
+        name: parts_of[name][0].variable for name, shape in known.items() if shape == () and name not in trainable | steps
+    }, ties)
+    all_powers = {power for found_powers in powers.values() for power in found_powers}
+    return {
+        name: NewVariable(
+            name, known.get(name, ()), parts[0].copies[0].dtype.base_dtype.name, parts, name in known,
+            name in whole or name not in known, ties.get(name), powers.get(name, ()),
+            name in all_powers or (name in known and is_power(name, known[name])), name in steps, name in hypers,
+        )
+        for name, parts in parts_of.items()
+    }
+
+
+def _covers(parts: List[Tuple[Any, Part]], shape: Tuple[int, ...]) -> bool:
+    return _size(shape) == sum(_size(part.shape) for _, part in parts)
+
+
+def _size(shape: Tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _ties_of_parts(
+    may_be_slots: Dict[str, Any], found: Dict[str, List[Tuple[Any, Part]]], known: Dict[str, Tuple[int, ...]], whole: Set[str]
+) -> Dict[str, SlotOf]:
+    """The ties of slots whose parts do not make up a whole: by the names of the parts, which are right."""
+    broken = {part.name: name for name in may_be_slots if name not in whole for _, part in found[name]}
+    if not broken:
+        return {}
+    owners = {part.name: name for name in known for _, part in found[name]}
+    ties = tie_slots({part.name: part.shape for name in known for _, part in found[name]}, list(broken))
+    return {broken[part]: tie._replace(primary=owners[tie.primary]) for part, tie in ties.items()}
+
+
+def logical_name(variable: Any) -> str:
+    """The name under which a checkpoint of the graph would hold `variable`."""
+    info = slice_of(copies_of(variable)[0])
+    return info.full_name if info else variable.name.split(":")[0]
+
+
+def names_in_collection(graph: Any, collection: str) -> Iterable[str]:
+    """The logical names of the variables in one of `graph`'s collections."""
+    return dict.fromkeys(logical_name(variable) for variable in graph.get_collection(collection) if is_variable(variable))
+
+
+def _part(variable: Any) -> Tuple[str, Any, Part]:
+    copies = tuple(copies_of(variable))
+    info = slice_of(copies[0])
+    physical = variable.name.split(":")[0]
+    shape = _static_shape(copies[0]) or ()
+    offset = tuple(info.var_offset) if info else (0,) * len(shape)
+    return (info.full_name if info else physical), info, Part(physical, offset, shape, variable, copies)
+
+
+def _whole_shape(parts: List[Tuple[Any, Part]]) -> Optional[Tuple[int, ...]]:
+    info, part = parts[0]
+    if info:
+        return tuple(info.full_shape)
+    return part.shape or _static_shape(part.copies[0])
+
+
+def _static_shape(variable: Any) -> Optional[Tuple[int, ...]]:
+    shape = variable.shape
+    return tuple(shape.as_list()) if shape.is_fully_defined() else None

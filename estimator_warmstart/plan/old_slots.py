@@ -1,0 +1,117 @@
+"""Which old slot a new one takes: of the same name, or of the same optimizer in another generation. Pure.
+
+TensorFlow 1's `fm/w/Adam` is `Adam/fm/w/m` in Keras until 2.10 and `Adam/m/fm/w` in Keras since.
+"""
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from estimator_warmstart.adapters.transforms import Misfit, Scale
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.graph.initial_values import known_initial
+from estimator_warmstart.graph.variables import NewVariable
+from estimator_warmstart.optimizers import Meaning, meanings_of
+from estimator_warmstart.slots import SlotFinder
+
+_RATE = "learning_rate"
+
+
+class OldSlot(NamedTuple):
+    """An old slot for a new one.
+
+    Attributes:
+      old: the old slot.
+      scale: what it is multiplied by, where the two optimizers keep the same thing in other units; else `None`.
+    """
+
+    old: OldVariable
+    scale: Optional[Scale] = None
+
+
+class OldSlots:
+    """Finds the old slot for each slot of a graph.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, new: Mapping[str, NewVariable]):
+        self._checkpoint, self._new = checkpoint, new
+        new_ties = {name: slot.tie for name, slot in new.items() if slot.tie is not None}
+        self._finder, self._new_leaves = SlotFinder(checkpoint.ties), SlotFinder(new_ties)
+        self._new_meanings, self._old_meanings = meanings_of(new_ties), meanings_of(checkpoint.ties)
+        self._by_primary: Dict[str, List[str]] = {}
+        for name, tie in checkpoint.ties.items():
+            self._by_primary.setdefault(tie.primary, []).append(name)
+
+    def find(self, slot: NewVariable, primary: str) -> OldSlot:
+        """The old slot for the new `slot`, whose variable takes the value of the old `primary`.
+
+        Raises:
+          Misfit: with the reason if there is none.
+        """
+        tie = slot.tie
+        if tie is None:
+            raise LookupError(f"{slot.name!r} is not a slot")
+        found = self._finder.find(primary, tie.leaf, tie.prefix)
+        old, new = self._old_meanings.get(found or ""), self._new_meanings.get(slot.name)
+        # RMSProp_1 is the momentum, but the mean gradient if the optimizer is centered.
+        if found is None or (old is not None and new is not None and old.what != new.what):
+            return self._of_the_same_meaning(slot, new, primary)
+        old_family = self._finder.family(primary, tie.leaf)
+        if (old is None or new is None) and old_family != self._new_leaves.family(tie.primary, tie.leaf):
+            raise Misfit(f"the checkpoint has other slots of this kind: {', '.join(old_family)}")
+        return OldSlot(self._checkpoint.variables[found])
+
+    def _of_the_same_meaning(self, slot: NewVariable, meaning: Optional[Meaning], primary: str) -> OldSlot:
+        there = {name: self._old_meanings[name] for name in self._by_primary.get(primary, ()) if name in self._old_meanings}
+        same = [name for name, old in there.items() if meaning is not None and old.what == meaning.what]
+        if meaning is None or not same:
+            leaf = slot.tie.leaf if slot.tie is not None else ""
+            reason = f"the checkpoint has no slot {leaf!r} of {primary!r}"
+            others = sorted({old.title for old in there.values() if meaning is not None and old.optimizer != meaning.optimizer})
+            if meaning is not None and others:
+                reason += f", only those of {' and '.join(others)}, which have no counterpart in {meaning.title}"
+            raise Misfit(reason)
+        name = min(same, key=len)
+        if meaning.optimizer != "SGD" or meaning.is_tf1 == there[name].is_tf1:
+            return OldSlot(self._checkpoint.variables[name])
+        scale = self._gradients_of_steps(name) if meaning.is_tf1 else self._steps_of_gradients(slot, name)
+        return OldSlot(self._checkpoint.variables[name], scale)
+
+    def _steps_of_gradients(self, slot: NewVariable, old: str) -> Scale:
+        """Keras's SGD sums steps, `-learning_rate * gradient`; TensorFlow 1's Momentum sums gradients alone."""
+        prefix = slot.tie.prefix if slot.tie is not None else ""
+        rates = _scalars(_RATE, prefix, {name: new.shape for name, new in self._new.items()})
+        rate = known_initial(self._new[rates].parts[0].copies[0]) if rates else None
+        decay = self._new.get(f"{prefix}decay")
+        if rate is None or (decay is not None and known_initial(decay.parts[0].copies[0]) != 0):
+            raise Misfit(
+                f"the old {old!r} sums gradients, Keras's SGD sums steps, and the learning rate between them is no number "
+                "that the graph tells"
+            )
+        return Scale(-rate)
+
+    def _gradients_of_steps(self, old: str) -> Scale:
+        variables = self._checkpoint.variables
+        rate = _scalars(_RATE, self._checkpoint.ties[old].prefix, {name: each.shape for name, each in variables.items()})
+        if not rate:
+            raise Misfit(
+                f"the old {old!r} sums steps, TensorFlow 1's Momentum sums gradients, and the checkpoint has no learning rate "
+                "to divide by"
+            )
+        return Scale(-1.0, variables[rate])
+
+
+def describe_scale(scale: Scale) -> str:
+    """What a value is multiplied by, for the report."""
+    return f"{scale.factor:.6g}" if scale.divisor is None else f"{scale.factor:.6g} / {scale.divisor.name!r}"
+
+
+def _scalars(leaf: str, prefix: str, shapes: Mapping[str, Tuple[int, ...]]) -> str:
+    """The name of the optimizer's own scalar: below its scope, or the only one of that name; else empty."""
+    if prefix and shapes.get(prefix + leaf) == ():
+        return prefix + leaf
+    names = [name for name, shape in shapes.items() if shape == () and name.rsplit("/", 1)[-1].lstrip("_") == leaf]
+    return names[0] if len(names) == 1 else ""

@@ -1,0 +1,192 @@
+"""What becomes of an optimizer's state: slots go with their variable, Adam's powers with its moments. Pure.
+
+Enters: the fates of the model's own variables. Leaves: the fates of slots and powers, added to them.
+"""
+from __future__ import annotations
+
+from typing import Collection, Dict, List, Mapping, Optional, Tuple
+
+from estimator_warmstart.adapters.transforms import Misfit, Scale, for_slot, result_dtype, result_shape
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.errors import first_few
+from estimator_warmstart.graph.variables import NewVariable
+from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
+from estimator_warmstart.plan.adapter_rules import Rules
+from estimator_warmstart.plan.fitting import check_dtype, check_static_shape, steps_between
+from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
+from estimator_warmstart.plan.plan import INITIALIZED, Fate, initialized, recovered
+from estimator_warmstart.plan.step_counts import count_fate
+
+_UNKNOWN = Meaning("", "", False)
+
+
+def plan_slots(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: Rules, fates: Dict[str, Fate]
+) -> List[str]:
+    """Gives each slot that has none yet the fate that follows from its variable's.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+      rules: the adapters; a slot that one names for itself takes that one.
+      fates: of the variables; the slots' are added.
+
+    Returns:
+      The problems of adapters that were named for slots. A slot that the checkpoint cannot give is no problem: it is left as
+      initialized, with the reason.
+    """
+    sources, problems = OldSlots(checkpoint, new), []
+    for name, slot in new.items():
+        if slot.tie is None or name in fates:
+            continue
+        primary = fates.get(slot.tie.primary)
+        if primary is None or primary.old is None:
+            fates[name] = initialized(slot, f"slot of {slot.tie.primary!r}, which is not recovered")
+            continue
+        try:
+            source = sources.find(slot, primary.old.name)
+        except Misfit as reason:
+            fates[name] = initialized(slot, str(reason))
+            continue
+        try:
+            fates[name] = slot_fate(source.old, slot, primary, rules, source.scale)
+        except Misfit as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules, scale: Optional[Scale] = None) -> Fate:
+    """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
+
+    Args:
+      old: the old slot.
+      slot: the new one.
+      primary: what becomes of the variable.
+      rules: the adapters.
+      scale: what another optimizer's slot is multiplied by first, if there is anything.
+
+    Raises:
+      Misfit: if an adapter that was named for the slot does not make its shape.
+    """
+    named = rules.adapter_for(slot)
+    if named is not None:
+        steps = steps_between(old, slot, named)
+        return recovered(slot, old, steps if scale is None else (scale, *steps), named.label)
+    steps = for_slot(primary.steps, old.dtype, slot.dtype)
+    try:
+        check_static_shape(slot)
+        if result_dtype(old.dtype, steps) != slot.dtype:
+            check_dtype(old, slot)
+            raise Misfit(f"{primary.reason} makes {result_dtype(old.dtype, steps)} of the old {old.name!r}, not {slot.dtype}")
+    except Misfit as reason:
+        return initialized(slot, str(reason))
+    if result_shape(old.shape, primary.steps) != slot.shape:
+        return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
+    how = f"as {primary.new.name!r}"
+    return recovered(slot, old, steps, how) if scale is None else recovered(
+        slot, old, (scale, *steps), f"{how}, times {describe_scale(scale)}")
+
+
+def plan_powers(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], asked: Collection[str]
+) -> Tuple[List[str], List[str]]:
+    """Lets Adam's powers travel with its moments, and neither without the other: bias correction needs both.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+      fates: of variables and slots; the powers' are added, and moments without powers are taken back.
+      asked: names of the new variables that were asked for by name: to take those back is a problem.
+
+    Returns:
+      Notes on what deserves a second look, and problems.
+    """
+    meanings = meanings_of({name: slot.tie for name, slot in new.items() if slot.tie is not None})
+    notes = _notes_on_uncounted_steps(fates, meanings) + _notes_on_lost_weights(new, fates, meanings)
+    problems: List[str] = []
+    groups: Dict[Tuple[str, ...], List[str]] = {}
+    for name, slot in new.items():
+        if slot.powers:
+            groups.setdefault(slot.powers, []).append(name)
+    for powers, moments in groups.items():
+        travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
+        if travelling:
+            notes += _take_powers(checkpoint, new, fates, powers, moments)
+            problems += [
+                f"{name!r} is asked for, but {fates[name].reason}; leave it out" for name in travelling
+                if name in asked and fates[name].action == INITIALIZED
+            ]
+            continue
+        for power in powers:
+            if power in fates and fates[power].action != INITIALIZED:
+                problems.append(
+                    f"{power!r} is asked for without the moments it belongs to ({moments[0]!r}, ...): the first updates "
+                    "would be several times too large; recover the slots too (with_slots=True) or leave it out"
+                )
+            fates[power] = initialized(new[power], "goes with Adam's moments, of which none is recovered")
+    return notes, problems
+
+
+def _notes_on_uncounted_steps(fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]) -> List[str]:
+    """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
+    prefixes = dict.fromkeys(
+        fate.new.tie.prefix for fate in fates.values()
+        if fate.old is not None and fate.new.tie is not None and fate.new.tie.prefix and not fate.new.powers
+        and meanings.get(fate.new.name, _UNKNOWN).optimizer in CORRECT_BIAS and not meanings[fate.new.name].is_tf1
+    )
+    return [
+        f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
+        "first updates, about 1 / (1 - beta_2) of them, are smaller than it would make at any later step"
+        for prefix in prefixes
+    ]
+
+
+def _take_powers(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], powers: Tuple[str, ...],
+    moments: List[str]
+) -> List[str]:
+    travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
+    olds = [fates[name].source.name for name in travelling]
+    found = {power: _power_fate(checkpoint, new, power, fates.get(power), olds) for power in powers}
+    absent = [power for power, fate in found.items() if fate is None]
+    if absent:
+        for name in travelling:
+            fates[name] = initialized(new[name], f"Adam's moment, and the checkpoint has no {absent[0]!r} to go with it")
+        return []
+    fates.update({power: fate for power, fate in found.items() if fate is not None})
+    fresh = [name for name in moments if name not in travelling]
+    if not fresh:
+        return []
+    return [
+        f"{' and '.join(powers)} are recovered with {len(travelling)} of {len(moments)} moments; the first updates of "
+        f"variables whose moments start fresh are larger than Adam's usual ones: {', '.join(fresh[:4])}"
+        f"{', ...' if len(fresh) > 4 else ''}"
+    ]
+
+
+def _power_fate(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: str, named: Optional[Fate], moments: List[str]
+) -> Optional[Fate]:
+    if named is not None and named.old is not None:
+        return named
+    return count_fate(checkpoint, new, new[power], moments)
+
+
+def _notes_on_lost_weights(
+    new: Mapping[str, NewVariable], fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]
+) -> List[str]:
+    """A note where Ftrl forgets recovered weights, which it computes anew from its slot `linear` in every update."""
+    lost = []
+    for name, meaning in meanings.items():
+        tie, fate = new[name].tie, fates.get(name)
+        primary = fates.get(tie.primary) if tie is not None else None
+        if (meaning.optimizer, meaning.slot) == ("Ftrl", "linear") and (fate is None or fate.old is None) \
+                and primary is not None and primary.old is not None:
+            lost.append(primary.new.name)
+    if not lost:
+        return []
+    return [
+        f"Ftrl computes a variable from its slots: its first updates forget the recovered values of {first_few(lost)}, the "
+        "more of them the smaller the gradients are, since these slots begin as initialized; recover them too "
+        "(with_slots=True), or train on with another optimizer"
+    ]

@@ -1,0 +1,143 @@
+"""What a warm start does, as plain data: one `Fate` for each new variable, all of them in a `Plan`. Pure.
+
+Enters: what the planner decided. Leaves: records, and the questions that can be asked of them.
+"""
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart.adapters.dtypes import describe_cast
+from estimator_warmstart.adapters.transforms import Step, count_kept, kept_share
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, count_bytes
+from estimator_warmstart.graph.variables import NewVariable
+
+RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
+
+
+class Fate(NamedTuple):
+    """What becomes of one new variable.
+
+    Attributes:
+      new: the new variable.
+      action: `"restored"` (the old value as it is), `"adapted"` (what the steps make of it) or `"initialized"` (left to its
+        own initializer).
+      old: the old variable whose value it takes, or `None`.
+      reason: how it is adapted, or why it is left as initialized; else empty.
+      steps: from the old shape to the new one; empty for a value that is taken as it is.
+    """
+
+    new: NewVariable
+    action: str
+    old: Optional[OldVariable] = None
+    reason: str = ""
+    steps: Tuple[Step, ...] = ()
+
+    @property
+    def source(self) -> OldVariable:
+        """The old variable, of a fate that has one."""
+        if self.old is None:
+            raise LookupError(f"{self.new.name!r} takes no old value")
+        return self.old
+
+    @property
+    def recovered_bytes(self) -> int:
+        """Bytes of the new variable that hold old values afterwards."""
+        if self.old is None:
+            return 0
+        return count_kept(self.old.shape, self.steps) * count_bytes((), self.new.dtype)
+
+    @property
+    def old_share(self) -> float:
+        """The share, 0 to 1, of the new variable's values that are old ones."""
+        if self.old is None:
+            return 0.0
+        size = count_bytes(self.new.shape, "int8")
+        return count_kept(self.old.shape, self.steps) / size if size else 1.0
+
+    @property
+    def kept_share(self) -> Optional[float]:
+        """The share, 0 to 1, of the old variable's values that the new one has; `None` where a function decides that."""
+        return kept_share(self.old.shape, self.steps) if self.old is not None else None
+
+
+def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Step, ...] = (), how: str = "") -> Fate:
+    """The fate of a new variable that takes the value of `old`, by `steps` if there are any."""
+    if not steps:
+        return Fate(new, RESTORED, old)
+    cast = describe_cast(old.dtype, new.dtype)
+    return Fate(new, ADAPTED, old, f"{how}, {cast}" if cast else how, steps)
+
+
+def initialized(new: NewVariable, reason: str) -> Fate:
+    """The fate of a new variable that is left as initialized."""
+    return Fate(new, INITIALIZED, None, reason)
+
+
+class Plan(NamedTuple):
+    """What a warm start does, as plain data.
+
+    Attributes:
+      checkpoint: the old model.
+      fates: one `Fate` for each new variable, in the order of the graph.
+      unused: the old variables that no new one takes.
+      notes: sentences on what deserves a second look.
+      warnings: sentences on what is likely not as it was meant; a training logs them at level WARNING.
+    """
+
+    checkpoint: Checkpoint
+    fates: Tuple[Fate, ...]
+    unused: Tuple[OldVariable, ...]
+    notes: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+    @property
+    def recovered(self) -> Tuple[Fate, ...]:
+        """The fates of the new variables that take an old value."""
+        return tuple(fate for fate in self.fates if fate.old is not None)
+
+    @property
+    def coverage(self) -> float:
+        """The share, 0 to 1, of the new model's bytes that old values fill; optimizer state and step do not count."""
+        return covered_share([fate for fate in self.fates if fate.new.is_parameter])
+
+    @property
+    def slot_coverage(self) -> float:
+        """The same share of the optimizer's state."""
+        return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
+
+    def left_undone(self, reason: str) -> Plan:
+        """What happens where nothing is done: every new variable keeps its value, no old one is used."""
+        fates = tuple(initialized(fate.new, reason if fate.old is not None else fate.reason) for fate in self.fates)
+        used = dict.fromkeys(fate.source for fate in self.recovered)
+        return self._replace(fates=fates, unused=self.unused + tuple(used))
+
+    @property
+    def recovers_nothing(self) -> bool:
+        """Whether the model itself begins as if there were no old one."""
+        parameters = [fate for fate in self.recovered if fate.new.is_parameter]
+        return not any(fate.recovered_bytes or not fate.new.nbytes for fate in parameters)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "
+            f"coverage {percent(self.coverage)}"
+        )
+
+
+def covered_share(fates: Sequence[Fate]) -> float:
+    """The bytes with old values among all bytes of `fates`; 0 where there are none."""
+    total = sum(fate.new.nbytes for fate in fates)
+    return sum(fate.recovered_bytes for fate in fates) / total if total else 0.0
+
+
+def percent(share: float, form: str = ".1f") -> str:
+    """A share, 0 to 1, as text; only all of it is 100 %, and only nothing is 0 %.
+
+    Example:
+      >>> percent(0.25), percent(0.99999), percent(1.0), percent(0.0001)
+      ('25.0 %', '> 99.9 %', '100.0 %', '< 0.1 %')
+    """
+    text = format(100 * share, form)
+    if float(text) == 100 and share < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if float(text) == 0 and share > 0 else f"{text} %"

@@ -1,0 +1,284 @@
+"""Old x new -> `Plan`. Pure: no session, no graph operation, no value read.
+
+Enters: a checkpoint, a graph's logical variables, what the user asked for. Leaves: a `Plan` that holds every new
+variable exactly once, with what becomes of it and why; or one error with all problems. This module must not know how a
+value is restored.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from estimator_warmstart._tf import tf1
+from estimator_warmstart.adapters.transforms import Misfit
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
+from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
+from estimator_warmstart.graph.kernels import input_axes
+from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
+from estimator_warmstart.plan.fitting import check_same_shape, steps_between
+from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names
+from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, slot_fate
+from estimator_warmstart.plan.plan import INITIALIZED, Fate, Plan, initialized, recovered
+from estimator_warmstart.plan.recover_vars import resolve_pairs
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.saveables import Saveable, judge, saveables_of_graph, without_saveables
+
+# Close spellings take their time, and nobody reads more of them.
+_MOST_WITH_SPELLINGS = 100
+
+
+def plan_recovery(
+    ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None, *,
+    include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
+    with_slots: Optional[bool] = None, missing: str = "error", min_coverage: Optional[float] = None, graph: Any = None
+) -> Plan:
+    """Says what a warm start would do, and touches nothing.
+
+    Use it to look before training, in a test or a notebook: the hooks make the same plan.
+
+    Args:
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
+        directory; name-based or object-based.
+      recover_vars: `{old name: new}`, where *new* is a variable, a list of a partitioned one's parts, a variable's
+        name, or a list of several of these. `None`: every new variable that the checkpoint has under its own name, but
+        for the global step.
+      adapters: `{new variable, its name or a pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes
+        must be the same, as for `VariableRecoverHook`. A dict, empty or not: where shapes differ and no adapter is named,
+        `crop_or_pad()`, as for `ShapeAdaptingRecoverHook`.
+      include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next three.
+      exclude: patterns of new names to leave as they are.
+      rename: `{old pattern: new name or scope, or a list of several}`.
+      collection: a name from `tf.compat.v1.GraphKeys`, also of local variables.
+      with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
+      missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
+        `rename` or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it. A rename
+        chooses all that lies in its new scope. Neither an `exclude` alone nor nothing at all chooses anything: what the
+        checkpoint does not have is left as initialized.
+      min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `None`: any.
+      graph: a `tf.Graph`; `None`: the default graph.
+
+    Returns:
+      A `Plan`.
+
+    Raises:
+      WarmStartError: listing everything that cannot be done as asked and what to change.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import plan_recovery
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     _ = tf1.get_variable("w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      >>> with tf.Graph().as_default():
+      ...     _, _ = tf1.get_variable("w", [3, 1]), tf1.get_variable("tower/kernel", [3, 3])
+      ...     plan = plan_recovery(folder)
+      >>> [(fate.new.name, fate.action) for fate in plan.fates], plan.coverage
+      ([('w', 'restored'), ('tower/kernel', 'initialized')], 0.25)
+    """
+    with_slots = adapters is not None if with_slots is None else with_slots
+    request = Request(
+        ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+    ).checked()
+    return plan_request(request, graph or tf1.get_default_graph())
+
+
+def plan_request(request: Request, graph: Any) -> Plan:
+    """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
+    checkpoint, new = open_checkpoint(request.ckp_dir), variables_to_choose(graph, request.collection)
+    saveables = saveables_of_graph(graph, checkpoint.variables, new, request.rename)
+    exclude = without_saveables(request.exclude, saveables, new)
+    return _Planner(request, checkpoint, new, saveables, exclude).plan(graph)
+
+
+class _Planner:
+    """Makes one plan; collects problems instead of stopping at the first."""
+
+    def __init__(
+        self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable], saveables: List[Saveable], exclude: Any
+    ):
+        self._saveables, self._exclude = saveables, exclude
+        self._request, self._rules = request, request.rules
+        self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
+        self._fates: Dict[str, Fate] = {}
+        self._problems: List[str] = []
+        self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
+
+    def plan(self, graph: Any) -> Plan:
+        """The plan for what the user asked.
+
+        Raises:
+          PlanError: with every problem.
+        """
+        said = judge(self._saveables, self._request, bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)))
+        try:
+            pairs, why_not = self._pairs(graph)
+        except MatchError as error:
+            raise MatchError("the variables cannot be matched", (*error.problems, *said.problems)) from error
+        self._problems += said.problems
+        pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
+        self._refuse_collisions(pairs)
+        self._take(pairs)
+        if self._request.with_slots:
+            self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._fates)
+        notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
+        recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
+        self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
+        self._problems += [
+            f"the old {fate.old.name!r} {list(fate.old.shape)} is stored in part only; leave it out, or take another checkpoint"
+            for fate in self._fates.values() if fate.old is not None and not fate.old.is_whole
+        ]
+        if self._problems:
+            raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
+        fates = tuple(
+            self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items()
+            if name in self._fates or not new.is_local
+        )
+        if any(fate.new.is_local and fate.old is not None for fate in fates):
+            notes.append("local variables take their old values in each session anew, on every worker and in resumed runs")
+        used = {fate.old.name for fate in fates if fate.old is not None}
+        unused = tuple(old for name, old in self._old.items() if name not in used)
+        if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
+            notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
+        warnings = (*said.warnings, *_misaligned([self._fates[name] for name in self._by_default]))
+        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), warnings)
+        return _covering(plan, self._request.min_coverage)
+
+    def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
+        """What goes where, and why a variable that is in none of the pairs is not."""
+        request = self._request
+        if request.recover_vars is not None:
+            pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph, request.lacks_some)
+            return pairs, "not in recover_vars"
+        if request.matches_names:
+            candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
+            pairs = match_names(
+                self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+                may_miss=request.include is not None or request.collection is not None, lacks_some=request.lacks_some,
+            )
+            if not request.lacks_some:
+                self._leave_missing(candidates, pairs)
+            return pairs, "not matched"
+        return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
+
+    def _leave_missing(self, candidates: Dict[str, NewVariable], pairs: List[Pair]) -> None:
+        """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
+        request, found = self._request, {pair.new for pair in pairs}
+        chosen = chosen_names(
+            self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+            request.collection is not None)
+        missing = [name for name in chosen if name not in found]
+        for number, name in enumerate(missing):
+            self._fates[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
+            if request.missing == "error":
+                close = did_you_mean(name, self._old) if number < _MOST_WITH_SPELLINGS else ""
+                self._problems.append(
+                    f"the new {name!r} {list(self._new[name].shape)} is chosen, but the checkpoint has nothing of that name "
+                    f"and no rename gives it anything{close}; exclude={name!r} leaves it out, missing='keep' leaves all such "
+                    "variables as initialized"
+                )
+
+    def _pairs_of_same_name(self) -> List[Pair]:
+        pairs = [
+            Pair(name, name) for name, new in self._new.items()
+            if new.is_parameter and not new.is_local and name in self._old
+        ]
+        if not pairs and self._request.missing == "error" and not self._request.lacks_some:
+            self._problems.append(
+                "no new variable has a name that the checkpoint has; recover_vars={old name: new variable} says what goes "
+                f"where. The first old names are {', '.join(list(self._old)[:5])}; the first new ones "
+                f"{', '.join(list(self._new)[:5])}"
+            )
+        return pairs
+
+    def _name_of(self, given: str) -> str:
+        """The name of the old variable that was given by that, or by an object path."""
+        old = self._checkpoint.find(given)
+        return given if old is None else old.name
+
+    def _refuse_collisions(self, pairs: List[Pair]) -> None:
+        takers: Dict[str, List[str]] = {}
+        for pair in pairs:
+            takers.setdefault(pair.new, []).append(pair.old)
+        self._problems += [
+            f"the new {name!r} is given {len(olds)} old values: {', '.join(map(repr, olds))}; keep one"
+            for name, olds in takers.items() if len(olds) > 1
+        ]
+
+    def _take(self, pairs: List[Pair]) -> None:
+        # Slots that are named come after their variables, whose steps they follow.
+        for pair in sorted(pairs, key=lambda pair: self._new[pair.new].tie is not None):
+            new = self._new[pair.new]
+            if pair.old not in self._old:
+                self._fates[pair.new] = initialized(new, f"the checkpoint has no {pair.old!r} (missing='keep')")
+                continue
+            try:
+                self._fates[pair.new] = self._fate(pair, new)
+            except Misfit as problem:
+                self._problems.append(str(problem))
+        if self._request.missing == "error":
+            self._problems += [
+                f"{self._checkpoint.why_not(name)}; missing='keep' leaves its new variable as initialized"
+                for name in dict.fromkeys(pair.old for pair in pairs if pair.old not in self._old)
+            ]
+
+    def _fate(self, pair: Pair, new: NewVariable) -> Fate:
+        old = self._old[pair.old]
+        primary = self._fates.get(new.tie.primary) if new.tie is not None else None
+        if primary is not None and primary.old is not None:
+            fate = slot_fate(old, new, primary, self._rules)
+            if fate.old is None:  # It was asked for.
+                check_same_shape(old, new)
+                raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {fate.reason}")
+            return fate
+        adapter = self._rules.adapter_for(new)
+        if adapter is None:
+            adapter = self._rules.default_for(old.shape, new)
+            if adapter is None:
+                check_same_shape(old, new)
+                return recovered(new, old)
+            self._by_default.append(new.name)
+        return recovered(new, old, steps_between(old, new, adapter), adapter.label)
+
+    def _untouched(self, new: NewVariable, why_not: str) -> Fate:
+        if new.is_step:
+            return initialized(new, "the global step is not carried over")
+        if new.is_hyperparameter:
+            return initialized(new, "the new optimizer's own setting")
+        if new.tie is not None and not self._request.with_slots:
+            primary = self._fates.get(new.tie.primary)
+            follows = primary is not None and primary.action != INITIALIZED
+            what = "with_slots=True would recover it" if follows else "which is not recovered"
+            return initialized(new, f"slot of {new.tie.primary!r}, {what}")
+        return initialized(new, why_not)
+
+
+def _misaligned(fates: Sequence[Fate]) -> List[str]:
+    """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
+    changed = [
+        f"{fate.new.name!r} ({fate.source.shape[axis]:,} -> {fate.new.shape[axis]:,} on axis {axis})"
+        for fate in fates for axis in sorted(input_axes(fate.new)) if fate.source.shape[axis] != fate.new.shape[axis]
+    ]
+    if not changed:
+        return []
+    return [
+        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps its weights "
+        "from the beginning, which is right only if what is in front changed at its end. "
+        "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says "
+        "that the end it is"
+    ]
+
+
+def _covering(plan: Plan, least: Optional[float]) -> Plan:
+    """`plan`, unless it covers less than `least`.
+
+    Raises:
+      PlanError: if it does.
+    """
+    if least is not None and plan.coverage < least:
+        raise PlanError(
+            f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
+            f"{first_few([fate.new.name for fate in plan.fates if fate.old is None and fate.new.is_parameter])}"
+        )
+    return plan

@@ -1,0 +1,264 @@
+"""A `Plan` as a text table and as JSON.
+
+Enters: a `Plan`. Leaves: text. Variables of numbered scopes that share everything else in their row are folded into one
+row (`layer{0..11}/kernel`). This module must not know how the plan was made or is carried out.
+"""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
+
+from estimator_warmstart.plan.plan import Fate, Plan, percent
+from estimator_warmstart.printable import printable
+
+# A number without a leading zero, and not one that a fold has put there ({0..11}).
+_NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
+_QUOTED = re.compile(r"'[^']*'")
+_NO_NAME = "-"
+
+
+class Row(NamedTuple):
+    """One line of the table before it is aligned; `folded` variables joined into it."""
+
+    old: str
+    old_shape: str
+    new: str
+    new_shape: str
+    what: str
+    nbytes: int
+    folded: int = 1
+
+
+def format_report(plan: Plan) -> str:
+    """The plan as one aligned text table with totals, what stayed as initialized and why, and what was not used.
+
+    Args:
+      plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
+
+    Returns:
+      Several lines of text without a newline at the end. Sizes are of one copy of each new variable.
+
+    Example:
+      >>> import os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import format_report, plan_recovery
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      ...     report = format_report(plan_recovery(folder))
+      >>> print(report.splitlines()[-1])
+      Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
+    """
+    recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
+    kept = [_row(fate) for fate in plan.fates if fate.old is None]
+    lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
+    lines += _table(fold(recovered) + fold(kept))
+    lines.append(_totals(plan))
+    if plan.unused:
+        unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
+        lines.append(f"Old variables not used: {len(plan.unused)}")
+        lines += [f"  {printable(row.old)} {row.old_shape}" for row in unused]
+    lines += [f"Warning: {printable(warning)}" for warning in plan.warnings]
+    lines += [f"Note: {printable(note)}" for note in plan.notes]
+    return "\n".join(lines)
+
+
+def report_as_json(plan: Plan) -> str:
+    """The plan as a JSON object.
+
+    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`, `unused`, `notes`,
+    `warnings`. Nothing is folded here: one object for each new variable, with the share of it that is old (`old_share`) and
+    the share of the old variable that it has (`kept_share`).
+
+    Args:
+      plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
+
+    Returns:
+      JSON text. Sizes are in bytes of one copy of each new variable; coverages are 0 to 1.
+
+    Example:
+      >>> import json, os, tempfile
+      >>> import tensorflow as tf
+      >>> from estimator_warmstart import plan_recovery, report_as_json
+      >>> tf1, folder = tf.compat.v1, tempfile.mkdtemp()
+      >>> with tf.Graph().as_default(), tf1.Session() as session:
+      ...     w = tf1.get_variable("w", [3, 1])
+      ...     session.run(tf1.global_variables_initializer())
+      ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+      ...     report = json.loads(report_as_json(plan_recovery(folder)))
+      >>> report["coverage"], report["variables"][0]["action"]
+      (1.0, 'restored')
+    """
+    return json.dumps(report_as_dict(plan), indent=2)
+
+
+def report_as_dict(plan: Plan) -> Dict[str, Any]:
+    """What `report_as_json` writes, as plain dicts and lists."""
+    return {
+        "checkpoint": plan.checkpoint.prefix,
+        "format": plan.checkpoint.format,
+        "is_saved_model": plan.checkpoint.is_saved_model,
+        "coverage": plan.coverage,
+        "slot_coverage": plan.slot_coverage,
+        "bytes": {
+            "parameters": _bytes([fate for fate in plan.fates if fate.new.is_parameter]),
+            "optimizer": _bytes([fate for fate in plan.fates if fate.new.is_optimizer_state]),
+            "all": _bytes(plan.fates),
+        },
+        "variables": [_fate_as_dict(fate) for fate in plan.fates],
+        "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
+        "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
+    }
+
+
+def _fate_as_dict(fate: Fate) -> Dict[str, Any]:
+    return {
+        "new": fate.new.name,
+        "new_shape": list(fate.new.shape) if fate.new.has_static_shape else None,
+        "dtype": fate.new.dtype,
+        "bytes": fate.new.nbytes,
+        "action": fate.action,
+        "old": fate.old.name if fate.old else None,
+        "old_shape": list(fate.old.shape) if fate.old else None,
+        "recovered_bytes": fate.recovered_bytes,
+        "old_share": fate.old_share,
+        "kept_share": fate.kept_share,
+        "slot_of": fate.new.tie.primary if fate.new.tie else None,
+        "reason": fate.reason,
+    }
+
+
+def fold(rows: Sequence[Row]) -> List[Row]:
+    """Joins rows that differ in nothing but one number of a scope, the same number in the old and the new name.
+
+    Example:
+      >>> row = Row("enc/layer0/kernel", "[4, 4]", "layer0/kernel", "[4, 4]", "restored", 64)
+      >>> folded, = fold([row, row._replace(old="enc/layer1/kernel", new="layer1/kernel")])
+      >>> folded.old, folded.new, folded.nbytes, folded.folded
+      ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
+    """
+    rows = list(rows)
+    # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A number that was folded is none any more.
+    for place in (-1, -2, -1, -3, -2, -1):
+        groups: Dict[Tuple, List[Tuple[int, Row]]] = {}
+        for row in rows:
+            key, number = _fold_key(row, place)
+            groups.setdefault(key, []).append((number, row))
+        rows = [row for members in groups.values() for row in _fold_runs(members, place)]
+    return rows
+
+
+def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
+    """What rows must share to be folded at one place of their names, and the number there; -1 where there is none."""
+    names = [name for name in (row.old, row.new) if name not in ("", _NO_NAME)]
+    numbers = {match.group() if match else "" for match in (_scope_number(name, place) for name in names)}
+    number = numbers.pop() if len(numbers) == 1 else ""
+    if not number:
+        return (row,), -1
+    blank = row._replace(
+        old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, place, number, "#")
+    )
+    return tuple(blank), int(number)
+
+
+def _scope_number(name: str, place: int) -> Optional[Match]:
+    numbers = list(_NUMBER.finditer(name, 0, name.rfind("/") + 1))
+    return numbers[place] if len(numbers) >= -place else None
+
+
+def _put(name: str, place: int, text: str) -> str:
+    match = _scope_number(name, place)
+    return name[:match.start()] + text + name[match.end():] if match else name
+
+
+def _put_in_text(what: str, place: int, number: str, text: str) -> str:
+    """Replaces the number at `place` of the names that `what` quotes, where it is `number`."""
+    def put(quoted: Match) -> str:
+        match = _scope_number(quoted.group(), place)
+        return _put(quoted.group(), place, text) if match and match.group() == number else quoted.group()
+
+    return _QUOTED.sub(put, what)
+
+
+def _fold_runs(members: List[Tuple[int, Row]], place: int) -> List[Row]:
+    """Folds each run of consecutive numbers."""
+    if len(members) == 1:
+        return [members[0][1]]
+    folded: List[Row] = []
+    run: List[Tuple[int, Row]] = []
+    for member in sorted(members, key=lambda member: member[0]):
+        if run and member[0] != run[-1][0] + 1:
+            folded.append(_fold_run(run, place))
+            run = []
+        run.append(member)
+    return folded + [_fold_run(run, place)]
+
+
+def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
+    (first, row), (last, _) = run[0], run[-1]
+    if len(run) == 1:
+        return row
+    span = f"{{{first}..{last}}}"
+    return row._replace(
+        old=_put(row.old, place, span), new=_put(row.new, place, span),
+        what=_put_in_text(row.what, place, str(first), span),
+        nbytes=sum(member.nbytes for _, member in run), folded=sum(member.folded for _, member in run),
+    )
+
+
+def _row(fate: Fate) -> Row:
+    old = fate.old
+    what = fate.action if old is not None else "as initialized"
+    if fate.steps:
+        what += f", {percent(fate.old_share, '.4g')} old"
+        what += "" if fate.kept_share is None else f", {percent(fate.kept_share, '.4g')} of the old kept"
+    if fate.reason:
+        what += f": {fate.reason}"
+    return Row(
+        old.name if old else _NO_NAME, _shape(old.shape) if old else "", fate.new.name,
+        _shape(fate.new.shape) if fate.new.has_static_shape else "[?]", what, fate.new.nbytes,
+    )
+
+
+def _shape(shape: Tuple[int, ...]) -> str:
+    return f"[{', '.join(str(length) for length in shape)}]"
+
+
+def _table(rows: Sequence[Row]) -> List[str]:
+    header = ("old variable", "shape", "new variable", "shape", "bytes", "what happens")
+    cells = [header] + [
+        (printable(row.old), row.old_shape, printable(row.new), row.new_shape, f"{row.nbytes:,}", printable(row.what))
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    lines = []
+    for line in cells:
+        padded = [cell.rjust(width) if column == 4 else cell.ljust(width)
+                  for column, (cell, width) in enumerate(zip(line, widths))]
+        lines.append("  " + "  ".join(padded + [line[5]]))
+    lines.insert(1, "  " + "  ".join("-" * width for width in widths + [len(header[5])]))
+    return lines
+
+
+def _bytes(fates: Sequence[Fate]) -> Dict[str, int]:
+    return {"recovered": sum(fate.recovered_bytes for fate in fates), "total": sum(fate.new.nbytes for fate in fates)}
+
+
+def _share(fates: Sequence[Fate], share: float, whole: str) -> str:
+    """A share, of what it is one, and both in bytes."""
+    found = _bytes(fates)
+    return f"{percent(share)} of {whole} ({found['recovered']:,} of {found['total']:,} bytes)"
+
+
+def _totals(plan: Plan) -> str:
+    found = _bytes(plan.fates)
+    slots = [fate for fate in plan.fates if fate.new.is_optimizer_state]
+    share = _share([fate for fate in plan.fates if fate.new.is_parameter], plan.coverage, "the model's parameters")
+    if slots:
+        share += ", " + _share(slots, plan.slot_coverage, "its optimizer's state")
+    count = f"{len(plan.recovered)} of {len(plan.fates)} new variables"
+    return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"

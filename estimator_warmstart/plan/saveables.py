@@ -1,0 +1,141 @@
+"""What a graph saves that is not a variable, such as lookup tables and tree ensembles, and what a plan has to say of it.
+
+Enters: a graph, the old model and the request. Leaves: problems, warnings and notes. Such state lives in a resource and has no
+initializer to recover by; left without a word, a BoostedTrees model would be called recovered and have no trees.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+from estimator_warmstart._tf import tf, tf1
+from estimator_warmstart.checkpoint.checkpoint import OldVariable
+from estimator_warmstart.errors import first_few
+from estimator_warmstart.patterns import compile_patterns, compile_renames, fits_any
+from estimator_warmstart.plan.request import Request
+
+_TREES, _TABLE = "tree ensemble", "lookup table"
+# What TensorFlow's saveables put behind their names: the keys of those that an imported graph has only the names of.
+_KINDS = {
+    "_serialized": _TREES, "_stamp": _TREES, "-keys": _TABLE, "-values": _TABLE, "_STATE": "iterator", "-state": "iterator",
+}
+
+
+class Saveable(NamedTuple):
+    """One member of the collection SAVEABLE_OBJECTS, with what the old model holds of it.
+
+    Attributes:
+      name: as a pattern would name it.
+      kind: what it is, for people.
+      old: the old tensors of it.
+      is_renamed: whether a rename made it of them.
+    """
+
+    name: str
+    kind: str
+    old: Tuple[OldVariable, ...]
+    is_renamed: bool
+
+    @property
+    def held(self) -> str:
+        """What the checkpoint has of it, for messages."""
+        return f"what the checkpoint holds of it ({first_few([old.key for old in self.old])})"
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a model's parameters are in it: trees, embeddings, or numbers of which nothing is known."""
+        numbers = [old for old in self.old if tf.as_dtype(old.dtype).is_floating]
+        if self.kind == _TABLE:
+            return any(len(old.shape) > 1 and old.shape[-1] > 1 for old in numbers)
+        return self.kind == _TREES or bool(numbers)
+
+
+class Judgement(NamedTuple):
+    """What a plan has to say of a graph's saveables."""
+
+    problems: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+    notes: Tuple[str, ...] = ()
+
+
+def saveables_of_graph(graph: Any, old: Mapping[str, OldVariable], new: Iterable[str], rename: Any) -> List[Saveable]:
+    """The saveables of `graph` that are not variables.
+
+    Args:
+      graph: a `tf.Graph`.
+      old: {name: old variable}.
+      new: the names of the graph's variables.
+      rename: as the user gave it.
+    """
+    collected = graph.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
+    if not collected:
+        return []
+    renamed: Dict[str, OldVariable] = {}
+    rules = compile_renames(rename)
+    for name, variable in old.items():
+        for rule in next((renames for renames in rules if renames[0].fits(name)), ()):
+            renamed[rule.rename(name)] = variable
+    return [_saveable(item, old, set(new), renamed) for item in collected]
+
+
+def _saveable(item: Any, old: Mapping[str, OldVariable], new: Iterable[str], renamed: Mapping[str, OldVariable]) -> Saveable:
+    keys = {f"{item.name}{suffix}": kind for suffix, kind in _KINDS.items()}
+    keys.update((spec.name, keys.get(spec.name, "saveable object")) for spec in getattr(item, "specs", ()))
+    found = {key: renamed.get(key, old.get(key)) for key in keys if key not in new and (key in renamed or key in old)}
+    kind = next((keys[key] for key in found), "saveable object")
+    held = tuple(variable for variable in found.values() if variable is not None)
+    return Saveable(item.name.split(":")[0], kind, held, any(key in renamed for key in found))
+
+
+def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) -> Judgement:
+    """What there is to say of those that the old model has.
+
+    Args:
+      saveables: the graph's.
+      request: what the user asks.
+      has_trainable: whether the graph has trainable variables: a model without any has its parameters elsewhere.
+    """
+    include, exclude = compile_patterns(request.include, "include"), compile_patterns(request.exclude, "exclude")
+    is_open = all(value is None for value in (request.recover_vars, request.include, request.rename, request.collection))
+    named = _strings(request.recover_vars.values()) if request.recover_vars is not None else []
+    problems, warnings, notes = [], [], []
+    for saveable in saveables:
+        what, way_out = f"the {saveable.kind} {saveable.name!r}", f"exclude={saveable.name!r} leaves it as initialized"
+        if saveable.name in named:
+            problems.append(f"{what} is not a variable, so nothing can be recovered into it; leave it out of recover_vars")
+        elif not saveable.old:
+            continue
+        elif fits_any(exclude, saveable.name):
+            notes.append(f"{what} is left as initialized, as exclude says")
+        elif fits_any(include, saveable.name) or (not include and saveable.is_renamed):
+            problems.append(f"{what} is not a variable, and {saveable.held} cannot be recovered; {way_out}")
+        elif is_open and (saveable.is_learned or not has_trainable):
+            problems.append(
+                f"the model's parameters are in {what}, which is not a variable, and {saveable.held} cannot be recovered; to "
+                f"go on with it, train on in the old model's own directory; {way_out}"
+            )
+        else:
+            warnings.append(f"{what} begins as initialized: it is not a variable, and {saveable.held} is not recovered")
+    return Judgement(tuple(problems), tuple(warnings), tuple(notes))
+
+
+def without_saveables(exclude: Any, saveables: Sequence[Saveable], new: Iterable[str]) -> Any:
+    """Those patterns of `exclude` that are not for saveables alone, as `match_names` takes them."""
+    if not saveables:
+        return exclude
+    names = list(new)
+    left = [
+        pattern.text for pattern in compile_patterns(exclude, "exclude")
+        if any(map(pattern.fits, names)) or not any(pattern.fits(saveable.name) for saveable in saveables)
+    ]
+    return left or None
+
+
+def _strings(values: Iterable[Any]) -> List[str]:
+    """The names among what `recover_vars` gives for new variables."""
+    found: List[str] = []
+    for value in values:
+        if isinstance(value, str):
+            found.append(value.split(":")[0])
+        elif isinstance(value, (list, tuple)):
+            found += _strings(value)
+    return found

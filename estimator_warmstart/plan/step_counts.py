@@ -1,0 +1,84 @@
+"""How many steps an old Adam made, and what a new one keeps of that: a count, or powers of its betas. Pure.
+
+TensorFlow 1's Adam has `beta1_power` and `beta2_power`, which after `t` updates are `beta ** (t + 1)`. Keras's has `t` itself.
+"""
+from __future__ import annotations
+
+from typing import List, Mapping, Optional
+
+from estimator_warmstart.adapters.transforms import Cast, CountSteps, PowerOfSteps
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.graph.bias_correction import betas_of
+from estimator_warmstart.graph.initial_values import known_initial
+from estimator_warmstart.graph.variables import NewVariable
+from estimator_warmstart.plan.plan import Fate, recovered
+from estimator_warmstart.slots import bias_correction
+
+_COUNT, _POWERS = "iter", ("beta2_power", "beta1_power")
+_GLOBAL_STEP = "global_step"
+
+
+def count_fate(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: NewVariable, moments: List[str]
+) -> Optional[Fate]:
+    """What `power`, a new power or count, takes from the old optimizer; `None` where the checkpoint does not tell.
+
+    Args:
+      checkpoint: the old model.
+      new: the graph's logical variables.
+      power: the one that is to be filled.
+      moments: names of the old moments that are recovered with it.
+    """
+    kind = bias_correction(power.name, power.shape)
+    same = _old_of_kind(checkpoint, kind, power.name, moments)
+    if same is not None and same.dtype == power.dtype:
+        return recovered(power, same)
+    if same is not None and kind == _COUNT:
+        return recovered(power, same, (Cast(power.dtype),), "steps")
+    if kind == _COUNT:
+        return _counted(checkpoint, new, power, moments)
+    return _raised(checkpoint, power, moments) if kind in _POWERS else None
+
+
+def _counted(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], count: NewVariable, moments: List[str]
+) -> Optional[Fate]:
+    """A count from an old power. The second one is the last to underflow."""
+    betas = betas_of(count.name, {name: variable.parts[0].copies[0] for name, variable in new.items()})
+    for kind in _POWERS:
+        old, beta = _old_of_kind(checkpoint, kind, kind, moments), betas.get(kind)
+        if old is not None and beta is not None and 0 < beta < 1:
+            return recovered(count, old, (CountSteps(beta, count.dtype),), f"steps, counted with beta = {beta:.6g}")
+    return None
+
+
+def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> Optional[Fate]:
+    """A power from an old count."""
+    old = _old_of_kind(checkpoint, _COUNT, "", moments)
+    beta = known_initial(power.parts[0].copies[0])
+    if old is None or beta is None:
+        return None
+    return recovered(power, old, (PowerOfSteps(beta, power.dtype),), f"{beta:.6g} ** (steps + 1)")
+
+
+def _old_of_kind(checkpoint: Checkpoint, kind: str, same_name: str, moments: List[str]) -> Optional[OldVariable]:
+    """The old power or count of that kind that belongs to the old `moments`."""
+    variables, ties = checkpoint.variables, checkpoint.ties
+    of_kind = {name: old for name, old in variables.items() if bias_correction(name, old.shape) == kind}
+    mine = {ties[moment].prefix for moment in moments if moment in ties}
+    below = [old for prefix in mine for name, old in of_kind.items() if prefix and name == f"{prefix}{kind}"]
+    if len(below) == 1:
+        return below[0]
+    if same_name in of_kind:
+        return of_kind[same_name]
+    others = {tie.prefix for tie in ties.values() if tie.prefix} - mine
+    left = [old for name, old in of_kind.items() if f"{name.rpartition('/')[0]}/" not in others]
+    if kind == _COUNT and not left and any(mine):
+        return _global_step(variables)
+    return left[0] if len(left) == 1 else None
+
+
+def _global_step(variables: Mapping[str, OldVariable]) -> Optional[OldVariable]:
+    """What Keras's optimizers count by in canned Estimators and in those of `model_to_estimator`."""
+    step = variables.get(_GLOBAL_STEP)
+    return step if step is not None and step.shape == () else None

@@ -1,0 +1,63 @@
+"""Looks at old values before they are used.
+
+Enters: a plan. Leaves: nothing, or one error that lists every old variable that must not be taken. No other part of a
+recovery reads values in the client; here it is a few MB at a time, and numbers only if it is asked for.
+"""
+from __future__ import annotations
+
+from contextlib import closing
+from typing import List
+
+from estimator_warmstart._tf import tf
+from estimator_warmstart.checkpoint.statistics import count_not_finite, values_in_pieces
+from estimator_warmstart.checkpoint.v1 import reader_of
+from estimator_warmstart.errors import CheckpointError, PlanError
+from estimator_warmstart.plan.plan import Plan
+
+
+def check_finite(plan: Plan) -> None:
+    """Raises if an old value that is to be recovered is not finite.
+
+    Raises:
+      PlanError: listing the old variables with NaN or infinity, with how many of each.
+      CheckpointError: if a value cannot be read.
+    """
+    problems: List[str] = []
+    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+        for old in dict.fromkeys(fate.source for fate in plan.recovered):
+            if not tf.as_dtype(old.dtype).is_floating:
+                continue
+            nans = infinities = 0
+            try:
+                for values in values_in_pieces(reader, old):
+                    more_nans, more_infinities = count_not_finite(values)
+                    nans, infinities = nans + more_nans, infinities + more_infinities
+            except CheckpointError as error:
+                raise CheckpointError(f"the old {old.name!r} cannot be read from {plan.checkpoint.prefix}: {error}") from error
+            if nans or infinities:
+                problems.append(
+                    f"the old {old.name!r} {list(old.shape)} has {nans:,} NaN and {infinities:,} infinite values; leave it out "
+                    "of recover_vars, or take an older checkpoint"
+                )
+    if problems:
+        raise PlanError(f"the old model {plan.checkpoint.prefix} is not finite", problems)
+
+
+def check_strings(plan: Plan) -> None:
+    """Raises if old strings that are to be recovered are not as long as the file says: TensorFlow would end the process.
+
+    Raises:
+      CheckpointError: listing them.
+    """
+    strings = [old for old in dict.fromkeys(fate.source for fate in plan.recovered) if old.dtype == "string"]
+    if not strings:
+        return
+    problems: List[str] = []
+    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+        for old in strings:
+            try:
+                reader.check_strings(old.key)
+            except CheckpointError as error:
+                problems.append(str(error))
+    if problems:
+        raise CheckpointError(f"the checkpoint {plan.checkpoint.prefix} is not whole", problems)

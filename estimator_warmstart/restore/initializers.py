@@ -1,0 +1,206 @@
+"""The initializers of planned variables: which plan has changed them, how, and the flag that tells that they have run.
+
+Whatever initializes a variable by its own initializer recovers it then, so this is the one place that changes operations
+which were in the graph before.
+"""
+from __future__ import annotations
+
+import weakref
+from typing import Any, Dict, List, Set, Tuple
+
+from estimator_warmstart._tf import (
+    add_control_input,
+    copies_of,
+    has_seen,
+    initializer_op,
+    is_initialized,
+    logger,
+    set_initial_value,
+    tf,
+    tf1,
+    update_input,
+)
+from estimator_warmstart.errors import RecoveryError, first_few
+from estimator_warmstart.plan.plan import Fate, Plan
+
+SCOPE = "estimator_warmstart"
+# {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
+_CLAIMS: Any = weakref.WeakKeyDictionary()
+# The key of a collection of the graph with one dict, {a variable's name: the tensor that its initializer assigned before the
+# first `recover_variables`}. It is not exported, since the key is not a string.
+_FIRST_VALUES = (SCOPE, "first values")
+# Conditionals, and which input is the condition.
+_CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
+_FOR_REPLICAS = (
+    "make the hook once, outside of the function that each replica runs, or give that function's spec a recover_scaffold, "
+    "which recovers once for all replicas"
+)
+
+
+class Flag:
+    """A variable that is initialized in exactly the sessions in which one plan was carried out.
+
+    It is made of raw operations: a `tf.Variable` would be mirrored under a strategy, placed by a device setter, and
+    counted by whoever counts variables.
+
+    Attributes:
+      is_marked: scalar bool tensor, whether the flag is set in the session.
+      mark: the operation that sets it.
+    """
+
+    def __init__(self, graph: Any, name: str = "recovered"):
+        # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
+        # is lost with a parameter server is lost together with variables.
+        variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
+        # Numbered in the order of the graph's plans. A plan's content would not do: the chief may have found a newer
+        # checkpoint than a worker that comes late, and they must agree on the flag.
+        shared_name = graph.unique_name(name, mark_as_used=False)
+        with graph.device(device_of(variables[0]) if variables else ""):
+            handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
+            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
+            self.mark = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
+
+
+class Initializers:
+    """Makes the initializers of a plan's variables assign old values.
+
+    Args:
+      plan: the plan.
+      graph: its graph.
+      session: the session of a recovery that is asked for there and then, as often as it is asked for; `None` for a plan
+        that has its variables to itself.
+
+    Raises:
+      RecoveryError: if another plan has these variables to itself.
+    """
+
+    def __init__(self, plan: Plan, graph: Any, session: Any = None):
+        self._session = session
+        self._graph = graph
+        self._seen: List[Tuple[Any, Any]] = []
+        copies = [copy for fate in plan.recovered for part in fate.new.parts for copy in part.copies]
+        # A session ignores what becomes of an operation that it has seen.
+        self._names_seen = set() if session is None else _names_seen(session, graph, copies)
+        _claim([fate for fate in plan.recovered if not self._is_seen(fate)], plan, graph, is_lasting=session is None)
+
+    def _is_seen(self, fate: Fate) -> bool:
+        return any(copy.name in self._names_seen for part in fate.new.parts for copy in part.copies)
+
+    def replace(self, copy: Any, value: Any, assign: Any, mark: Any) -> None:
+        """Makes the initializer of `copy` do what `assign` does, and `mark` too, if that is not `None`."""
+        if copy.name in self._names_seen:
+            self._seen.append((copy, assign))
+            return
+        if self._session is not None:
+            _first_values(self._graph).setdefault(copy.name, initializer_op(copy).inputs[1])
+        _replace_in_place(copy, value, mark)
+
+    def finish(self) -> None:
+        """Gives a new initializer to variables whose old one the session has seen, unless they have a value of their own.
+
+        Operations that initialize, made from now on, then recover.
+        """
+        if not self._seen:
+            return
+        with self._graph.as_default():
+            have_values = self._session.run([is_initialized(copy) for copy, _ in self._seen])
+        first_values = _first_values(self._graph)
+        replaced: Dict[Any, str] = {}
+        for (copy, assign), has_value in zip(self._seen, have_values):
+            if not has_value or copy.name in first_values:
+                first_values.setdefault(copy.name, initializer_op(copy).inputs[1])
+                replaced[initializer_op(copy)] = copy.name
+                set_initial_value(copy, assign.inputs[1], assign)
+        used = [replaced[op] for user in self._graph.get_operations() for op in user.control_inputs if op in replaced]
+        if used:
+            logger.warning(
+                "%s: recovered, but this session has run before, so what was made to initialize it does not recover; make that "
+                "operation anew, or run it first", first_few(sorted(set(used))),
+            )
+
+
+def first_value(copy: Any, graph: Any) -> Any:
+    """The tensor that the variable's own initializer assigns, or assigned before `recover_variables` changed that."""
+    return _first_values(graph).get(copy.name, initializer_op(copy).inputs[1])
+
+
+def _first_values(graph: Any) -> Dict[str, Any]:
+    found = graph.get_collection_ref(_FIRST_VALUES)
+    if not found:
+        found.append({})
+    return found[0]
+
+
+def watch_initializer(variable: Any, graph: Any) -> Any:
+    """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+        flag = Flag(graph, "initialized")
+        add_control_input(initializer_op(copies_of(variable)[0]), flag.mark)
+        return flag.is_marked
+
+
+def device_of(variable: Any) -> str:
+    """The device that `variable` asks for; empty for none."""
+    return getattr(variable, "device", "") or ""
+
+
+def _names_seen(session: Any, graph: Any, copies: List[Any]) -> Set[str]:
+    """The names of those variables whose initializers the session has seen already: all that were made before some moment."""
+    places = {operation.name: place for place, operation in enumerate(graph.get_operations())}
+    storages = {copy.name: initializer_op(copy).inputs[0].op for copy in copies}
+    ordered = sorted(storages, key=lambda name: places[storages[name].name])
+    if ordered and has_seen(session, storages[ordered[-1]]):
+        return set(ordered)
+    # To ask takes longer the larger the graph is.
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        if has_seen(session, storages[ordered[middle]]):
+            low = middle + 1
+        else:
+            high = middle
+    return set(ordered[:low])
+
+
+def _claim(fates: List[Fate], plan: Plan, graph: Any, is_lasting: bool) -> None:
+    """Raises if another plan has the initializer of one of these variables to itself."""
+    claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
+    twice = [fate for fate in fates if fate.new.name in claims]
+    if twice:
+        is_replicated = tf.distribute.has_strategy() or any(len(fate.new.parts[0].copies) > 1 for fate in twice)
+        advice = f"under a tf.distribute strategy {_FOR_REPLICAS}" if is_replicated else "name it in one hook only"
+        raise RecoveryError("a variable cannot be recovered twice", [
+            f"the new {fate.new.name!r} already takes its value from {claims[fate.new.name]}, now {plan.checkpoint.prefix} is "
+            f"to fill it; {advice}" for fate in twice
+        ])
+    if is_lasting:
+        claims.update((fate.new.name, plan.checkpoint.prefix) for fate in fates)
+
+
+def _replace_in_place(copy: Any, value: Any, mark: Any) -> None:
+    initializer = initializer_op(copy)
+    if len(initializer.inputs) < 2:
+        raise RecoveryError(
+            f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value to replace"
+        )
+    initial = initializer.inputs[1]
+    update_input(initializer, 1, value)
+    if mark is not None:
+        add_control_input(initializer, mark)
+    set_initial_value(copy, value)
+    # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
+    for consumer in initial.consumers():
+        if _asks_whether_initialized(consumer, initializer.inputs[0].op):
+            for index, tensor in enumerate(consumer.inputs):
+                if tensor is initial:
+                    update_input(consumer, index, value)
+
+
+def _asks_whether_initialized(operation: Any, storage: Any) -> bool:
+    """Whether `operation` is the conditional of `initialized_value()` of the variable that `storage` stands for."""
+    if operation.type not in _CONDITION_INPUT:
+        return False
+    asked = operation.inputs[_CONDITION_INPUT[operation.type]].op
+    while asked.type in ("Identity", "LogicalNot"):
+        asked = asked.inputs[0].op
+    return asked.type in ("VarIsInitializedOp", "IsVariableInitialized") and asked.inputs[0].op is storage

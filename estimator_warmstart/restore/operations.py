@@ -1,0 +1,229 @@
+"""A `Plan` -> operations in the graph.
+
+Enters: a plan whose variables are the graph's. Leaves: a `Recovery`. Two things are done to the graph:
+
+1. The input of each recovered variable's own initializing operation is changed to the old value, so whatever runs that
+   operation (the default `init_op`, a user's `Scaffold(init_op=...)` built before, `session.run(v.initializer)`)
+   recovers. It is TensorFlow's own moment for first values: once per fresh model, on the chief, before any worker is let
+   in and before `model.ckpt-0` is written; the random values are never drawn.
+2. The same old values can be assigned by one operation, `Recovery.recover`, for a session whose variables were
+   initialized some other way.
+
+Values go from the file to the variable on the variable's own device; none is a constant of the graph or passes through
+the client. Either way the plan's own flag is set in the session, beside the variables: a variable that is in no collection,
+so no Saver knows it and a session resumed from a checkpoint does not have it.
+
+Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/checkpoint_utils.py) replaces
+`variable.initializer`; that leaves out whoever took hold of the old operation before, such as an `init_op` of the user's.
+"""
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from estimator_warmstart._tf import initializer_op, tf, tf1
+from estimator_warmstart.checkpoint.checkpoint import OldVariable, slice_spec, whole_box
+from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.graph.variables import Part
+from estimator_warmstart.plan.plan import Fate, Plan
+from estimator_warmstart.restore.adapted_values import Box, Target, adapt
+from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
+
+# BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
+_NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
+_BUDGET_BYTES = 64 * 2**20
+
+
+class Recovery(NamedTuple):
+    """The operations of one plan in one graph.
+
+    Attributes:
+      recover: assigns every old value; whoever runs it runs `mark` afterwards.
+      flag: the plan's own.
+    """
+
+    recover: Any
+    flag: Flag
+
+    @property
+    def is_marked(self) -> Any:
+        """Scalar bool tensor, whether the flag is set in the session."""
+        return self.flag.is_marked
+
+    @property
+    def mark(self) -> Any:
+        """The operation that sets the flag alone."""
+        return self.flag.mark
+
+
+def build_recovery(
+    plan: Plan, graph: Any, replace_initializers: bool = True, session: Any = None, flag: Optional[Flag] = None
+) -> Recovery:
+    """Builds the operations of `plan`.
+
+    Args:
+      plan: a plan for `graph`.
+      graph: a `tf.Graph` that is not finalized.
+      replace_initializers: whether the variables' own initializers recover from now on.
+      session: a session in which this is done there and then, and may be done again: initializers are replaced as far as
+        that has an effect in it.
+      flag: the flag of a plan that this one completes; `None`: one of its own.
+
+    Raises:
+      RecoveryError: if the graph is finalized, or another plan already recovers one of the variables.
+    """
+    if graph.finalized:
+        raise RecoveryError(
+            "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
+            "MonitoredSession that finalizes it is made, or hand the hook to that session"
+        )
+    initializers = Initializers(plan, graph, session) if replace_initializers else None
+    # No device, control dependency or control flow of whoever calls reaches what is built here.
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+        flag = flag or Flag(graph)
+        values = _Values(plan.checkpoint.prefix, graph)
+        assigns: List[Any] = []
+        for fate in plan.recovered:
+            for copy, value in values.of(fate):
+                assigns.append(_assign(copy, value))
+                if initializers is not None:
+                    # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
+                    initializers.replace(copy, value, assigns[-1], None if fate.new.is_local else flag.mark)
+        recover = tf.group(*assigns, name="recover")
+    if initializers is not None:
+        initializers.finish()
+    return Recovery(recover, flag)
+
+
+def build_mark(graph: Any) -> Any:
+    """An operation that sets the next plan's flag without the plan, for whoever waits for it.
+
+    Every process builds it where another one may have a plan: the flags of later plans are numbered after it.
+    """
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+        return Flag(graph).mark
+
+
+class _Values:
+    """Makes tensors that hold old values, each on the host of the device that its variable is on.
+
+    Values that are adapted, or cut from a whole, exist twice for a while, old and new: large ones wait for each other on each
+    device.
+    """
+
+    def __init__(self, prefix: str, graph: Any):
+        self._files = _Files(prefix)
+        self._graph = graph
+        self._joins: Dict[str, Dict[Any, Any]] = {}
+        self._queues: Dict[str, _Queue] = {}
+
+    def of(self, fate: Fate) -> Iterator[Tuple[Any, Any]]:
+        """Each physical variable of `fate` with the value for it, the shape checked when it is read."""
+        wholes: Dict[str, Any] = {}
+        for part in fate.new.parts:
+            for copy in part.copies:
+                device = device_of(copy)
+                with tf.device(device), tf.device("/cpu:0"):
+                    yield copy, self._value(fate, part, copy, wholes)
+
+    def _value(self, fate: Fate, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
+        device, name = device_of(copy), copy.name.split(":")[0]
+
+        def read(box: Box) -> Any:
+            if fate.source.slices:
+                return self._files.read(fate.source, box, name, device)
+            # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
+            # is read on several, and all parts on one device share it.
+            if device not in wholes:
+                wholes[device] = self._files.read(fate.source, whole_box(fate.source.shape), name, device)
+            return _cut(wholes[device], box)
+
+        def read_scalar(old: OldVariable) -> Any:
+            return self._files.read(old, whole_box(()), name, device)
+
+        box = (part.offset, part.shape)
+        is_cut = not fate.source.slices and box != whole_box(fate.source.shape)
+        if not fate.steps and not is_cut:
+            return read(box)
+        queue = self._queues.setdefault(device, _Queue())
+        target = Target(part.offset, part.shape, first_value(copy, self._graph), fate.new.tie is not None)
+        with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
+            if fate.steps:
+                joins = self._joins.setdefault(device, {})
+                value = adapt(read, fate.source.shape, fate.steps, target, joins, read_scalar)
+                value = tf.ensure_shape(value, part.shape)
+            else:
+                value = read(box)
+        queue.add(value)
+        return value
+
+
+class _Queue:
+    """Lets values be made together while the old ones fit a budget; later ones wait for these."""
+
+    def __init__(self) -> None:
+        self._before: List[Any] = []
+        self._now: List[Any] = []
+        self._nbytes = 0
+
+    def wait_for(self, nbytes: int) -> List[Any]:
+        """What a value with an old one of `nbytes` must wait for."""
+        if self._now and self._nbytes + nbytes > _BUDGET_BYTES:
+            self._before, self._now, self._nbytes = self._now, [], 0
+        self._nbytes += nbytes
+        return self._before
+
+    def add(self, value: Any) -> None:
+        self._now.append(value)
+
+
+class _Files:
+    """Reads boxes of old variables."""
+
+    def __init__(self, prefix: str):
+        self._prefix = prefix
+        self._path_in_names = re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
+        self._constants: Dict[Tuple[str, str], Any] = {}
+
+    def read(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+        """The values of `box` of `old`; `name` is the new variable's, for messages."""
+        if old.slices and old.dtype in _NO_SLICES:
+            return self._read_slices(old, box, name, device)
+        value = tf.raw_ops.RestoreV2(
+            prefix=self._constant(device, self._prefix), tensor_names=[old.key],
+            shape_and_slices=self._constant(device, slice_spec(old, box), vector=True), dtypes=[tf.as_dtype(old.dtype)],
+            # The session's error about a damaged file names the operation, and on 1.15 nothing else.
+            name=f"restore/{name}/from/{self._path_in_names}",
+        )[0]
+        # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
+        return tf.ensure_shape(value, box[1], name="ensure_shape")
+
+    def _read_slices(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+        """For dtypes of which TensorFlow reads stored slices as they are, but puts none together."""
+        whole = old._replace(slices=())
+        axis = next((axis for axis, length in enumerate(old.shape) if length != old.slices[0][1][axis]), 0)
+        slices = sorted(old.slices, key=lambda stored: stored[0][axis])
+        return _cut(tf.concat([self.read(whole, stored, name, device) for stored in slices], axis), box)
+
+    def _constant(self, device: str, text: str, vector: bool = False) -> Any:
+        key = (device, text if not vector else f"[{text}]")
+        if key not in self._constants:
+            with tf1.control_dependencies(None):
+                self._constants[key] = tf.constant([text] if vector else text)
+        return self._constants[key]
+
+
+def _cut(value: Any, box: Box) -> Any:
+    if box == whole_box(tuple(value.shape.as_list())):
+        return value
+    # A slice shares the memory of the whole, and a variable that takes it over would keep all of that.
+    return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))
+
+
+def _assign(copy: Any, value: Any) -> Any:
+    """An operation that assigns `value` where the initializer of `copy` assigns the initial value."""
+    target = initializer_op(copy).inputs[0]
+    with target.graph.colocate_with(target.op, ignore_existing=True):
+        if target.dtype == tf.resource:
+            return tf.raw_ops.AssignVariableOp(resource=target, value=value, name="assign")
+        return tf.raw_ops.Assign(ref=target, value=value, name="assign").op

@@ -1,0 +1,90 @@
+"""What hooks and Scaffold share: a request that becomes a plan, and a plan that becomes operations, once for each graph.
+
+Enters: a `Request` and how careful to be. Leaves: a `Prepared`, or nothing where the old model is gone and the new one
+resumes. This module must not know who asks, nor of any session.
+"""
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple, Optional
+
+from estimator_warmstart._tf import logger, tf, tf1
+from estimator_warmstart.errors import CheckpointError, WarmStartError
+from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.plan.planner import plan_request
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.restore.finite_check import check_finite, check_strings
+from estimator_warmstart.restore.operations import build_recovery
+from estimator_warmstart.restore.session import Prepared, late_variables, prepare, refuse_same_directory
+
+
+class Recovering(NamedTuple):
+    """One warm start, for whatever graph it is asked for.
+
+    Attributes:
+      request: what goes where.
+      check_finite: whether to refuse old values that are not finite.
+      model_dir: the new model's own directory, or `None` if it is not known.
+    """
+
+    request: Request
+    check_finite: bool = False
+    model_dir: Optional[str] = None
+
+    def checked(self) -> Recovering:
+        """This one.
+
+        Raises:
+          WarmStartError: for arguments that no checkpoint and no graph could make right.
+        """
+        self.request.checked()
+        if not isinstance(self.check_finite, bool):
+            raise WarmStartError(f"check_finite must be True or False, got {self.check_finite!r}")
+        return self
+
+    def plan(self, graph: Any) -> Plan:
+        """The plan for `graph`, checked."""
+        plan = plan_request(self.request, graph)
+        if self.model_dir is not None:
+            refuse_same_directory(plan.checkpoint, self.model_dir)
+        if self.check_finite:
+            check_finite(plan)
+        check_strings(plan)
+        return plan
+
+    def prepare(self, graph: Any, replace_initializers: bool = True, session: Any = None) -> Prepared:
+        """Plans, and puts the plan's operations into `graph`; `session` as for `build_recovery`."""
+        started = time.monotonic()
+        return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started, session)
+
+    def complete(self, prepared: Prepared) -> Prepared:
+        """Takes variables into the plan that were made since; what was planned before stays as it is.
+
+        Raises:
+          WarmStartError: as `plan` does.
+        """
+        graph = prepared.graph
+        late = {new.name for new in late_variables(prepared.plan, graph)}
+        if not late:
+            return prepared
+        whole = plan_request(self.request, graph)
+        part = whole._replace(fates=tuple(fate for fate in whole.fates if fate.new.name in late))
+        if self.check_finite:
+            check_finite(part)
+        recovery = build_recovery(part, graph, flag=prepared.recovery.flag)
+        with graph.as_default():
+            recover = tf.group(prepared.recovery.recover, recovery.recover)
+        return prepared._replace(
+            plan=whole._replace(fates=prepared.plan.fates + part.fates), recovery=recovery._replace(recover=recover),
+            variable_count=len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)),
+        )
+
+    def prepare_if_there(self, graph: Any) -> Optional[Prepared]:
+        """The same; `None` if the old model cannot be read but the new one has a checkpoint of its own to resume from."""
+        try:
+            return self.prepare(graph)
+        except CheckpointError as error:
+            if self.model_dir is None or tf.train.latest_checkpoint(self.model_dir) is None:
+                raise
+            logger.warning("The old model is gone; %s resumes from its own checkpoint: %s", self.model_dir, error)
+            return None

@@ -1,0 +1,122 @@
+"""When a hook recovers: what it has prepared in one graph, and what it does about each session of that graph.
+
+A hook may be in several trainings at once, each with a graph of its own; so nothing of this is kept in the hook.
+
+    begins                the initializers recover from now on
+    graph is finalized    variables of later hooks are planned too
+    model is initialized  (not where a checkpoint is restored) recovers what its own init_op and init_fn left cold
+    session is made       resumes, waits for the chief, or recovers where nobody has told of the initialization
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from estimator_warmstart._tf import call_when_initialized, monitored_session_creator, session_has_own_variables, tf1
+from estimator_warmstart.restore.operations import build_mark
+from estimator_warmstart.restore.recovering import Recovering
+from estimator_warmstart.restore.session import Prepared
+
+
+class Training:
+    """One hook's part in one graph.
+
+    Args:
+      recovering: what is recovered.
+      graph: where; it is not finalized.
+      when: `"fresh"` or `"every_train"`.
+      max_wait_secs: as of the hook.
+
+    Attributes:
+      prepared: the plan and its operations; `None` where the old model is gone and the new one resumes.
+    """
+
+    def __init__(self, recovering: Recovering, graph: Any, when: str, max_wait_secs: float):
+        self._recovering, self._when, self._max_wait_secs = recovering, when, max_wait_secs
+        self._begins = self._tells_of_initialization = False
+        self._is_initialized = self._is_told = False
+        self._mark: Any = None
+        self.prepared: Optional[Prepared] = recovering.prepare_if_there(graph)
+        if self.prepared is None:
+            mark = build_mark(graph)
+            # A worker that still knows the old model may wait for the flag.
+            self._mark = mark if session_has_own_variables() else None
+            return
+        if not self.prepared.is_chief:
+            self.prepared.watch_the_wait(max_wait_secs)
+        call_when_finalized(graph, self._complete)
+
+    def begin(self) -> None:
+        """A `train()` begins: a session is made next."""
+        self._begins, self._is_initialized, self._is_told = True, False, False
+        prepared = self.prepared
+        if prepared is None:
+            return
+        creator = monitored_session_creator()
+        is_worker = isinstance(creator, tf1.train.WorkerSessionCreator)  # Also where no TF_CONFIG says so.
+        self.prepared = prepared = prepared._replace(is_chief=session_has_own_variables() and not is_worker)
+        self._tells_of_initialization = prepared.is_chief and isinstance(creator, tf1.train.ChiefSessionCreator)
+        if self._tells_of_initialization:
+            call_when_initialized(creator, self._initialized)
+
+    def _complete(self) -> None:
+        if self.prepared is not None:
+            self.prepared = self._recovering.complete(self.prepared)
+
+    def _initialized(self, session: Any, init_op: Any) -> None:
+        """Recovers what the initialization has left cold, before anything is saved."""
+        self._is_initialized = True
+        prepared = self.prepared
+        if prepared is None:
+            return
+        step, is_marked = prepared.look_at(session)
+        is_warm = is_marked and prepared.is_reached_by(init_op)
+        if not is_warm and (not step or self._when == "every_train"):
+            prepared.recover(session)
+            self._is_told = True
+
+    def session_created(self, session: Any, coord: Any) -> None:
+        """Recovers into a fresh session that nobody has recovered into; leaves any other alone."""
+        if self.prepared is None:
+            if self._mark is not None:
+                session.run(self._mark)
+            return
+        begins, self._begins = self._begins, False
+        is_initialized, self._is_initialized = self._is_initialized, False
+        is_told, self._is_told = self._is_told, False
+        self.prepared = prepared = self.prepared.with_late_variables()
+        if is_told:
+            return
+        step, is_marked = prepared.look_at(session)
+        # Without a coordinator the hook is driven by hand: nobody else will do it.
+        acts = coord is None or prepared.is_chief
+        if self._when == "every_train" and begins and acts and (step or not is_marked):
+            prepared.recover(session)
+        elif is_marked:
+            prepared.tell_recovered(step, is_first=begins)
+        elif not acts:
+            prepared.wait_for_chief(session, coord, self._max_wait_secs)
+        elif step or (prepared.step is None and self._is_restored(session, coord, is_initialized)):
+            prepared.keep(session, step)
+        else:
+            prepared.refuse_own_checkpoint(session)
+            prepared.recover(session)
+
+    def _is_restored(self, session: Any, coord: Any, is_initialized: bool) -> bool:
+        """Whether TensorFlow has restored a checkpoint into the session."""
+        if coord is None:
+            return False
+        if self._tells_of_initialization:
+            return not is_initialized
+        return any(saver.last_checkpoints for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS))
+
+
+def call_when_finalized(graph: Any, act: Callable[[], None]) -> None:
+    """Makes `graph.finalize()` call `act()` first: all hooks have begun by then."""
+    finalize = graph.finalize
+
+    def act_first() -> None:
+        graph.finalize = finalize
+        act()
+        finalize()
+
+    graph.finalize = act_first

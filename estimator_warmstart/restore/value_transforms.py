@@ -1,0 +1,65 @@
+"""Steps that change values, not positions, as tensors: a function of the user's, a cast, another optimizer's convention.
+
+They are apart from `adapting.py`, which knows where each value goes.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any, Callable
+
+import numpy as np
+
+from estimator_warmstart._tf import tf
+from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, Scale
+from estimator_warmstart.checkpoint.checkpoint import OldVariable
+from estimator_warmstart.errors import RecoveryError
+
+
+def apply_function(step: Apply, value: Any) -> Any:
+    """What the user's function makes of `value`.
+
+    Raises:
+      RecoveryError: if it is of another dtype than when the warm start was planned.
+    """
+    planned, made = step.dtype or value.dtype.name, tf.convert_to_tensor(step.fn(value))
+    if made.dtype.name != planned:
+        raise RecoveryError(
+            f"a function of adapters.transform made {made.dtype.name} of {value.dtype.name} now, and {planned} when the warm "
+            "start was planned; let it return one dtype"
+        )
+    return made
+
+
+def apply_elementwise(step: Elementwise, value: Any, read_scalar: Callable[[OldVariable], Any]) -> Any:
+    """`value` with every element changed as `step` says.
+
+    Args:
+      step: what is done to each element.
+      value: a tensor.
+      read_scalar: makes a tensor of an old variable of shape [].
+    """
+    if isinstance(step, Cast):
+        return tf.cast(value, step.dtype)
+    if isinstance(step, Scale):
+        return _scaled(step, value, read_scalar)
+    exact = tf.cast(value, tf.float64)
+    if isinstance(step, CountSteps):
+        power = tf.maximum(exact, tf.constant(_LEAST_POWER, tf.float64))
+        return tf.cast(tf.maximum(tf.round(tf.math.log(power) / math.log(_as_multiplied(step.beta))) - 1, 0), step.dtype)
+    return tf.cast(tf.constant(_as_multiplied(step.beta), tf.float64) ** (exact + 1), step.dtype)
+
+
+# Below it TensorFlow's powers, which are float32, are rounded to few digits or to 0.
+_LEAST_POWER = float(np.finfo(np.float32).tiny)
+
+
+def _as_multiplied(beta: float) -> float:
+    """The beta that a float32 power was multiplied by."""
+    return float(np.float32(beta))
+
+
+def _scaled(step: Scale, value: Any, read_scalar: Callable[[OldVariable], Any]) -> Any:
+    scaled = value * tf.cast(step.factor, value.dtype)
+    if step.divisor is None:
+        return scaled
+    return tf.math.divide_no_nan(scaled, tf.cast(read_scalar(step.divisor), value.dtype))

@@ -1,0 +1,81 @@
+"""What stays of a warm start beside the new model's checkpoints: `warm_start.json`, and a summary for TensorBoard.
+
+Enters: a plan that was carried out, and the new model's directory. Leaves: files there. A trace that cannot be written is
+logged; it stops no training. This module must not know how values were recovered.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from typing import Any, Dict, Optional
+
+from estimator_warmstart._tf import logger, tensorflow_version, tf, tf1
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
+from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.plan.report import format_report, report_as_dict
+from estimator_warmstart.version import VERSION
+
+FILE_NAME = "warm_start.json"
+
+
+def write_trace(plan: Plan, model_dir: str, seconds: float) -> None:
+    """Writes `warm_start.json`, and a report and scalars of coverage for TensorBoard, to `model_dir`.
+
+    Args:
+      plan: what was recovered.
+      model_dir: the new model's directory, on any filesystem that `tf.io.gfile` writes.
+      seconds: from the plan until the values were seen in the session.
+    """
+    path = os.path.join(model_dir, FILE_NAME)
+    try:
+        tf.io.gfile.makedirs(model_dir)
+        # Written whole or not at all: whoever reads it may come at any time.
+        with tf.io.gfile.GFile(path + ".part", "w") as file:
+            file.write(json.dumps(trace_of(plan, seconds), indent=2) + "\n")
+        tf.io.gfile.rename(path + ".part", path, overwrite=True)
+        writer = tf1.summary.FileWriterCache.get(model_dir)  # The one that the Estimator's own summaries go to.
+        writer.add_summary(summary_of(plan), 0)
+        writer.flush()
+    except (tf.errors.OpError, OSError) as error:
+        logger.warning("The warm start leaves no trace: %s cannot be written: %s", path, error)
+
+
+def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
+    """What `warm_start.json` holds: the report's dict and where, when, and by what the values came."""
+    checkpoint = plan.checkpoint
+    fingerprint = None  # A V1 checkpoint has no index, and its files are as large as its values.
+    if not checkpoint.files:
+        with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
+            fingerprint = hashlib.sha256(file.read()).hexdigest()
+    return {
+        "estimator_warmstart": VERSION,
+        "tensorflow": tensorflow_version,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 3),
+        "source_step": read_step(checkpoint),
+        "index_sha256": fingerprint,
+        "recovered_bytes": sum(fate.recovered_bytes for fate in plan.fates),
+        **report_as_dict(plan),
+    }
+
+
+def read_step(checkpoint: Checkpoint) -> Optional[int]:
+    """The global step at which `checkpoint` was written; `None` if it has none."""
+    step = checkpoint.variables.get(tf1.GraphKeys.GLOBAL_STEP)
+    if step is None or step.shape:
+        return None
+    return int(tf1.train.NewCheckpointReader(checkpoint.prefix).get_tensor(step.key))
+
+
+def summary_of(plan: Plan) -> Any:
+    """A `tf.compat.v1.Summary` with the report as text, and scalars from 0 to 1 of how much was recovered."""
+    text = tf1.SummaryMetadata(plugin_data=tf1.SummaryMetadata.PluginData(plugin_name="text"))
+    # Four blanks in front of each line make it code to TensorBoard's Markdown, so that columns stay aligned.
+    report = "\n".join("    " + line for line in format_report(plan).splitlines())
+    return tf1.Summary(value=[
+        tf1.Summary.Value(tag="warm_start/report", metadata=text, tensor=tf.make_tensor_proto(report)),
+        tf1.Summary.Value(tag="warm_start/coverage", simple_value=plan.coverage),
+        tf1.Summary.Value(tag="warm_start/slot_coverage", simple_value=plan.slot_coverage),
+    ])
