@@ -9,6 +9,7 @@ import stat
 from typing import Any
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.errors import WarmStartError
 
 FILE_ERRORS = (OSError, tf.errors.OpError)
 _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
@@ -17,6 +18,22 @@ _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, 
 def is_local(path: str) -> bool:
     """Whether Python's own functions reach `path`."""
     return "://" not in path
+
+
+def checked_path(argument: str, value: Any, what: str) -> str:
+    """`value` as text, with `~` and environment variables expanded.
+
+    Raises:
+      WarmStartError: if it is no path; the message names `argument` and says `what` it must be.
+    """
+    try:
+        path = os.fsdecode(os.fspath(value))
+        path.encode("utf-8")  # Bytes that are no UTF-8 are no path to TensorFlow's filesystems.
+    except (TypeError, UnicodeEncodeError) as error:
+        raise WarmStartError(f"{argument} must be {what}, got {value!r}") from error
+    if not path or "\0" in path:
+        raise WarmStartError(f"{argument} must be {what}, got {path!r}")
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 def open_file(path: str, mode: str) -> Any:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional
 
-Shape = Tuple[int, ...]
+from estimator_warmstart.tensors import Shape
 
 # TensorFlow's own graphs have no names that are as long; to compare names takes the square of it.
 LONGEST_NAME = 10_000

@@ -24,13 +24,13 @@ from estimator_warmstart.adapters.transforms import (
     Cast,
     MapAxis,
     Misfit,
-    Shape,
     Step,
     check_fill,
     fill_text,
     result_dtype,
     result_shape,
 )
+from estimator_warmstart.tensors import Shape
 
 __all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
 

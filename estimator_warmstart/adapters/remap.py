@@ -9,8 +9,9 @@ import numbers
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
-from estimator_warmstart.adapters.transforms import Adapter, AdapterError, Join, MapAxis, Misfit, Shape, Step, check_fill
+from estimator_warmstart.adapters.transforms import Adapter, AdapterError, Join, MapAxis, Misfit, Step, check_fill
 from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
+from estimator_warmstart.tensors import Shape
 
 
 def remap_rows(

@@ -22,10 +22,8 @@ from estimator_warmstart.adapters.axis_map import (
     taken_length,
 )
 from estimator_warmstart.adapters.vocabulary import Vocabulary
-from estimator_warmstart.checkpoint.checkpoint import OldVariable
 from estimator_warmstart.errors import WarmStartError, check_choice
-
-Shape = Tuple[int, ...]
+from estimator_warmstart.tensors import Shape
 
 
 class AdapterError(WarmStartError):
@@ -66,10 +64,10 @@ class Cast(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """One step: every element times `factor`, and divided by the one value of `divisor`, an old variable, if there is one."""
+    """One step: every element times `factor`, and divided by the one value of the old variable called `divisor`, if any."""
 
     factor: float
-    divisor: Optional[OldVariable] = None
+    divisor: str = ""
     dtype: str = ""
 
 

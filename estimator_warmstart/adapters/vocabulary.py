@@ -11,9 +11,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
+from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
 
 # An odd multiplier (2**64 / golden ratio) spreads the bits of words that differ little.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.errors import WarmStartError, check_choice, did_you_mean
+from estimator_warmstart.files import checked_path
 
 Schema = Dict[str, Any]
 

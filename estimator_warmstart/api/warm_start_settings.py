@@ -16,8 +16,8 @@ from estimator_warmstart._tf import tf, warm_start_fills_several
 from estimator_warmstart.adapters.transforms import Adapter
 from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
 from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.errors import MatchError, WarmStartError, did_you_mean
+from estimator_warmstart.files import checked_path
 from estimator_warmstart.slots import SlotOf
 
 _PART = "(?:/part_[0-9]+)?"

@@ -13,13 +13,13 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.checkpoint.data_reading import BundleReader
-from estimator_warmstart.checkpoint.index_checks import Box, volume
 from estimator_warmstart.checkpoint.index_file import BundleIndex, read_bundle_index
 from estimator_warmstart.checkpoint.locate import find_checkpoint
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.checkpoint.v1 import files_of, read_v1_tensors
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.slots import SlotOf, tie_slots
+from estimator_warmstart.tensors import TensorSlice, count_bytes, count_elements, whole_slice
 
 V1_FORMAT = "name-based, V1"
 
@@ -42,7 +42,7 @@ class OldVariable(NamedTuple):
     shape: Tuple[int, ...]
     dtype: str
     key: str
-    slices: Tuple[Box, ...] = ()
+    slices: Tuple[TensorSlice, ...] = ()
     path: str = ""
 
     @property
@@ -53,7 +53,7 @@ class OldVariable(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether its slices, which never overlap, make up all of it."""
-        return not self.slices or sum(volume(shape) for _, shape in self.slices) == volume(self.shape)
+        return not self.slices or sum(count_elements(shape) for _, shape in self.slices) == count_elements(self.shape)
 
 
 class Checkpoint(NamedTuple):
@@ -133,22 +133,11 @@ def _slot_spellings(checkpoint: Checkpoint, tie: SlotOf) -> List[str]:
     return [f"{tie.primary}/{tie.leaf}"] + ([f"{path}/{tie.leaf}"] if path else [])
 
 
-def count_bytes(shape: Tuple[int, ...], dtype: str) -> int:
-    """The bytes of a dense tensor; 0 for dtypes without a fixed size."""
-    size = tf.as_dtype(dtype).size if dtype not in ("string", "resource", "variant") else 0
-    for length in shape:
-        size *= length
-    return size
 
 
-def whole_box(shape: Tuple[int, ...]) -> Box:
-    """The slice that is all of a tensor."""
-    return (0,) * len(shape), tuple(shape)
-
-
-def slice_spec(old: OldVariable, box: Box) -> str:
+def slice_spec(old: OldVariable, box: TensorSlice) -> str:
     """What `RestoreV2` is told to read; empty for a whole tensor, which is read faster."""
-    if box == whole_box(old.shape):
+    if box == whole_slice(old.shape):
         return ""
     text = ":".join(f"{offset},{length}" for offset, length in zip(*box))
     return f"{' '.join(map(str, old.shape))} {text}"

@@ -14,10 +14,11 @@ import numpy as np
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.index_checks import begin_of_slice_keys, volume
+from estimator_warmstart.checkpoint.index_checks import begin_of_slice_keys
 from estimator_warmstart.checkpoint.index_file import read_entries
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
+from estimator_warmstart.tensors import count_elements
 
 _CHUNK_SIZE = 1 << 22
 _SLICE_KEY = b"\0"
@@ -115,7 +116,7 @@ class BundleReader:
 
     def _check_strings(self, entry: Any) -> None:
         """Raises `OSError` where TensorFlow would take as much memory as a false length says, and end the process."""
-        count = volume(dim.size for dim in entry.shape.dim)
+        count = count_elements(dim.size for dim in entry.shape.dim)
         data = np.frombuffer(self._file.read(min(entry.size, _MOST_BYTES_OF_A_LENGTH * count)), np.uint8)
         ends = np.flatnonzero(data < 0x80)[:count]
         if len(ends) == count and entry.dtype == tf.string.as_datatype_enum:

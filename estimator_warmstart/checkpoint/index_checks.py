@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.slots import LONGEST_NAME
-
-Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
+from estimator_warmstart.tensors import TensorSlice, count_elements, whole_slice
 
 _MOST_DIMENSIONS = 254
 _LARGEST = 2**63 - 1
@@ -36,7 +35,7 @@ class _Slice(NamedTuple):
 
     name: bytes
     full: Any
-    box: Box
+    box: TensorSlice
 
 
 def check_header(header: Any) -> None:
@@ -76,12 +75,12 @@ def check_entries(path: str, header: Any, entries: Mapping[bytes, Any]) -> None:
         raise CheckpointError(f"{path} lists what cannot be read, or is damaged", shown)
 
 
-def box_of(part: Any, shape: Tuple[int, ...]) -> Box:
+def box_of(part: Any, shape: Tuple[int, ...]) -> TensorSlice:
     """(offset, shape) of a `TensorSliceProto`: an extent without a length is the whole dimension (tensor_slice.proto)."""
     lengths = tuple(
         extent.length if extent.HasField("length") else size for extent, size in zip(part.extent, shape)
     )
-    return tuple(extent.start for extent in part.extent), lengths
+    return TensorSlice(tuple(extent.start for extent in part.extent), lengths)
 
 
 def slice_key(key: bytes, part: Any) -> bytes:
@@ -97,13 +96,6 @@ def begin_of_slice_keys(key: bytes) -> bytes:
     """How the keys of a tensor's slices begin (ordered_code.cc, `WriteString`)."""
     return _SLICE_KEY + key.replace(b"\0", b"\0\xff").replace(b"\xff", b"\xff\0") + b"\0\1"
 
-
-def volume(shape: Iterable[int]) -> int:
-    """The number of elements."""
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def shown_key(key: bytes, most: int = 100) -> str:
@@ -141,7 +133,7 @@ def _problem_of(entry: Any, num_shards: int) -> Optional[str]:
         return f"is said to be at {entry.offset} and to have {entry.size} bytes"
     if entry.slices:
         return f"has slices and {entry.size:,} bytes besides" if entry.size else None
-    count = volume(_shape(entry))
+    count = count_elements(_shape(entry))
     if dtype in _VARIABLE_SIZE:
         return f"has {entry.size:,} bytes, too few for {count:,} values" if entry.size < count else None
     if entry.size != count * dtype.size:
@@ -164,7 +156,7 @@ def _problem_of_shape(shape: Any) -> Optional[str]:
     return None
 
 
-def _problem_of_slices(entry: Any, boxes: Sequence[Box]) -> Optional[str]:
+def _problem_of_slices(entry: Any, boxes: Sequence[TensorSlice]) -> Optional[str]:
     shape = _shape(entry)
     for part, (start, lengths) in zip(entry.slices, boxes):
         if len(part.extent) != len(shape):
@@ -173,40 +165,40 @@ def _problem_of_slices(entry: Any, boxes: Sequence[Box]) -> Optional[str]:
             return f"has a slice of shape {list(lengths)} at {list(start)}, its shape is {list(shape)}"
     if len({slice_key(b"", part) for part in entry.slices}) < len(boxes):
         return "has a slice that is listed twice"
-    covered = sum(volume(lengths) for _, lengths in boxes)
-    if covered == volume(shape):
+    covered = sum(count_elements(lengths) for _, lengths in boxes)
+    if covered == count_elements(shape):
         return None if _fit_together(shape, boxes) else "has slices that overlap"
-    if covered > volume(shape) or len(boxes) > _MOST_SLICES_OF_A_PART:
+    if covered > count_elements(shape) or len(boxes) > _MOST_SLICES_OF_A_PART:
         return f"has slices of {covered:,} elements, its shape is {list(shape)}"
     return "has slices that overlap" if any(_overlap(*pair) for pair in itertools.combinations(boxes, 2)) else None
 
 
-def _fit_together(shape: Tuple[int, ...], boxes: Sequence[Box]) -> bool:
+def _fit_together(shape: Tuple[int, ...], boxes: Sequence[TensorSlice]) -> bool:
     """Whether `boxes` cover each place of `shape` once.
 
     They do if the corners of all of them, those with an odd number of ends counted as less, are together those of the whole:
     a sum of boxes is told by its corners.
     """
-    whole: Box = ((0,) * len(shape), shape)
+    whole = whole_slice(shape)
     axes = [axis for axis, size in enumerate(shape) if any(box[1][axis] != size for box in boxes)]
     if len(axes) > _MOST_PARTITIONED_AXES:
         return False
     corners: Dict[Tuple[int, ...], int] = Counter()
     for box, sign in [*((box, 1) for box in boxes), (whole, -1)]:
-        if volume(box[1]):
+        if count_elements(box[1]):
             for corner, parity in _corners(box, axes):
                 corners[corner] += sign * parity
     return not any(corners.values())
 
 
-def _corners(box: Box, axes: Sequence[int]) -> Iterator[Tuple[Tuple[int, ...], int]]:
+def _corners(box: TensorSlice, axes: Sequence[int]) -> Iterator[Tuple[Tuple[int, ...], int]]:
     start, lengths = box
     for ends in itertools.product((0, 1), repeat=len(axes)):
         corner = tuple(start[axis] + end * lengths[axis] for axis, end in zip(axes, ends))
         yield corner, -1 if sum(ends) % 2 else 1
 
 
-def _overlap(one: Box, other: Box) -> bool:
+def _overlap(one: TensorSlice, other: TensorSlice) -> bool:
     return all(
         max(start, other_start) < min(start + length, other_start + other_length)
         for start, length, other_start, other_length in zip(*one, *other)

@@ -13,9 +13,10 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.index_checks import Box, box_of, check_entries, check_header, shown_key
+from estimator_warmstart.checkpoint.index_checks import box_of, check_entries, check_header, shown_key
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
+from estimator_warmstart.tensors import TensorSlice
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
@@ -37,7 +38,7 @@ class BundleIndex(NamedTuple):
       num_shards: how many there are.
     """
 
-    slices: Dict[str, Tuple[Box, ...]]
+    slices: Dict[str, Tuple[TensorSlice, ...]]
     shard_sizes: Dict[int, int]
     num_shards: int
 
@@ -49,7 +50,7 @@ def read_bundle_index(path: str) -> BundleIndex:
       CheckpointError: if it is no index file, or TensorFlow could not read all that it lists.
     """
     header, entries = read_entries(path)
-    slices: Dict[str, Tuple[Box, ...]] = {}
+    slices: Dict[str, Tuple[TensorSlice, ...]] = {}
     sizes: Dict[int, int] = {}
     for key, entry in entries.items():
         if entry.slices:

@@ -11,8 +11,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoint.v1 import v1_prefix
-from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean, first_few
-from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
+from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
+from estimator_warmstart.files import FILE_ERRORS, check_regular, checked_path, error_text, open_file
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _SAVE_WEIGHTS = (
@@ -41,22 +41,6 @@ class Location(NamedTuple):
     prefix: str
     is_saved_model: bool = False
     is_v1: bool = False
-
-
-def checked_path(argument: str, value: Any, what: str) -> str:
-    """`value` as text, with `~` and environment variables expanded.
-
-    Raises:
-      WarmStartError: if it is no path; the message names `argument` and says `what` it must be.
-    """
-    try:
-        path = os.fsdecode(os.fspath(value))
-        path.encode("utf-8")  # Bytes that are no UTF-8 are no path to TensorFlow's filesystems.
-    except (TypeError, UnicodeEncodeError) as error:
-        raise WarmStartError(f"{argument} must be {what}, got {value!r}") from error
-    if not path or "\0" in path:
-        raise WarmStartError(f"{argument} must be {what}, got {path!r}")
-    return os.path.expanduser(os.path.expandvars(path))
 
 
 def find_checkpoint(ckp_dir: Any) -> Location:

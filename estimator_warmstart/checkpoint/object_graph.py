@@ -12,7 +12,8 @@ import re
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2
-from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, Shape, SlotOf
+from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, SlotOf
+from estimator_warmstart.tensors import Shape
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip

@@ -19,10 +19,11 @@ import numpy as np
 
 from estimator_warmstart._tf import saved_tensor_slice_pb2, tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint.data_reading import BundleReader
-from estimator_warmstart.checkpoint.index_checks import Box, begin_of_slice_keys, box_of, volume
+from estimator_warmstart.checkpoint.index_checks import begin_of_slice_keys, box_of
 from estimator_warmstart.checkpoint.index_file import block_entries, is_table, table_blocks
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, open_file
+from estimator_warmstart.tensors import TensorSlice, count_elements
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
@@ -44,7 +45,7 @@ class V1Tensor(NamedTuple):
 
     shape: Tuple[int, ...]
     dtype: str
-    slices: Tuple[Box, ...]
+    slices: Tuple[TensorSlice, ...]
 
 
 def v1_prefix(path: str) -> str:
@@ -107,7 +108,8 @@ def read_v1_tensors(prefix: str) -> Dict[str, V1Tensor]:
                 raise CheckpointError(f"{path} is damaged: {name!r} is {tensor[:2]} there and {before[:2]} in another file")
             found[name] = tensor._replace(slices=tuple(sorted(before.slices + tensor.slices)))
     for name, tensor in found.items():
-        if len(set(tensor.slices)) < len(tensor.slices) or sum(volume(box[1]) for box in tensor.slices) != volume(tensor.shape):
+        count = sum(count_elements(part.shape) for part in tensor.slices)
+        if len(set(tensor.slices)) < len(tensor.slices) or count != count_elements(tensor.shape):
             raise CheckpointError(f"the checkpoint {prefix} is not whole: its slices of {name!r} do not make up the whole")
     return found
 
@@ -142,7 +144,7 @@ class V1Reader:
             for values in _read(path, lambda file, length: _values(file, length, begin, self._tensors[key])):
                 size += values.size
                 yield values.tobytes()
-        if size != volume(self._tensors[key].shape):
+        if size != count_elements(self._tensors[key].shape):
             raise CheckpointError(f"{key!r} in {self._prefix} is damaged: {size:,} of its values are there")
 
     def check_strings(self, key: str) -> None:
@@ -186,7 +188,7 @@ def _tensors(file: Any, length: int) -> Iterator[Tuple[str, V1Tensor]]:
     for tensor in saved_tensor_slice_pb2.SavedTensorSlices.FromString(value).meta.tensor:
         shape = tuple(dim.size for dim in tensor.shape.dim)
         is_right = not tensor.shape.unknown_rank and len(shape) <= _MOST_DIMENSIONS and min(shape, default=0) >= 0
-        if not is_right or volume(shape) > _MOST_ELEMENTS:
+        if not is_right or count_elements(shape) > _MOST_ELEMENTS:
             raise ValueError(f"the shape of {tensor.name!r} cannot be")
         if not tensor.name or tensor.name in seen:
             raise ValueError(f"it lists {tensor.name!r} twice, or without a name")
@@ -213,15 +215,15 @@ def _values_in(value: bytes, tensor: V1Tensor) -> np.ndarray:
     proto.dtype = tf.as_dtype(tensor.dtype).as_datatype_enum
     proto.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
     count = sum(len(values) for field, values in proto.ListFields() if field.name.endswith("_val"))
-    if count != volume(shape) * (2 if tensor.dtype.startswith("complex") else 1):
-        raise ValueError(f"{stored.name!r} has {count:,} values where {volume(shape):,} are needed")
+    if count != count_elements(shape) * (2 if tensor.dtype.startswith("complex") else 1):
+        raise ValueError(f"{stored.name!r} has {count:,} values where {count_elements(shape):,} are needed")
     return tf.make_ndarray(proto)
 
 
-def _box(part: Any, shape: Sequence[int]) -> Box:
+def _box(part: Any, shape: Sequence[int]) -> TensorSlice:
     start, lengths = box_of(part, tuple(shape))
     is_inside = all(at >= 0 and size >= 0 and at + size <= length for at, size, length in zip(start, lengths, shape))
     if len(part.extent) != len(shape) or not is_inside:
         raise ValueError(f"a slice of {list(shape)} cannot be")
-    return start, lengths
+    return TensorSlice(start, lengths)
 

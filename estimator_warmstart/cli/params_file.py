@@ -12,9 +12,8 @@ import os
 from collections import Counter
 from typing import Any, Dict, List, Tuple
 
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
+from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _MOST_DIGITS = 400

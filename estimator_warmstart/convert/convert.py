@@ -11,12 +11,13 @@ import os
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint, slice_spec, whole_box
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint, slice_spec
 from estimator_warmstart.checkpoint.data_writing import Move, write_bundle
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
 from estimator_warmstart.convert.destination import checked_destination, staged
 from estimator_warmstart.convert.keras import keras_moves
 from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice, first_few
+from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
 _BATCH_BYTES = 1 << 26
@@ -104,7 +105,7 @@ def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
     try:
         with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
             for batch in _batches(old.variables.values()):
-                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_box(each.shape)]]
+                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_slice(each.shape)]]
                 names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
                 dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
                 values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from typing import Any, Iterator, List, Sequence
 
 from estimator_warmstart._tf import logger, tf
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.convert.placing import INDEX, move_into_place
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import FILE_ERRORS, error_text, is_local
+from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, is_local
 
 _UNFINISHED = ".converting-"
 # Another call may remove a directory that it made in the moment before this one makes its own in it.

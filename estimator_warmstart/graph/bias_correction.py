@@ -11,7 +11,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 from estimator_warmstart._tf import initializer_op, tf
 from estimator_warmstart.graph.initial_values import known_initial, known_number
 from estimator_warmstart.optimizers import CORRECT_BIAS, meanings_of
-from estimator_warmstart.slots import KERAS_MOMENTS, MOMENTUM_CACHE, Shape, SlotOf, family_of, is_power
+from estimator_warmstart.slots import KERAS_MOMENTS, MOMENTUM_CACHE, SlotOf, family_of, is_power
+from estimator_warmstart.tensors import Shape
 
 # Keras since 2.11 names its counts and its slots below no scope in common.
 _COUNT = re.compile(r"(?:^|/)iteration(?:_\d+)?$")

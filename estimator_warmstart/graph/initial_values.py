@@ -7,7 +7,8 @@ TensorFlow's initializers make it; elsewhere (an identity matrix, say) positions
 """
 from __future__ import annotations
 
-from typing import Any, Optional
+import contextlib
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
@@ -99,3 +100,23 @@ def _splat_value(value: Any) -> Any:
     scalar = type(value).FromString(value.SerializeToString())
     scalar.tensor_shape.Clear()
     return tf.make_ndarray(scalar)
+
+
+def why_no_initializer(initializer: Callable[..., Any], shape: Sequence[int], dtype: str) -> str:
+    """Why `initializer` cannot make values of `shape` and `dtype`; empty if it can."""
+    with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
+        try:
+            made = call_initializer(initializer, list(shape), tf.as_dtype(dtype))
+        except Exception as error:  # Whatever the user's initializer raises is the reason.
+            return f"raised {type(error).__name__}: {error}"
+    if made.dtype.name != dtype or not made.shape.is_compatible_with(shape):
+        return f"made {made.dtype.name} {made.shape} where {dtype} {list(shape)} is needed"
+    return ""
+
+
+def call_initializer(initializer: Callable[..., Any], shape: Any, dtype: Any) -> Any:
+    """Returns what `initializer` makes for `shape` and `dtype`."""
+    # A Keras initializer without a seed makes the same values at each of its calls, and warns: each call has one of its own.
+    with contextlib.suppress(Exception):
+        initializer = type(initializer).from_config(initializer.get_config())  # type: ignore[attr-defined]
+    return tf.convert_to_tensor(initializer(shape, dtype=dtype))

@@ -14,9 +14,8 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from estimator_warmstart._tf import is_variable, tf, tf1
-from estimator_warmstart.checkpoint.locate import checked_path
 from estimator_warmstart.errors import WarmStartError, first_few
-from estimator_warmstart.files import FILE_ERRORS, check_regular, error_text, open_file
+from estimator_warmstart.files import FILE_ERRORS, check_regular, checked_path, error_text, open_file
 
 _SUFFIX = ".meta"
 _OF_VARIABLES = (

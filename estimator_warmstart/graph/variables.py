@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
-from estimator_warmstart.checkpoint.checkpoint import count_bytes
 from estimator_warmstart.graph.bias_correction import powers_by_slot
 from estimator_warmstart.graph.keras_scalars import keras_scalars
 from estimator_warmstart.slots import SlotOf, is_power, tie_slots
+from estimator_warmstart.tensors import count_bytes
 
 
 class Part(NamedTuple):

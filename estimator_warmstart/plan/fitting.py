@@ -21,8 +21,8 @@ from estimator_warmstart.adapters.transforms import (
     result_shape,
 )
 from estimator_warmstart.checkpoint.checkpoint import OldVariable
+from estimator_warmstart.graph.initial_values import why_no_initializer
 from estimator_warmstart.graph.variables import NewVariable
-from estimator_warmstart.restore.new_values import why_no_initializer
 
 # What TensorFlow's kernels cut, pad, gather and join. Others (quantized, of 8 or 4 bits, variants) are restored as they are.
 MOVABLE = frozenset((

@@ -101,12 +101,12 @@ class OldSlots:
                 f"the old {old!r} sums steps, TensorFlow 1's Momentum sums gradients, and the checkpoint has no learning rate "
                 "to divide by"
             )
-        return Scale(-1.0, variables[rate])
+        return Scale(-1.0, rate)
 
 
 def describe_scale(scale: Scale) -> str:
     """What a value is multiplied by, for the report."""
-    return f"{scale.factor:.6g}" if scale.divisor is None else f"{scale.factor:.6g} / {scale.divisor.name!r}"
+    return f"{scale.factor:.6g} / {scale.divisor!r}" if scale.divisor else f"{scale.factor:.6g}"
 
 
 def _scalars(leaf: str, prefix: str, shapes: Mapping[str, Tuple[int, ...]]) -> str:

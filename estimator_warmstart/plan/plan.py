@@ -8,8 +8,9 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.adapters.dtypes import describe_cast
 from estimator_warmstart.adapters.transforms import Step, count_kept, kept_share
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, count_bytes
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.graph.variables import NewVariable
+from estimator_warmstart.tensors import count_bytes
 
 RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
 

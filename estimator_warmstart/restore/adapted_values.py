@@ -23,7 +23,6 @@ from estimator_warmstart.adapters.axis_map import (
     window,
 )
 from estimator_warmstart.adapters.transforms import Apply, MapAxis, Step, axis_maps_of, result_shape, split_at_last_apply
-from estimator_warmstart.checkpoint.checkpoint import OldVariable
 from estimator_warmstart.graph.initial_values import same_everywhere
 from estimator_warmstart.restore.axis_indices import Indices
 from estimator_warmstart.restore.new_values import (
@@ -37,8 +36,7 @@ from estimator_warmstart.restore.new_values import (
     with_drawn,
 )
 from estimator_warmstart.restore.value_transforms import apply_elementwise, apply_function
-
-Box = Tuple[Tuple[int, ...], Tuple[int, ...]]
+from estimator_warmstart.tensors import TensorSlice, whole_slice
 
 
 class Target(NamedTuple):
@@ -57,20 +55,20 @@ class Target(NamedTuple):
     is_slot: bool
 
 
-def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> Optional[Box]:
+def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> Optional[TensorSlice]:
     """The (offset, shape) of the old value that `target` takes anything from; `None` where that is nothing."""
     head, tail = split_at_last_apply(steps)
     if head:
-        return (0,) * len(old_shape), tuple(old_shape)
+        return whole_slice(old_shape)
     ranges = [old_range(axis_map, length) for axis_map, length in zip(_windows(old_shape, tail, target), old_shape)]
     if any(low == high for low, high in ranges) and old_shape:
         return None
-    return tuple(low for low, _ in ranges), tuple(high - low for low, high in ranges)
+    return TensorSlice(tuple(low for low, _ in ranges), tuple(high - low for low, high in ranges))
 
 
 def adapt(
-    read: Callable[[Box], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any,
-    read_scalar: Callable[[OldVariable], Any]
+    read: Callable[[TensorSlice], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any,
+    read_scalar: Callable[[str], Any]
 ) -> Any:
     """The value for `target`.
 
@@ -109,7 +107,7 @@ def adapt(
 
 
 def _after(
-    step: Step, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[OldVariable], Any]
+    step: Step, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[str], Any]
 ) -> Any:
     """`value`, whole and of `shape`, after one step without initial values."""
     if isinstance(step, MapAxis):

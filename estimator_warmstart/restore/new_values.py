@@ -4,14 +4,13 @@ Enters: a fill, and what it is a fill of. Leaves: tensors. This module must not 
 """
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined
-from estimator_warmstart.graph.initial_values import draw_initial
+from estimator_warmstart.graph.initial_values import call_initializer, draw_initial
 
 
 def new_values(fill: Fill, shape: Any, initial: Any, place: Any, axis: int) -> Any:
@@ -30,30 +29,11 @@ def from_initializer(
     """What `initializer` makes for the positions `place` of `axis` in a tensor of `whole_shape`; `shape` is of these alone."""
     static = tf.get_static_value(shape)
     try:
-        return _call(initializer, shape if static is None else static.tolist(), dtype)
+        return call_initializer(initializer, shape if static is None else static.tolist(), dtype)
     except Exception:  # Whatever it raises at a shape that is a tensor.
         if static is not None:
             raise
-        return tf.gather(_call(initializer, list(whole_shape), dtype), place, axis=axis)
-
-
-def why_no_initializer(initializer: Callable[..., Any], shape: Sequence[int], dtype: str) -> str:
-    """Why `initializer` cannot make values of `shape` and `dtype`; empty if it can."""
-    with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
-        try:
-            made = _call(initializer, list(shape), tf.as_dtype(dtype))
-        except Exception as error:  # Whatever the user's initializer raises is the reason.
-            return f"raised {type(error).__name__}: {error}"
-    if made.dtype.name != dtype or not made.shape.is_compatible_with(shape):
-        return f"made {made.dtype.name} {made.shape} where {dtype} {list(shape)} is needed"
-    return ""
-
-
-def _call(initializer: Callable[..., Any], shape: Any, dtype: Any) -> Any:
-    # A Keras initializer without a seed makes the same values at each of its calls, and warns: each call has one of its own.
-    with contextlib.suppress(Exception):
-        initializer = type(initializer).from_config(initializer.get_config())  # type: ignore[attr-defined]
-    return tf.convert_to_tensor(initializer(shape, dtype=dtype))
+        return tf.gather(call_initializer(initializer, list(whole_shape), dtype), place, axis=axis)
 
 
 def constant_of(fill: Fill, dtype: Any) -> Any:

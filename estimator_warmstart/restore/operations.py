@@ -22,12 +22,13 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import initializer_op, tf, tf1
-from estimator_warmstart.checkpoint.checkpoint import OldVariable, slice_spec, whole_box
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
 from estimator_warmstart.errors import RecoveryError
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import Fate, Plan
-from estimator_warmstart.restore.adapted_values import Box, Target, adapt
+from estimator_warmstart.restore.adapted_values import Target, adapt
 from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
+from estimator_warmstart.tensors import TensorSlice, whole_slice
 
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
 _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
@@ -81,7 +82,7 @@ def build_recovery(
     # No device, control dependency or control flow of whoever calls reaches what is built here.
     with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
         flag = flag or Flag(graph)
-        values = _Values(plan.checkpoint.prefix, graph)
+        values = _Values(plan.checkpoint, graph)
         assigns: List[Any] = []
         for fate in plan.recovered:
             for copy, value in values.of(fate):
@@ -111,8 +112,8 @@ class _Values:
     device.
     """
 
-    def __init__(self, prefix: str, graph: Any):
-        self._files = _Files(prefix)
+    def __init__(self, old: Checkpoint, graph: Any):
+        self._files, self._old = _Files(old.prefix), old.variables
         self._graph = graph
         self._joins: Dict[str, Dict[Any, Any]] = {}
         self._queues: Dict[str, _Queue] = {}
@@ -129,20 +130,20 @@ class _Values:
     def _value(self, fate: Fate, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
         device, name = device_of(copy), copy.name.split(":")[0]
 
-        def read(box: Box) -> Any:
+        def read(box: TensorSlice) -> Any:
             if fate.source.slices:
                 return self._files.read(fate.source, box, name, device)
             # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
             # is read on several, and all parts on one device share it.
             if device not in wholes:
-                wholes[device] = self._files.read(fate.source, whole_box(fate.source.shape), name, device)
+                wholes[device] = self._files.read(fate.source, whole_slice(fate.source.shape), name, device)
             return _cut(wholes[device], box)
 
-        def read_scalar(old: OldVariable) -> Any:
-            return self._files.read(old, whole_box(()), name, device)
+        def read_scalar(old_name: str) -> Any:
+            return self._files.read(self._old[old_name], whole_slice(()), name, device)
 
-        box = (part.offset, part.shape)
-        is_cut = not fate.source.slices and box != whole_box(fate.source.shape)
+        box = TensorSlice(part.offset, part.shape)
+        is_cut = not fate.source.slices and box != whole_slice(fate.source.shape)
         if not fate.steps and not is_cut:
             return read(box)
         queue = self._queues.setdefault(device, _Queue())
@@ -185,7 +186,7 @@ class _Files:
         self._path_in_names = re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
         self._constants: Dict[Tuple[str, str], Any] = {}
 
-    def read(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+    def read(self, old: OldVariable, box: TensorSlice, name: str, device: str) -> Any:
         """The values of `box` of `old`; `name` is the new variable's, for messages."""
         if old.slices and old.dtype in _NO_SLICES:
             return self._read_slices(old, box, name, device)
@@ -198,7 +199,7 @@ class _Files:
         # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
         return tf.ensure_shape(value, box[1], name="ensure_shape")
 
-    def _read_slices(self, old: OldVariable, box: Box, name: str, device: str) -> Any:
+    def _read_slices(self, old: OldVariable, box: TensorSlice, name: str, device: str) -> Any:
         """For dtypes of which TensorFlow reads stored slices as they are, but puts none together."""
         whole = old._replace(slices=())
         axis = next((axis for axis, length in enumerate(old.shape) if length != old.slices[0][1][axis]), 0)
@@ -213,8 +214,8 @@ class _Files:
         return self._constants[key]
 
 
-def _cut(value: Any, box: Box) -> Any:
-    if box == whole_box(tuple(value.shape.as_list())):
+def _cut(value: Any, box: TensorSlice) -> Any:
+    if box == whole_slice(tuple(value.shape.as_list())):
         return value
     # A slice shares the memory of the whole, and a variable that takes it over would keep all of that.
     return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))

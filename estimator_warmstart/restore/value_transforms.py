@@ -11,7 +11,6 @@ import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, Scale
-from estimator_warmstart.checkpoint.checkpoint import OldVariable
 from estimator_warmstart.errors import RecoveryError
 
 
@@ -30,13 +29,13 @@ def apply_function(step: Apply, value: Any) -> Any:
     return made
 
 
-def apply_elementwise(step: Elementwise, value: Any, read_scalar: Callable[[OldVariable], Any]) -> Any:
+def apply_elementwise(step: Elementwise, value: Any, read_scalar: Callable[[str], Any]) -> Any:
     """`value` with every element changed as `step` says.
 
     Args:
       step: what is done to each element.
       value: a tensor.
-      read_scalar: makes a tensor of an old variable of shape [].
+      read_scalar: makes a tensor of the old variable of that name, whose shape is [].
     """
     if isinstance(step, Cast):
         return tf.cast(value, step.dtype)
@@ -58,8 +57,8 @@ def _as_multiplied(beta: float) -> float:
     return float(np.float32(beta))
 
 
-def _scaled(step: Scale, value: Any, read_scalar: Callable[[OldVariable], Any]) -> Any:
+def _scaled(step: Scale, value: Any, read_scalar: Callable[[str], Any]) -> Any:
     scaled = value * tf.cast(step.factor, value.dtype)
-    if step.divisor is None:
+    if not step.divisor:
         return scaled
     return tf.math.divide_no_nan(scaled, tf.cast(read_scalar(step.divisor), value.dtype))
