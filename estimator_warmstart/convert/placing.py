@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import time
 from contextlib import contextmanager
 from typing import Iterator, List
@@ -20,7 +21,6 @@ from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, open_file, sync, sync_directory
 
 INDEX = ".index"
-_META = ".meta"
 _MOST_SHARDS = 99_999
 _LOCK_SECONDS = 60.0
 
@@ -121,13 +121,12 @@ def _index_of(new: str, count: int) -> str:
 
 
 def _files_of(prefix: str) -> List[str]:
-    """The files of the checkpoint `prefix`, but for its index."""
-    try:
-        index = read_bundle_index(prefix + INDEX)
-    except CheckpointError:  # None is there, or it is not known which files are its.
+    """The files of the checkpoint `prefix`, but for its index; none if there is no such checkpoint."""
+    folder, base = os.path.split(prefix)
+    if not _is_there(prefix + INDEX):
         return []
-    paths = [data_file(prefix, number, index.num_shards) for number in index.shard_sizes] + [prefix + _META]
-    return [path for path in paths if _is_there(path)]
+    is_of_it = re.compile(re.escape(base) + r"(\.data-\d{5}-of-\d{5}|\.meta)")
+    return [os.path.join(folder, name) for name in tf.io.gfile.listdir(folder or ".") if is_of_it.fullmatch(name)]
 
 
 def _is_named(prefix: str, count: int) -> bool:
