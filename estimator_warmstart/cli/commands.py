@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from estimator_warmstart.api.params import hooks_from_params
+from estimator_warmstart.api.dry_run import plans_from_params
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.checkpoint.statistics import value_statistics
 from estimator_warmstart.cli.differences import (
@@ -26,7 +26,7 @@ from estimator_warmstart.cli.listing import count_all, list_variables, listing_a
 from estimator_warmstart.cli.params_file import read_params
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.graph.meta_graph import import_graph
+from estimator_warmstart.plan.plan import joint_coverage
 from estimator_warmstart.plan.report import format_report, report_as_dict
 from estimator_warmstart.printable import printable
 from estimator_warmstart.text_output import PROGRAM, is_coloured, paint, progress_line, table, width_of
@@ -122,14 +122,13 @@ def _named(variable: Any) -> List[str]:
 
 
 def _plan(arguments: Any) -> int:
-    hooks = hooks_from_params(_with_key(read_params(arguments.config), arguments.key, arguments.config), arguments.key)
-    graph = import_graph(arguments.graph)
-    plans = [hook.plan_for(graph) for hook in hooks]
+    params = _with_key(read_params(arguments.config), arguments.key, arguments.config)
+    plans = plans_from_params(params, arguments.key, arguments.graph)
     if arguments.json:
         _print_json([report_as_dict(plan) for plan in plans])
     else:
         print("\n\n".join(map(format_report, plans)) or f"No warm start: {arguments.key!r} asks for none")
-    coverage, required = _coverage(plans), arguments.require_coverage
+    coverage, required = joint_coverage(plans), arguments.require_coverage
     if required is not None and coverage < required:
         problem = f"coverage is {100 * coverage:.4g} %, {100 * required:.4g} % is required"
     elif plans and all(plan.recovers_nothing for plan in plans):
@@ -140,13 +139,6 @@ def _plan(arguments: Any) -> int:
     print(f"{PROGRAM}: {problem}", file=sys.stderr)
     return _DIFFERS
 
-
-def _coverage(plans: Sequence[Any]) -> float:
-    """Of several hooks together: each variable as the last of them that recovers it leaves it."""
-    if not plans:
-        return 0.0
-    fates = {fate.new.name: fate for plan in plans for fate in plan.recovered}
-    return float(plans[0]._replace(fates=tuple(fates.get(fate.new.name, fate) for fate in plans[0].fates)).coverage)
 
 
 def _with_key(params: Any, key: str, path: str) -> Any:

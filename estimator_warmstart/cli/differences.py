@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.cli.renames import Rules, guess_renames, rules_for
-from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.slots import bias_correction, hyperparameters
 
 SAME, RENAMED, SHAPE, DTYPE = "same", "renamed", "shape changed", "dtype changed"
@@ -125,14 +124,14 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
     }
 
 
-def _model(checkpoint: Checkpoint) -> Dict[str, NewVariable]:
-    """The model's own variables, as the new side of a match: without slots, powers, hyperparameters and the step."""
+def _model(checkpoint: Checkpoint) -> List[str]:
+    """The names of the model's own variables: without slots, powers, hyperparameters and the step."""
     shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
     others = {*checkpoint.ties, *hyperparameters(shapes, checkpoint.ties), _STEP}
-    return {
-        name: NewVariable(name, variable.shape, variable.dtype, ()) for name, variable in checkpoint.variables.items()
+    return [
+        name for name, variable in checkpoint.variables.items()
         if name not in others and not bias_correction(name, variable.shape)
-    }
+    ]
 
 
 def _leaves(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:

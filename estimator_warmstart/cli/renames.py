@@ -10,7 +10,6 @@ from typing import Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import MatchError
-from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.plan.matching import match_names
 from estimator_warmstart.spellings import ALIKE, last_part, likely_pairs
 
@@ -118,7 +117,7 @@ def _by_form(names: Iterable[str]) -> Dict[str, Dict[Tuple[str, ...], str]]:
 
 
 def rules_for(
-    guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Mapping[str, NewVariable]
+    guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Sequence[str]
 ) -> Tuple[Dict[str, str], Rules]:
     """The guesses, and the fewest rules that say just them and, maybe, what else in these scopes was renamed and resized."""
     same = {name: name for name in model if name in old.variables}

@@ -76,7 +76,9 @@ def match_variables(
     new = variables_to_choose(graph, collection)
     candidates = in_collection(new, graph, collection)
     checkpoint = open_checkpoint(ckp_dir)
-    pairs = match_names(checkpoint.variables, candidates, include, exclude, rename, other_spellings(checkpoint))
+    fillable, others = parted(candidates)
+    pairs = match_names(
+        checkpoint.variables, fillable, include, exclude, rename, other_spellings(checkpoint), others=others)
     targets: Dict[str, List[Any]] = {}
     for pair in pairs:
         targets.setdefault(pair.old, []).append(new[pair.new].target)
@@ -98,19 +100,27 @@ def in_collection(
     return candidates
 
 
+def parted(candidates: Mapping[str, NewVariable]) -> Tuple[List[str], List[NewVariable]]:
+    """The names of those that patterns may choose, and the others: an optimizer's state and the global step."""
+    fillable = [name for name, variable in candidates.items() if variable.is_parameter]
+    return fillable, [variable for variable in candidates.values() if not variable.is_parameter]
+
+
 def match_names(
-    old_names: Iterable[str], new: Mapping[str, NewVariable], include: Any = None, exclude: Any = None, rename: Any = None,
-    spellings: Mapping[str, Sequence[str]] = {}, *, may_miss: bool = False, lacks_some: bool = False
+    old_names: Iterable[str], fillable: Sequence[str], include: Any = None, exclude: Any = None, rename: Any = None,
+    spellings: Mapping[str, Sequence[str]] = {}, *, others: Sequence[NewVariable] = (), may_miss: bool = False,
+    lacks_some: bool = False
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
 
     Args:
       old_names: of all old variables.
-      new: the candidates among the graph's logical variables.
+      fillable: names of the new variables that patterns may choose.
       include: as for `match_variables`, and so are the next two.
       exclude: as for `match_variables`.
       rename: as for `match_variables`.
       spellings: {old name: what else it is called}, for patterns of `rename` that fit no old name.
+      others: new variables that no pattern chooses, for messages.
       may_miss: whether the checkpoint may lack what was chosen: the caller says what is missing, see `chosen_names`.
       lacks_some: whether the graph may lack variables that the rules name, as an evaluation's does.
 
@@ -121,15 +131,14 @@ def match_names(
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
     renames = [_Rule(rules, olds) for rules in compile_renames(rename)]
-    fillable = [name for name, variable in new.items() if variable.is_parameter]
     problems = [
-        _fits_nothing_fillable(pattern, argument, fillable, new)
+        _fits_nothing_fillable(pattern, argument, fillable, others)
         for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns if not lacks_some
     ]
     wanted = {
         name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
     }
-    sources, rename_problems = _sources(list(olds), renames, wanted, fillable, lacks_some)
+    sources, rename_problems = _sources(list(olds), renames, wanted, list(fillable), lacks_some)
     pairs = [Pair(sources[name], name) for name in fillable if name in wanted and name in sources]
     problems += rename_problems
     problems += [
@@ -153,7 +162,7 @@ def match_names(
 
 
 def chosen_names(
-    old_names: Iterable[str], candidates: Mapping[str, NewVariable], include: Any, exclude: Any, rename: Any,
+    old_names: Iterable[str], fillable: Iterable[str], include: Any, exclude: Any, rename: Any,
     spellings: Mapping[str, Sequence[str]], is_collection: bool
 ) -> List[str]:
     """The new variables that were chosen explicitly, whether or not the checkpoint has them.
@@ -163,8 +172,7 @@ def chosen_names(
     """
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
     wanted = [
-        name for name, variable in candidates.items()
-        if variable.is_parameter and (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
+        name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
     ]
     if includes or is_collection:
         return wanted
@@ -224,11 +232,11 @@ class _Rule:
 
 
 def _fits_nothing_fillable(
-    pattern: Pattern, argument: str, fillable: List[str], new: Mapping[str, NewVariable]
+    pattern: Pattern, argument: str, fillable: Sequence[str], others: Sequence[NewVariable]
 ) -> Optional[str]:
     """The problem of a pattern that fits none of `fillable`; else `None`."""
     problem = fits_nothing(pattern, argument, "new variable", fillable)
-    other = next((each for name, each in new.items() if problem and pattern.fits(name)), None)
+    other = next((each for each in others if problem and pattern.fits(each.name)), None)
     if other is None:
         return problem
     if other.is_step:

@@ -142,3 +142,11 @@ def percent(share: float, form: str = ".1f") -> str:
     if float(text) == 100 and share < 1:
         return "> 99.9 %"
     return "< 0.1 %" if float(text) == 0 and share > 0 else f"{text} %"
+
+
+def joint_coverage(plans: Sequence[Plan]) -> float:
+    """The coverage of several plans for one graph: each variable counts as the last plan that recovers it leaves it."""
+    if not plans:
+        return 0.0
+    fates = {fate.new.name: fate for plan in plans for fate in plan.recovered}
+    return plans[0]._replace(fates=tuple(fates.get(fate.new.name, fate) for fate in plans[0].fates)).coverage

@@ -15,7 +15,7 @@ from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, firs
 from estimator_warmstart.graph.kernels import input_axes
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
-from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names
+from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, slot_fate
 from estimator_warmstart.plan.plan import INITIALIZED, Fate, Plan, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
@@ -153,20 +153,22 @@ class _Planner:
             return pairs, "not in recover_vars"
         if request.matches_names:
             candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
+            fillable, others = parted(candidates)
             pairs = match_names(
-                self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+                self._old, fillable, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+                others=others,
                 may_miss=request.include is not None or request.collection is not None, lacks_some=request.lacks_some,
             )
             if not request.lacks_some:
-                self._leave_missing(candidates, pairs)
+                self._leave_missing(fillable, pairs)
             return pairs, "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
 
-    def _leave_missing(self, candidates: Dict[str, NewVariable], pairs: List[Pair]) -> None:
+    def _leave_missing(self, fillable: List[str], pairs: List[Pair]) -> None:
         """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
         request, found = self._request, {pair.new for pair in pairs}
         chosen = chosen_names(
-            self._old, candidates, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+            self._old, fillable, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
             request.collection is not None)
         missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
