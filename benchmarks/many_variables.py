@@ -51,7 +51,7 @@ def write_checkpoint(path: str, count: int, scope: str = "") -> None:
 
 def problems(plan: Any, variables: Dict[str, Any]) -> List[str]:
     """What the plan leaves out or takes from elsewhere; empty when each variable takes the old one of its name."""
-    planned = {fate.new.name: fate.old.name for fate in plan.recovered}
+    planned = {planned.new.name: planned.old.name for planned in plan.recovered}
     return [f"{name} takes {planned.get(name)}" for name in variables if planned.get(name) != name][:3]
 
 

@@ -29,7 +29,7 @@ class Optimizer(NamedTuple):
 
     def tf1_ends(self) -> Dict[str, str]:
         """{name of a slot in Keras, of either time: what TensorFlow 1 puts after the family}."""
-        return {leaf: end for end, slot in zip(("", "_1", "_2"), self.slots) for leaf in slot}
+        return {slot_name: end for end, slot in zip(("", "_1", "_2"), self.slots) for slot_name in slot}
 
 
 _RMS, _MEAN, _MOMENTUM = ("rms", "velocity"), ("mg", "average_gradient"), ("momentum", "momentum")
@@ -53,7 +53,7 @@ OPTIMIZERS = (
     Optimizer("Lion", "", (("m", "m"),)),
 )
 _TF1_FAMILIES = {optimizer.tf1_family for optimizer in OPTIMIZERS if optimizer.tf1_family}
-_KERAS_LEAVES = {leaf for optimizer in OPTIMIZERS for slot in optimizer.slots for leaf in slot}
+_KERAS_LEAVES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer.slots for slot_name in slot}
 _NUMBER_AT_END = re.compile(r"_\d+$")
 # The moments of AdamW are Adam's: it differs in what it does to the variable.
 _SAME_SLOTS = {"AdamW": "Adam"}
@@ -84,11 +84,11 @@ class Meaning(NamedTuple):
         return "Momentum" if self.is_tf1 and self.optimizer == "SGD" else self.optimizer
 
 
-def meanings_of(ties: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
+def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
     """What each of these slots is, as far as its name and those of the variable's other slots tell.
 
     Args:
-      ties: the slots of a graph or of a checkpoint.
+      slots_by_name: the slots of a graph or of a checkpoint.
 
     Example:
       >>> slots = meanings_of({"w/Adam_1": SlotOf("", "w", "Adam_1"), "w/Adam": SlotOf("", "w", "Adam")})
@@ -96,33 +96,33 @@ def meanings_of(ties: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
       Meaning(optimizer='Adam', slot='v', is_tf1=True)
     """
     groups: Dict[Tuple[str, str, str], List[str]] = {}
-    for name, tie in ties.items():
-        family = family_of(tie.leaf)
-        groups.setdefault((tie.primary, tie.prefix, family if family in _TF1_FAMILIES else ""), []).append(name)
+    for name, slot_of in slots_by_name.items():
+        family = family_of(slot_of.slot_name)
+        groups.setdefault((slot_of.primary, slot_of.prefix, family if family in _TF1_FAMILIES else ""), []).append(name)
     return {
         name: meaning for (_, prefix, family), names in groups.items()
-        for name, meaning in _meanings({ties[name].leaf: name for name in names}, prefix, family).items()
+        for name, meaning in _meanings({slots_by_name[name].slot_name: name for name in names}, prefix, family).items()
     }
 
 
 def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, Meaning]:
     """The meanings of one variable's slots `{leaf: name}`, all of them of one optimizer."""
-    leaves = set(names) if family else set(names) & _KERAS_LEAVES
+    slot_names = set(names) if family else set(names) & _KERAS_LEAVES
     if family:
-        optimizer = next((each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == leaves), None)
+        optimizer = next((each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == slot_names), None)
         slots = [] if optimizer is None else list(zip(optimizer.tf1_leaves(), optimizer.slots))
     else:
-        optimizer = _of_keras(leaves, prefix)
-        slots = [] if optimizer is None else [(leaf, slot) for slot in optimizer.slots for leaf in slot]
+        optimizer = _of_keras(slot_names, prefix)
+        slots = [] if optimizer is None else [(slot_name, slot) for slot in optimizer.slots for slot_name in slot]
     return {
-        names[leaf]: Meaning(_SAME_SLOTS.get(optimizer.name, optimizer.name), slot[0], bool(family))
-        for leaf, slot in slots if optimizer is not None and leaf in names
+        names[slot_name]: Meaning(_SAME_SLOTS.get(optimizer.name, optimizer.name), slot[0], bool(family))
+        for slot_name, slot in slots if optimizer is not None and slot_name in names
     }
 
 
-def _of_keras(leaves: Set[str], prefix: str) -> Optional[Optimizer]:
+def _of_keras(slot_names: Set[str], prefix: str) -> Optional[Optimizer]:
     fitting = [
-        optimizer for optimizer in OPTIMIZERS if any({slot[era] for slot in optimizer.slots} == leaves for era in (0, 1))
+        optimizer for optimizer in OPTIMIZERS if any({slot[era] for slot in optimizer.slots} == slot_names for era in (0, 1))
     ]
     own_name = _NUMBER_AT_END.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower()
     return next((each for each in fitting if each.name.lower() == own_name), fitting[0] if fitting else None)

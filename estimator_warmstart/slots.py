@@ -41,11 +41,11 @@ _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
-    """A slot's name taken apart: `prefix + primary + "/" + leaf`; of Keras since 2.11, `prefix + leaf + "/" + primary`."""
+    """A slot's name taken apart: `prefix + primary + "/" + slot_name`; of Keras since 2.11, `prefix + slot_name + "/" + primary`."""
 
     prefix: str
     primary: str
-    leaf: str
+    slot_name: str
 
 
 def is_power(name: str, shape: Shape) -> bool:
@@ -62,14 +62,14 @@ def bias_correction(name: str, shape: Shape) -> str:
     return family_of(name.rsplit("/", 1)[-1]) if is_power(name, shape) else ""
 
 
-def hyperparameters(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Collection[str]:
+def hyperparameters(shapes: Mapping[str, Shape], slots_by_name: Mapping[str, SlotOf]) -> Collection[str]:
     """The names of the learning rates and the like that Keras optimizers keep beside these slots, of a checkpoint."""
-    prefixes = {tie.prefix for tie in ties.values() if tie.prefix}
-    names = (prefix + leaf for prefix in prefixes for leaf in HYPERPARAMETERS)
+    prefixes = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix}
+    names = (prefix + slot_name for prefix in prefixes for slot_name in HYPERPARAMETERS)
     return {name for name in names if shapes.get(name) == ()}
 
 
-def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]] = None) -> Dict[str, SlotOf]:
+def find_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]] = None) -> Dict[str, SlotOf]:
     """Finds the slots among `shapes` and the primary variable of each.
 
     A slot has the shape of its primary and its primary's name within its own. Where two primaries would do (`a` and
@@ -83,41 +83,41 @@ def tie_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]
       {slot's name: SlotOf}. A slot of a slot (a moving average of an accumulator) is tied to the first primary.
 
     Example:
-      >>> ties = tie_slots({"fm/w": (5, 1), "fm/w/Adagrad": (5, 1), "fm/b": ()})
-      >>> ties["fm/w/Adagrad"]
-      SlotOf(prefix='', primary='fm/w', leaf='Adagrad')
+      >>> slots = find_slots({"fm/w": (5, 1), "fm/w/Adagrad": (5, 1), "fm/b": ()})
+      >>> slots["fm/w/Adagrad"]
+      SlotOf(prefix='', primary='fm/w', slot_name='Adagrad')
     """
     whatever_scope = may_be_slot is not None or any(_COUNT.match(name) for name, shape in shapes.items() if shape == ())
     candidates = {
         name: _candidates(name, shapes) or _of_keras_since_2_11(name, shapes, whatever_scope)
         for name in (shapes if may_be_slot is None else may_be_slot)
     }
-    direct = {name: ties[0] for name, ties in candidates.items() if ties}
-    owned = Counter((tie.primary, tie.leaf) for tie in direct.values())
+    direct = {name: slots_by_name[0] for name, slots_by_name in candidates.items() if slots_by_name}
+    owned = Counter((slot_of.primary, slot_of.slot_name) for slot_of in direct.values())
     for name in sorted(direct, key=len):
-        for tie in candidates[name][1:]:
+        for slot_of in candidates[name][1:]:
             first = direct[name]
-            if owned[first.primary, first.leaf] > 1 and not owned[tie.primary, tie.leaf]:
-                owned.subtract([(first.primary, first.leaf)])
-                owned.update([(tie.primary, tie.leaf)])
-                direct[name] = tie
-    return {name: _to_the_first(tie, direct) for name, tie in direct.items()}
+            if owned[first.primary, first.slot_name] > 1 and not owned[slot_of.primary, slot_of.slot_name]:
+                owned.subtract([(first.primary, first.slot_name)])
+                owned.update([(slot_of.primary, slot_of.slot_name)])
+                direct[name] = slot_of
+    return {name: _to_the_first(slot_of, direct) for name, slot_of in direct.items()}
 
 
-def family_of(leaf: str) -> str:
+def family_of(slot_name: str) -> str:
     """The name that the slots of one optimizer share: `Adam` of `Adam` and `Adam_1`."""
-    return _NUMBERS_AT_END.sub("", leaf)
+    return _NUMBERS_AT_END.sub("", slot_name)
 
 
 def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
-    owner, separator, leaf = name.rpartition("/")
+    owner, separator, slot_name = name.rpartition("/")
     found: List[SlotOf] = []
     if name.count("/") >= MOST_PARTS:
         return found
     start = 0
     while separator:
         if shapes.get(owner[start:]) == shapes[name]:
-            found.append(SlotOf(owner[:start], owner[start:], leaf))
+            found.append(SlotOf(owner[:start], owner[start:], slot_name))
         start = owner.find("/", start) + 1
         if start == 0:
             break
@@ -130,15 +130,15 @@ def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotO
     Below a variable scope the slot is called `dnn/fm/w/part_0/Adagrad`; its name in checkpoints is what is left of that
     after as many characters as `fm/w/part_0/` has (slot_creator.py). Canned Estimators' variables have one part as a rule.
     """
-    owner, _, leaf = name.rpartition("/")
+    owner, _, slot_name = name.rpartition("/")
     end = owner.rfind("/")
     while end > 0:
         primary, left = owner[:end], owner[end + 1:]
         part = f"{primary}/part_0"
         # A second part has a slot of its own name: then neither is the whole.
-        is_whole = shapes.get(primary) == shapes[name] and f"{owner[:-1]}1/{leaf}" not in shapes
+        is_whole = shapes.get(primary) == shapes[name] and f"{owner[:-1]}1/{slot_name}" not in shapes
         if is_whole and (part.endswith(left) or left.endswith(part)):
-            return [SlotOf("", primary, leaf)]
+            return [SlotOf("", primary, slot_name)]
         end = owner.rfind("/", 0, end)
     return []
 
@@ -154,39 +154,39 @@ def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope:
     """
     scope, separator, primary = name.partition("/")
     while separator:
-        prefix, _, leaf = scope.rpartition("/")
+        prefix, _, slot_name = scope.rpartition("/")
         optimizer = _NUMBERS_AT_END.sub("", prefix.rsplit("/", 1)[-1])
-        if shapes.get(primary) == shapes[name] and leaf in _KERAS_SLOTS and (
+        if shapes.get(primary) == shapes[name] and slot_name in _KERAS_SLOTS and (
                 optimizer in _KERAS_OPTIMIZERS or whatever_scope):
-            return [SlotOf(prefix + "/" if prefix else "", primary, leaf)]
+            return [SlotOf(prefix + "/" if prefix else "", primary, slot_name)]
         more, separator, primary = primary.partition("/")
         scope = f"{scope}/{more}"
     return []
 
 
-def _to_the_first(tie: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
-    while tie.primary in direct:
-        outer = direct[tie.primary]
-        tie = SlotOf(tie.prefix + outer.prefix, outer.primary, f"{outer.leaf}/{tie.leaf}")
-    return tie
+def _to_the_first(slot_of: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
+    while slot_of.primary in direct:
+        outer = direct[slot_of.primary]
+        slot_of = SlotOf(slot_of.prefix + outer.prefix, outer.primary, f"{outer.slot_name}/{slot_of.slot_name}")
+    return slot_of
 
 
 class SlotFinder:
     """Finds old slots by their primary's old name, whatever scope the old optimizer was built in."""
 
-    def __init__(self, ties: Mapping[str, SlotOf]):
+    def __init__(self, slots_by_name: Mapping[str, SlotOf]):
         self._by_primary: Dict[str, Dict[str, List[str]]] = {}
-        for name, tie in ties.items():
-            self._by_primary.setdefault(tie.primary, {}).setdefault(tie.leaf, []).append(name)
+        for name, slot_of in slots_by_name.items():
+            self._by_primary.setdefault(slot_of.primary, {}).setdefault(slot_of.slot_name, []).append(name)
 
-    def family(self, primary: str, leaf: str) -> List[str]:
-        """The leaves of all slots of the old variable `primary` that are of the same family as `leaf`."""
-        return sorted(found for found in self._by_primary.get(primary, {}) if family_of(found) == family_of(leaf))
+    def family(self, primary: str, slot_name: str) -> List[str]:
+        """The leaves of all slots of the old variable `primary` that are of the same family as `slot_name`."""
+        return sorted(found for found in self._by_primary.get(primary, {}) if family_of(found) == family_of(slot_name))
 
-    def find(self, primary: str, leaf: str, prefix: str) -> Optional[str]:
-        """The old slot `leaf` of the old variable `primary`, or None; the one below `prefix` first if there are more."""
-        names = self._by_primary.get(primary, {}).get(leaf, [])
-        same_scope = f"{prefix}{primary}/{leaf}"
+    def find(self, primary: str, slot_name: str, prefix: str) -> Optional[str]:
+        """The old slot `slot_name` of the old variable `primary`, or None; the one below `prefix` first if there are more."""
+        names = self._by_primary.get(primary, {}).get(slot_name, [])
+        same_scope = f"{prefix}{primary}/{slot_name}"
         if same_scope in names or not names:
             return same_scope if names else None
         return min(names, key=len)

@@ -310,7 +310,7 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
     tf1.get_variable("v", [2, 3])
     before = new_graph.as_graph_def()
     plan = plan_recovery(str(old_dir), None, {"v": adapters.transform(tf.transpose)})
-    assert [fate.action for fate in plan.fates] == ["adapted"] and new_graph.as_graph_def() == before
+    assert [planned.action for planned in plan.variables] == ["adapted"] and new_graph.as_graph_def() == before
 
 
 @pytest.mark.parametrize("make, message", [

@@ -143,7 +143,7 @@ def test_three_layers_train_on_below_a_smaller_fourth(book, digits, tmp_path):
     # Ten digits unknown to the new layers cost ln 10 = 2.3 each at first.
     assert losses.values[0] > 1.5
     assert np.mean(losses.values[-10:]) < losses.values[0] / 2
-    left = [fate.new.name for fate in hooks[0].plan.fates if fate.old is None and fate.new.is_parameter]
+    left = [planned.new.name for planned in hooks[0].plan.variables if planned.old is None and planned.new.is_parameter]
     assert left == ["hidden4/kernel", "hidden4/bias", "outputs/kernel", "outputs/bias"]
 
 

@@ -168,7 +168,7 @@ class TestSlots:
             session.run(tf1.global_variables_initializer())
             plan = recover_variables(session, str(old_dir), None, {"v": adapter})
             values = session.run({made.op.name: made for made in tf1.global_variables()})
-        return {fate.new.name: fate for fate in plan.fates}, values
+        return {planned.new.name: planned for planned in plan.variables}, values
 
     @pytest.mark.parametrize("adapter", [[cast, adapters.crop_or_pad(7)], [adapters.crop_or_pad("mean"), cast]], ids=str)
     def test_in_lockstep(self, old_dir, new_graph, adapter):
@@ -204,8 +204,8 @@ class TestSlots:
     def test_alone_are_not_cast_unasked(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"v": np.float32([1, 2]), "v/Slot": np.float64([100, 200])})
         slots([2], "float32")
-        fate = {fate.new.name: fate for fate in plan_recovery(old_dir, with_slots=True).fates}["v/Slot"]
-        assert fate.old is None and "adapters={'v/Slot': adapters.cast()} casts it" in fate.reason
+        planned = {planned.new.name: planned for planned in plan_recovery(old_dir, with_slots=True).variables}["v/Slot"]
+        assert planned.old is None and "adapters={'v/Slot': adapters.cast()} casts it" in planned.reason
         fates, values = self.values(old_dir, adapters.crop_or_pad())
         assert fates["v/Slot"].old is None and values["v/Slot"].tolist() == [-10, -10]
 
@@ -267,13 +267,13 @@ class TestTheReport:
         save_checkpoint(old_dir, {"v": old([1])})
         variable("v", ([1], 0), new)
         plan = plan_recovery(old_dir, None, {"v": cast})
-        assert plan.fates[0].reason == f"cast(), {said}"
+        assert plan.variables[0].reason == f"cast(), {said}"
         assert f"adapted, 100 % old: cast(), {said}" in format_report(plan)
 
     def test_a_cast_to_the_same_dtype_is_none(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"v": np.float32([1]), "w": np.float64([1])})
         variable("v", ([1], 0), "float32"), variable("w", ([1], 0), "float32")
-        assert [fate.action for fate in plan_recovery(old_dir, None, {".*": cast}).fates] == ["restored", "adapted"]
+        assert [planned.action for planned in plan_recovery(old_dir, None, {".*": cast}).variables] == ["restored", "adapted"]
 
 
 def test_in_params(old_dir, new_graph):

@@ -125,8 +125,8 @@ class TestContents:
         assert {variables[name].slices for name in in_parts} == {(((0, 0), (2, 1)), ((2, 0), (1, 1)))}
 
     def test_slots_are_tied_to_their_variables(self, fm_checkpoint):
-        ties = open_checkpoint(fm_checkpoint).ties
-        assert {name: (tie.primary, tie.leaf) for name, tie in ties.items()} == {
+        ties = open_checkpoint(fm_checkpoint).slots_by_name
+        assert {name: (tie.primary, tie.slot_name) for name, tie in ties.items()} == {
             "fm/v/Adagrad": ("fm/v", "Adagrad"), "fm/w/Adagrad": ("fm/w", "Adagrad"),
         }
 
@@ -138,7 +138,7 @@ class TestContents:
         with pytest.raises((tf.errors.OpError, RuntimeError)):
             tf.train.load_variable(prefix, "v")
         tf1.get_variable("v", [3, 1])
-        assert [fate.action for fate in plan_recovery(prefix).fates] == ["restored"]
+        assert [planned.action for planned in plan_recovery(prefix).variables] == ["restored"]
 
 
 class TestWhere:

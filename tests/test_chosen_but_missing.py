@@ -66,7 +66,7 @@ def test_the_message_offers_close_spellings_and_the_ways_out(graph):
     {"include": "s"}, {"collection": "s"}, {"rename": {"old/a": "s/a"}, "include": "s"},
 ], ids=str)
 def test_is_kept_where_that_is_asked_for(graph, rules):
-    fates = {fate.new.name: fate for fate in plan_recovery(graph, missing="keep", **rules).fates}
+    fates = {planned.new.name: planned for planned in plan_recovery(graph, missing="keep", **rules).variables}
     assert (fates["s/a"].action, fates["s/b"].action) == ("restored", "initialized")
     assert fates["s/b"].reason == "the checkpoint has no 's/b' (missing='keep')"
     assert fates["head"].reason == "not matched"

@@ -320,7 +320,7 @@ class TestDiff:
                 for name, shape in new.items():
                     tf1.get_variable(name, shape)
                 plan = plan_recovery(str(tmp_path / "a"), adapters={}, rename=dict(rename), graph=graph)
-            assert {(fate.old.name, fate.new.name) for fate in plan.recovered} == {
+            assert {(planned.old.name, planned.new.name) for planned in plan.recovered} == {
                 (each["old"]["name"], each["new"]["name"]) for each in found["variables"] if each["old"] and each["new"]
             }
 

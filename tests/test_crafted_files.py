@@ -299,7 +299,7 @@ class TestWhatIsRight:
         names = ["a/" * length + "a" for length in (10, 199, 4000)]
         names += [name + "/Adagrad" for name in names]
         found = open_checkpoint(write(old_dir, {name: entry(data=b"\0" * 8) for name in names}))
-        assert sorted(found.variables) == sorted(names) and found.ties[names[3]].primary == names[0]
+        assert sorted(found.variables) == sorted(names) and found.slots_by_name[names[3]].primary == names[0]
 
     def test_an_object_graph_with_cycles(self, old_dir):
         graph = object_graph(({"a": 1, "a/a": 0, "b": 0, "": 0}, {}, []), ({"up": 0, "a": 1}, {"a": "w"}, []))

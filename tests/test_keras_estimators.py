@@ -183,7 +183,7 @@ class TestStepsOfAdam:
     def test_stay_without_them(self, old_weights, new_graph):
         folder, _ = old_weights
         build_with(optimizers.Adam(0.5))
-        fates = {fate.new.name: fate for fate in plan_recovery(folder).fates}
+        fates = {planned.new.name: planned for planned in plan_recovery(folder).variables}
         assert fates["Adam/iter"].action == "initialized"
 
     def test_a_note_says_when_the_global_step_is_the_count(self, old_dir, old, tmp_path):

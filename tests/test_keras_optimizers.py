@@ -63,7 +63,7 @@ def test_below_another_scope_and_beside_another_adam(trained, new_graph):
     with tf1.name_scope("training"):
         model(0.001)
     tf1.train.AdamOptimizer().minimize(tf.reduce_sum(tf1.get_variable("v", [2])))
-    sources = {fate.new.name: fate.old.name for fate in plan_recovery(trained, with_slots=True).recovered}
+    sources = {planned.new.name: planned.old.name for planned in plan_recovery(trained, with_slots=True).recovered}
     assert sources == {
         "w": "w", "training/Adam/iter": "Adam/iter", "training/Adam/w/m": "Adam/w/m", "training/Adam/w/v": "Adam/w/v",
     }
@@ -71,8 +71,8 @@ def test_below_another_scope_and_beside_another_adam(trained, new_graph):
 
 def test_without_slots_the_count_begins_anew(trained, new_graph):
     model(0.001)
-    fates = {fate.new.name: fate for fate in plan_recovery(trained).fates}
-    assert [name for name, fate in fates.items() if fate.old] == ["w"]
+    fates = {planned.new.name: planned for planned in plan_recovery(trained).fates}
+    assert [name for name, planned in fates.items() if planned.old] == ["w"]
     assert fates["Adam/learning_rate"].reason == "the new optimizer's own setting"
     assert fates["Adam/iter"].reason == "goes with Adam's moments, of which none is recovered"
 
@@ -115,7 +115,7 @@ def save_initialized(old_dir, make):
 
 
 def hyperparameters_of_plan(plan):
-    return [fate.new.name for fate in plan.fates if fate.new.is_hyperparameter]
+    return [planned.new.name for planned in plan.variables if planned.new.is_hyperparameter]
 
 
 @pytest.mark.parametrize("with_slots", [False, True], ids=["", "with slots"])
@@ -125,7 +125,7 @@ def test_plain_sgd_keeps_its_own_learning_rate(old_dir, new_graph, generation, w
     sgd(generation, 0.001)
     plan = plan_recovery(old, with_slots=with_slots)
     scalars = OPTIMIZERS[generation][1]
-    assert [fate.new.name for fate in plan.recovered if fate.new.name in scalars] == []
+    assert [planned.new.name for planned in plan.recovered if planned.new.name in scalars] == []
     assert hyperparameters_of_plan(plan) == scalars
     assert plan.coverage == 1.0
     with tf1.Session() as session:
@@ -143,7 +143,7 @@ def test_plain_sgd_in_a_scope_or_twice(old_dir, new_graph, generation):
     with tf1.variable_scope("", reuse=True):
         sgd(generation, 0.2, "training")
     plan = plan_recovery(old)
-    assert [fate.new.name for fate in plan.recovered if fate.new.shape == ()] == []
+    assert [planned.new.name for planned in plan.recovered if planned.new.shape == ()] == []
     assert len(hyperparameters_of_plan(plan)) == 2 * len(OPTIMIZERS[generation][1])
 
 
@@ -205,7 +205,7 @@ class TestScalarsOfTheModelsOwn:
         save_checkpoint(old_dir, {name: np.float32(7) for name in names})
         for name in names:
             tf1.get_variable(name, [], trainable=trainable, use_resource=True)
-        assert [fate.new.name for fate in plan_recovery(str(old_dir)).recovered] == names
+        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == names
 
     @pytest.mark.parametrize("first", OPTIMIZERS)
     def test_with_an_optimizer_in_the_same_graph(self, old_dir, new_graph, first):
@@ -214,7 +214,7 @@ class TestScalarsOfTheModelsOwn:
         tf1.get_variable("model/learning_rate", [], trainable=False, use_resource=True)
         sgd(first, 0.1)
         tf1.get_variable("momentum", [], trainable=False, use_resource=True)
-        assert [fate.new.name for fate in plan_recovery(str(old_dir)).recovered] == ["model/learning_rate", "w", "momentum"]
+        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == ["model/learning_rate", "w", "momentum"]
 
     def test_in_the_scope_of_slots(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"dnn/momentum": np.float32(7)})
@@ -223,14 +223,14 @@ class TestScalarsOfTheModelsOwn:
             tf1.get_variable("momentum", [], trainable=False)
         with tf1.variable_scope("dnn/"):
             tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(w))
-        assert [fate.new.name for fate in plan_recovery(str(old_dir)).recovered] == ["dnn/momentum"]
+        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == ["dnn/momentum"]
 
     def test_a_rate_and_a_count_of_ones_own_that_an_optimizer_of_tensorflow_1_uses(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"learning_rate": np.float32(7), "iteration": np.int64(8)})
         rate = tf1.get_variable("learning_rate", [], trainable=False, use_resource=True)
         count = tf1.get_variable("iteration", [], tf.int64, trainable=False, use_resource=True)
         tf1.train.GradientDescentOptimizer(rate).minimize(tf.reduce_sum(tf1.get_variable("w", [2])), count)
-        assert [fate.new.name for fate in plan_recovery(str(old_dir)).recovered] == ["learning_rate", "iteration"]
+        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == ["learning_rate", "iteration"]
 
 
 def test_the_scale_of_a_loss_stays_the_new_optimizers_own(old_dir, new_graph):
@@ -248,7 +248,7 @@ def test_nadams_product_of_momenta_goes_with_its_moments(old_dir, new_graph):
 
     old = save_initialized(old_dir, lambda: nadam(0.5))
     nadam(0.1)
-    assert [fate.new.name for fate in plan_recovery(old).recovered] == ["w"]
-    assert {fate.new.name for fate in plan_recovery(old, with_slots=True).recovered} == {
+    assert [planned.new.name for planned in plan_recovery(old).recovered] == ["w"]
+    assert {planned.new.name for planned in plan_recovery(old, with_slots=True).recovered} == {
         "w", "Nadam/w/m", "Nadam/w/v", "Nadam/iter", "Nadam/momentum_cache",
     }

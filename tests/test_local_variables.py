@@ -66,14 +66,14 @@ class TestChoice:
     def test_in_a_plan(self, old, model, rules, taken):
         model()
         plan = plan_recovery(old, **rules)
-        assert {fate.new.name: fate.old.name for fate in plan.recovered} == taken
-        assert [fate.new.name for fate in plan.fates if not fate.new.is_local] == ["w", "global_step"]
+        assert {planned.new.name: planned.old.name for planned in plan.recovered} == taken
+        assert [planned.new.name for planned in plan.variables if not planned.new.is_local] == ["w", "global_step"]
         assert bool(plan.notes) == ("seen" in taken)
 
     def test_as_match_variables_gives_them(self, old, model):
         model()
         plan = plan_recovery(old, match_variables(old, collection=LOCAL))
-        assert [fate.new.name for fate in plan.recovered] == ["seen", "w/copy"]
+        assert [planned.new.name for planned in plan.recovered] == ["seen", "w/copy"]
 
     def test_another_collection(self, old, model):
         tf1.get_variable("seen", [2], initializer=tf1.zeros_initializer(), collections=["mine"])
@@ -145,4 +145,4 @@ class TestSessions:
             recover_variables(session, old, collection=LOCAL)
             assert [value.tolist() for value in session.run([seen, copy, w])] == [[1, 2], [5, 6], [0, 0]]
         hook, = hooks_from_params({"warm_start": {"ckp_dir": old, "collection": "local_variables"}})
-        assert [fate.new.name for fate in hook.plan_for(tf1.get_default_graph()).recovered] == ["seen", "w/copy"]
+        assert [planned.new.name for planned in hook.plan_for(tf1.get_default_graph()).recovered] == ["seen", "w/copy"]

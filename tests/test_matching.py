@@ -332,7 +332,7 @@ class TestWhatIsMatched:
     def test_what_is_found_is_what_the_plan_takes(self, fm_checkpoint, new_graph):
         zeros("ranker/w", [3, 1]), zeros("ranker/v", [3, 2], partitioner=tf1.fixed_size_partitioner(3))
         plan = plan_recovery(fm_checkpoint, match_variables(fm_checkpoint, rename={"fm": "ranker"}))
-        assert {fate.old.name: fate.new.name for fate in plan.recovered} == {"fm/w": "ranker/w", "fm/v": "ranker/v"}
+        assert {planned.old.name: planned.new.name for planned in plan.recovered} == {"fm/w": "ranker/w", "fm/v": "ranker/v"}
 
     def test_the_checkpoint_is_checked(self, tmp_path, new_graph):
         zeros("w")
@@ -341,7 +341,7 @@ class TestWhatIsMatched:
 
 
 def taken(plan):
-    return {fate.new.name: fate.old.name for fate in plan.recovered}
+    return {planned.new.name: planned.old.name for planned in plan.recovered}
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_the_forms_of_an_assignment_map(old_dir, form):
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
             ours = {variable.op.name: session.run(variable).tolist() for variable in tf1.global_variables()}
     assert ours == theirs
-    assert {fate.old.name: fate.new.name for fate in hook.plan.recovered} == form.expected
+    assert {planned.old.name: planned.new.name for planned in hook.plan.recovered} == form.expected
     # Not two equal graphs of zeros.
     assert sum(np.sum(value) for value in ours.values()) == sum(OLD_SCOPES[old].sum() for old in form.expected)
 

@@ -192,7 +192,7 @@ class TestSlots:
         w = zeros("w", [1])
         tf1.train.AdamOptimizer().minimize(tf.reduce_sum(w))
         plan = plan_recovery(old_dir, with_slots=True)
-        assert sorted(fate.new.name for fate in plan.recovered) == ["beta1_power", "beta2_power", "w", "w/Adam", "w/Adam_1"]
+        assert sorted(planned.new.name for planned in plan.recovered) == ["beta1_power", "beta2_power", "w", "w/Adam", "w/Adam_1"]
 
     def test_follow_their_variables_shape(self, old_dir, new_graph):
         save_objects(old_dir, fm_objects)

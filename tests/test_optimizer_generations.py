@@ -94,8 +94,8 @@ def test_the_next_steps_are_the_old_optimizers(old_dir, name, old, new):
     expected = trained(old_dir, OPTIMIZERS[name], GENERATIONS[old])
     plan, found = warm_started(old_dir, OPTIMIZERS[name], GENERATIONS[new])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    left = {fate.new.name: fate.reason for fate in plan.fates if fate.old is None}
-    assert not any(slot.tie and slot.name in left for slot in (fate.new for fate in plan.fates)), left
+    left = {planned.new.name: planned.reason for planned in plan.variables if planned.old is None}
+    assert not any(slot.slot_of and slot.name in left for slot in (planned.new for planned in plan.variables)), left
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
@@ -175,7 +175,7 @@ class TestStepsFromPowers:
     def test_absent_leave_the_moments_fresh(self, old_dir, module, new_graph):
         save_checkpoint(old_dir, {name: np.ones([2, 1], np.float32) for name in ("w", "w/Adam", "w/Adam_1")})
         build(adam, module)
-        reasons = [fate.reason for fate in plan_recovery(old_dir, with_slots=True).fates if fate.new.tie]
+        reasons = [planned.reason for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of]
         assert len(reasons) == 2 and all("Adam's moment, and the checkpoint has no" in reason for reason in reasons)
 
 
@@ -221,8 +221,8 @@ class TestMomentum:
     def test_of_an_unknown_old_rate_begins_anew(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"w": np.ones([2, 1], np.float32), "SGD/w/momentum": np.float32([[1], [-2]])})
         build(self.make, tf1.train)
-        fate, = (fate for fate in plan_recovery(old_dir, with_slots=True).fates if fate.new.tie)
-        assert fate.old is None and "the checkpoint has no learning rate to divide by" in fate.reason
+        planned, = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
+        assert planned.old is None and "the checkpoint has no learning rate to divide by" in planned.reason
 
     @pytest.mark.parametrize("rate", [
         lambda: tf.keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5), lambda: tf1.placeholder_with_default(0.1, []),
@@ -230,8 +230,8 @@ class TestMomentum:
     def test_of_an_unknown_new_rate_begins_anew(self, old_dir, new_graph, rate):
         save_checkpoint(old_dir, {"w": np.ones([2, 1], np.float32), "w/Momentum": np.float32([[1], [-2]])})
         build(lambda module: LEGACY.SGD(rate(), momentum=0.9), None)
-        fate, = (fate for fate in plan_recovery(old_dir, with_slots=True).fates if fate.new.tie)
-        assert fate.old is None and "the learning rate between them is no number that the graph tells" in fate.reason
+        planned, = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
+        assert planned.old is None and "the learning rate between them is no number that the graph tells" in planned.reason
 
     def test_in_a_zero_rate_is_zero(self, old_dir):
         save_checkpoint(old_dir, {
@@ -278,15 +278,15 @@ class TestWithoutACounterpart:
         save_checkpoint(old_dir, {"w": SLOT, "beta1_power": np.float32(1), "beta2_power": np.float32(1),
                                   **dict.fromkeys(old, SLOT)})
         build(make, LEGACY)
-        fates = [fate for fate in plan_recovery(old_dir, with_slots=True).fates if fate.new.tie]
-        assert [fate.old for fate in fates] == [None] * len(fates)
+        fates = [planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of]
+        assert [planned.old for planned in fates] == [None] * len(fates)
         assert reason in fates[0].reason
 
     def test_one_slot_of_several(self, old_dir, new_graph):
         """Keras's RMSprop without momentum has no slot for it; TensorFlow 1's has one of zeros."""
         save_checkpoint(old_dir, {"w": SLOT, "RMSprop/w/rms": SLOT})
         build(tf1_or_keras("RMSProp", "RMSprop"), tf1.train)
-        fates = {fate.new.name: fate for fate in plan_recovery(old_dir, with_slots=True).fates}
+        fates = {planned.new.name: planned for planned in plan_recovery(old_dir, with_slots=True).variables}
         assert fates["w/RMSProp"].old.name == "RMSprop/w/rms"
         assert fates["w/RMSProp_1"].reason == "the checkpoint has no slot 'RMSProp_1' of 'w'"
 
@@ -341,7 +341,7 @@ class TestCannedEstimators:
         new.train(input_fn, steps=2, hooks=[hook])
         old.train(input_fn, steps=2)
         assert hook.plan.coverage == 1.0
-        assert [fate.new.name for fate in hook.plan.fates if fate.new.tie and not fate.old] == []
-        for name in [fate.new.name for fate in hook.plan.fates if fate.new.is_parameter]:
+        assert [planned.new.name for planned in hook.plan.variables if planned.new.slot_of and not planned.old] == []
+        for name in [planned.new.name for planned in hook.plan.variables if planned.new.is_parameter]:
             np.testing.assert_allclose(
                 new.get_variable_value(name), old.get_variable_value(name), rtol=1e-5, atol=1e-5, err_msg=name)

@@ -29,12 +29,12 @@ def adagrad(variable):
 
 def taken(plan):
     """{new name: old name} of all that takes an old value."""
-    return {fate.new.name: fate.old.name for fate in plan.fates if fate.old is not None}
+    return {planned.new.name: planned.old.name for planned in plan.variables if planned.old is not None}
 
 
 def left(plan):
     """{new name: reason} of all that stays as initialized."""
-    return {fate.new.name: fate.reason for fate in plan.fates if fate.old is None}
+    return {planned.new.name: planned.reason for planned in plan.variables if planned.old is None}
 
 
 class TestEveryNewVariable:
@@ -45,7 +45,7 @@ class TestEveryNewVariable:
         tf1.train.get_or_create_global_step()
         adagrad(w)
         plan = plan_recovery(fm_checkpoint, {"fm/w": w, "fm/v": "fm/v"})
-        assert [(fate.new.name, fate.action, fate.old.name if fate.old else None) for fate in plan.fates] == [
+        assert [(planned.new.name, planned.action, planned.old.name if planned.old else None) for planned in plan.variables] == [
             ("new/w", "restored", "fm/w"), ("fm/v", "restored", "fm/v"), ("tower/kernel", "initialized", None),
             ("global_step", "initialized", None), ("new/w/Adagrad", "initialized", None),
         ]
@@ -338,7 +338,7 @@ class TestSlots:
         save_checkpoint(old_dir, ones("w", "w/Adagrad", shape=(2,)))
         adagrad(zeros("w", [2]))
         plan = plan_recovery(str(old_dir), {name: name for name in names}, {"w": adapters.take(np.s_[::-1])})
-        assert [(fate.new.name, fate.action) for fate in plan.fates] == [("w", "adapted"), ("w/Adagrad", "adapted")]
+        assert [(planned.new.name, planned.action) for planned in plan.variables] == [("w", "adapted"), ("w/Adagrad", "adapted")]
 
     def test_asked_for_by_name_beats_following(self, old_dir, new_graph):
         save_checkpoint(old_dir, ones("w", "w/Adagrad", "better"))
@@ -370,8 +370,8 @@ class TestSlots:
         plan = plan_recovery(prefix, {"model/v": model()}, with_slots=with_slots)
         assert taken(plan)["model/v"] == "model/v"
         assert taken(plan_recovery(prefix)) == {"model/v": "model/v"}
-        for fate in plan.recovered:  # A slot that is recovered at all has all of its values.
-            assert sum(np.prod(part.shape) for part in fate.new.parts) == np.prod(fate.new.shape)
+        for planned in plan.recovered:  # A slot that is recovered at all has all of its values.
+            assert sum(np.prod(part.shape) for part in planned.new.parts) == np.prod(planned.new.shape)
         with tf1.Session() as session:
             recover_variables(session, prefix, with_slots=with_slots)
 

@@ -14,7 +14,7 @@ from conftest import save_checkpoint
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.optimizers import meanings_of
 from estimator_warmstart.plan import planner as planning
-from estimator_warmstart.slots import tie_slots
+from estimator_warmstart.slots import find_slots
 
 tf1 = tf.compat.v1
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ class TestWaysIn:
         new_model(16)
         hook, = names["hooks"]
         hook.begin()
-        sources = {fate.new.name: fate.old.name for fate in hook.plan.recovered}
+        sources = {planned.new.name: planned.old.name for planned in hook.plan.recovered}
         assert sources == {"ranker/fm/v": "fm/v", "ranker/fm/w": "fm/w", "dense/kernel": "dense/kernel"}
 
     def test_settings(self, block_with, names, models):
@@ -260,6 +260,6 @@ class TestOptimizers:
         found = []
         for names in row:
             shapes = {"w": (2,), **dict.fromkeys(names, (2,))}
-            meanings = meanings_of(tie_slots(shapes))
+            meanings = meanings_of(find_slots(shapes))
             found.append([meanings[name].what for name in names])
         assert found[0] == found[1] == found[2] and len(found[0]) == len(row[0])

@@ -94,7 +94,7 @@ class TestText:
             "adapted, 50 % old, 50 % of the old kept: crop_or_pad(fill='initial')",
             "adapted, 100 % old: transform(turn)",
         ]
-        assert [(fate["old_share"], fate["kept_share"]) for fate in json.loads(report_as_json(plan))["variables"]] == [
+        assert [(planned["old_share"], planned["kept_share"]) for planned in json.loads(report_as_json(plan))["variables"]] == [
             (1.0, 0.5), (0.25, 1.0), (0.5, 0.5), (1.0, None),
         ]
 

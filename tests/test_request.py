@@ -27,12 +27,12 @@ class TestNamesAreChosenWhenTheGraphIsThere:
         zeros("fm/w")
         tf1.get_variable("fm/v", [3, 2], trainable=False)
         plan = plan_recovery(fm_checkpoint, collection=tf1.GraphKeys.TRAINABLE_VARIABLES)
-        assert [fate.new.name for fate in plan.recovered] == ["fm/w"]
+        assert [planned.new.name for planned in plan.recovered] == ["fm/w"]
 
     def test_exclude(self, fm_checkpoint, new_graph):
         zeros("fm/w"), zeros("fm/v", (3, 2))
         plan = plan_recovery(fm_checkpoint, exclude="fm/v")
-        assert [(fate.new.name, fate.reason) for fate in plan.fates] == [("fm/w", ""), ("fm/v", "not matched")]
+        assert [(planned.new.name, planned.reason) for planned in plan.variables] == [("fm/w", ""), ("fm/v", "not matched")]
 
     def test_a_pattern_that_fits_nothing_is_an_error_in_begin(self, fm_checkpoint, new_graph):
         zeros("fm/w")

@@ -68,7 +68,7 @@ class TestEachPlan:
             for folder, value in (("a", 1), ("again", 3), ("a", 1)):
                 plan = recover_variables(session, old[folder])
                 assert session.run(a).tolist() == [value] * 2
-                assert [fate.action for fate in plan.fates] == ["restored"]
+                assert [planned.action for planned in plan.variables] == ["restored"]
                 session.run(seven)
             session.run(init)
             recover_variables(session, old["again"])
@@ -126,7 +126,7 @@ class TestTheReport:
             session.run(tf1.assign(step, 5))
             plan = recover_variables(session, old["a"], {"a": a})
             assert session.run(a).tolist() == [0, 0]
-        assert {fate.action for fate in plan.fates} == {"initialized"} and plan.coverage == 0
+        assert {planned.action for planned in plan.variables} == {"initialized"} and plan.coverage == 0
         assert [variable.name for variable in plan.unused] == ["a"]
         assert "the model is at step 5 and keeps its own value" in format_report(plan)
 
@@ -356,7 +356,7 @@ class TestALaterHooksVariable:
         with tf1.train.MonitoredTrainingSession(checkpoint_dir=new_dir, scaffold=scaffold, hooks=[hook, later]) as session:
             assert session.run(later.b).tolist() == [2, 2]
             assert values_in(new_dir + "/model.ckpt-0", "a", "b") == [[1, 1], [2, 2]]
-        assert [fate.new.name for fate in hook.plan.recovered] == ["a", "b"]
+        assert [planned.new.name for planned in hook.plan.recovered] == ["a", "b"]
         assert hook.plan.unused == ()
 
     def test_is_recovered_without_a_session_creator(self, both, new_graph):
@@ -370,7 +370,7 @@ class TestALaterHooksVariable:
         hook = VariableRecoverHook(both, {"a": "a"})
         with tf1.train.MonitoredSession(hooks=[hook, MakesAVariable()]):
             pass
-        assert [(fate.new.name, fate.action) for fate in hook.plan.fates] == [("a", "restored"), ("b", "initialized")]
+        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [("a", "restored"), ("b", "initialized")]
 
     def test_that_does_not_fit_is_an_error_before_anything_is_initialized(self, tmp_path, new_graph):
         save_checkpoint(tmp_path, {"a": np.float32([1, 1]), "b": np.float32([2, 2, 2])})
@@ -387,7 +387,7 @@ class TestALaterHooksVariable:
             hook.after_create_session(session, None)
             assert session.run(later.b).tolist() == [0, 0]
         assert "'b': made after the hook's begin(), so nothing was recovered" in caplog.text
-        assert [(fate.new.name, fate.action) for fate in hook.plan.fates] == [("a", "restored"), ("b", "initialized")]
+        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [("a", "restored"), ("b", "initialized")]
 
 
 def test_one_hook_in_three_trainings_at_once(old):

@@ -71,8 +71,8 @@ class TestTheBlogsCase:
         for name in set(old) - set(cropped) - {"global_step"}:
             assert new[name].tolist() == old[name].tolist(), name
         assert old["beta1_power"] != np.float32(0.9) and new["global_step"] == 0
-        fates = {fate.new.name: fate for fate in hooks[0].plan.fates}
-        assert {name for name, fate in fates.items() if fate.action == "adapted"} == set(cropped)
+        fates = {planned.new.name: planned for planned in hooks[0].plan.variables}
+        assert {name for name, planned in fates.items() if planned.action == "adapted"} == set(cropped)
         assert fates["global_step"].action == "initialized"
         assert hooks[0].plan.coverage == hooks[0].plan.slot_coverage == 1.0
 
@@ -296,8 +296,8 @@ def test_no_step_on_a_new_row_gives_nan(tmp_path, optimizer, sparse):
         variables = tf1.global_variables()
         plan = recover_variables(session, prefix, {"v": list(names)}, {name: WAYS[way] for name, way in names.items()})
         session.run(tf1.variables_initializer([v for v in variables if not session.run(tf1.is_variable_initialized(v))]))
-        tied = [fate for fate in plan.fates if fate.new.tie]
-        assert len(tied) >= len(names) and {fate.action for fate in tied} == {"adapted"}
+        tied = [planned for planned in plan.variables if planned.new.slot_of]
+        assert len(tied) >= len(names) and {planned.action for planned in tied} == {"adapted"}
         for gradient in (0.0, 0.0, 1.0, 1.0):
             session.run(step, {slope: gradient})
             for variable, value in zip(variables, session.run(variables)):

@@ -79,7 +79,7 @@ class TestWhatItHolds:
             "half": ((3, 1), "float16"), "mask": ((2,), "bool"), "words": ((2,), "string"), "global_step": ((), "int64"),
         }
         assert checkpoint.variables["fm/v"].slices == (((0, 0), (3, 2)), ((3, 0), (2, 2)))
-        assert checkpoint.ties["fm/w/Adagrad"].primary == "fm/w"
+        assert checkpoint.slots_by_name["fm/w/Adagrad"].primary == "fm/w"
 
     def test_found_by_directory_prefix_and_what_tensorflow_calls_it(self, v1, old_dir):
         prefix = str(old_dir / "model.ckpt-7")

@@ -229,7 +229,7 @@ class TestByHand:
                 session.run(init)
             plan = recover_variables(session, fm_checkpoint, {"fm/w": w})
             assert session.run(w).tolist() == OLD_W
-            assert [fate.action for fate in plan.fates] == ["restored"]
+            assert [planned.action for planned in plan.variables] == ["restored"]
 
     def test_recover_variables_leaves_a_trained_model_alone(self, fm_checkpoint, new_graph):
         w, step = zeros("w", [3, 1]), tf1.train.get_or_create_global_step()

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart.graph.variables import logical_name, logical_variables
-from estimator_warmstart.slots import tie_slots
+from estimator_warmstart.slots import find_slots
 
 tf1 = tf.compat.v1
 keras_optimizers = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
@@ -30,7 +30,7 @@ def minimize(optimizer, variables):
 
 def ties_found():
     """{slot: primary} of the default graph, by logical names, as the package sees them."""
-    return {name: new.tie.primary for name, new in logical_variables().items() if new.tie is not None}
+    return {name: new.slot_of.primary for name, new in logical_variables().items() if new.slot_of is not None}
 
 
 def ties_told(optimizer, variables):
@@ -180,7 +180,7 @@ class TestSlots:
             minimize(optimizer, [w])
         assert ties_found() == ties_told(optimizer, [w])
         assert ties_found() == {f"training/fm/w/{leaf}": "fm/w" for leaf in leaves}
-        assert {new.tie[:1] for new in logical_variables().values() if new.tie} <= {("training/",)}
+        assert {new.slot_of[:1] for new in logical_variables().values() if new.slot_of} <= {("training/",)}
 
     @BOTH_KINDS
     def test_with_the_model_below_one_scope(self, optimizer_and_leaves, use_resource):
@@ -203,7 +203,7 @@ class TestSlots:
         assert {part.name for slot in slots for part in slot.parts} == {
             optimizer.get_slot(part, "accumulator").op.name for part in v
         }
-        assert {slot.tie.primary if slot.tie else None for slot in slots} == {whole}
+        assert {slot.slot_of.primary if slot.slot_of else None for slot in slots} == {whole}
         assert sum(slot.nbytes for slot in slots) == 4 * 2 * 4
 
     def test_names_that_merely_look_alike(self, new_graph):
@@ -212,7 +212,7 @@ class TestSlots:
         frozen = zeros("frozen/a", [2], trainable=False)
         minimize(optimizer, variables)
         assert ties_found() == ties_told(optimizer, variables)
-        assert logical_variables()[logical_name(frozen)].tie is None
+        assert logical_variables()[logical_name(frozen)].slot_of is None
 
     def test_the_statistics_of_a_normalization_are_the_models(self, new_graph):
         names = ("norm/beta", "norm/gamma", "norm/moving_mean", "norm/moving_variance")
@@ -270,7 +270,7 @@ class TestSlots:
         minimize(optimizer, [w])
         averages = tf1.train.ExponentialMovingAverage(0.9)
         averages.apply([optimizer.get_slot(w, "accumulator")])
-        assert {name: (new.tie.primary, new.tie.leaf) for name, new in logical_variables().items() if new.tie} == {
+        assert {name: (new.slot_of.primary, new.slot_of.slot_name) for name, new in logical_variables().items() if new.slot_of} == {
             "w/Adagrad": ("w", "Adagrad"),
             "w/Adagrad/ExponentialMovingAverage": ("w", "Adagrad/ExponentialMovingAverage"),
         }
@@ -415,7 +415,7 @@ UNDER_A_STRATEGY = """
             for name, new in logical_variables().items():
                 copies = [copy for part in new.parts for copy in part.copies]
                 found[name] = {
-                    "primary": new.tie.primary if new.tie else None, "powers": new.powers,
+                    "primary": new.slot_of.primary if new.slot_of else None, "powers": new.powers,
                     "kinds": [type(copy).__name__ for copy in copies], "names": [copy.name for copy in copies],
                     "values": [session.run(copy).tolist() for copy in copies],
                 }
@@ -488,5 +488,5 @@ class TestStrategies:
 
 @pytest.mark.parametrize("slot", ["d/w/t_0/Adagrad", "d/w/part_0/Adagrad", "d/w/ing/d/w/part_0/Adagrad"])
 def test_a_slot_of_the_only_part_whose_name_was_cut(slot):
-    assert tie_slots({"d/w": (4,), slot: (4,)})[slot].primary == "d/w"
-    assert not tie_slots({"d/w": (4,), "d/w/t_0/Adagrad": (4,), "d/w/t_1/Adagrad": (4,)})
+    assert find_slots({"d/w": (4,), slot: (4,)})[slot].primary == "d/w"
+    assert not find_slots({"d/w": (4,), "d/w/t_0/Adagrad": (4,), "d/w/t_1/Adagrad": (4,)})

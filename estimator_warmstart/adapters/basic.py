@@ -24,7 +24,7 @@ from estimator_warmstart.adapters.transforms import (
     Cast,
     MapAxis,
     Misfit,
-    Step,
+    Transform,
     check_fill,
     fill_text,
     result_dtype,
@@ -52,7 +52,7 @@ def cast() -> Adapter:
       >>> adapters.cast().steps((3, 2), (3, 2), "float64", "float32")
       (Cast(dtype='float32'),)
     """
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if new_dtype in ("", dtype):
             return ()
         reason = why_no_cast(dtype, new_dtype)
@@ -90,7 +90,7 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
     """
     check_fill(fill)
 
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
         return tuple(
@@ -129,7 +129,7 @@ def take(index: Any) -> Adapter:
             raise AdapterError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
     label = f"take(np.s_[{', '.join(_index_text(item) for item in items)}])"
 
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         try:
             shape = np.broadcast_to(np.empty(()), old)[index].shape  # No memory behind it.
         except (IndexError, TypeError, ValueError) as error:
@@ -170,7 +170,7 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
         raise AdapterError(f"transform: a function of a tensor is needed, got {fn!r}")
     label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
 
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
             try:
                 made = tf.convert_to_tensor(fn(tf.compat.v1.placeholder(dtype, old)))
@@ -211,8 +211,8 @@ def compose(*parts: Any) -> Adapter:
     if not parts or not all(isinstance(part, Adapter) for part in parts):
         raise AdapterError(f"compose: adapters are needed, got {list(parts)!r}")
 
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
-        done: List[Step] = []
+    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
+        done: List[Transform] = []
         shape = old
         for part in parts:
             more = part.steps(shape, new, result_dtype(dtype, done), new_dtype)

@@ -9,7 +9,7 @@ import numbers
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
-from estimator_warmstart.adapters.transforms import Adapter, AdapterError, Join, MapAxis, Misfit, Step, check_fill
+from estimator_warmstart.adapters.transforms import Adapter, AdapterError, VocabRemapping, MapAxis, Misfit, Transform, check_fill
 from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
 from estimator_warmstart.tensors import Shape
 
@@ -61,7 +61,7 @@ def remap_rows(
     pairs = _alias_pairs(aliases, old, new)
     label = f"remap_rows({old.short_label} -> {new.short_label})"
 
-    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         where = _axis_in(axis, old_shape, label)
         rows = old_shape[where]
         if old.size > rows:
@@ -69,7 +69,7 @@ def remap_rows(
         buckets = rows - old.size if rows - old.size == num_oov_buckets else 0
         # An upper bound where aliases name tokens that are in both already.
         kept = min(count_shared(old, new) + len(pairs), new.size) + buckets
-        join = Join(old, new, kept, int(num_oov_buckets), buckets, pairs)
+        join = VocabRemapping(old, new, kept, int(num_oov_buckets), buckets, pairs)
         return (MapAxis(where, (Joined(new.size + num_oov_buckets, 0, 1, join, fill),)),)
 
     return Adapter(label, steps)
@@ -106,7 +106,7 @@ def remap_segments(
     old, new = _widths(old_widths, "old_widths"), _widths(new_widths, "new_widths")
     label = f"remap_segments({len(old)} -> {len(new)} features)"
 
-    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Step, ...]:
+    def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         where = _axis_in(axis, old_shape, label)
         if sum(old.values()) != old_shape[where]:
             raise Misfit(

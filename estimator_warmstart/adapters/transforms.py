@@ -90,7 +90,7 @@ class PowerOfSteps(NamedTuple):
 
 # Steps that change each element, wherever it is.
 Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps]
-Step = Union[MapAxis, Apply, Elementwise]
+Transform = Union[MapAxis, Apply, Elementwise]
 
 
 class Adapter(NamedTuple):
@@ -103,13 +103,13 @@ class Adapter(NamedTuple):
     """
 
     label: str
-    steps: Callable[..., Tuple[Step, ...]]
+    steps: Callable[..., Tuple[Transform, ...]]
 
     def __repr__(self) -> str:
         return self.label
 
 
-class Join(NamedTuple):
+class VocabRemapping(NamedTuple):
     """How new tokens find their old rows.
 
     Attributes:
@@ -146,13 +146,13 @@ def fill_text(fill: Fill) -> str:
     return getattr(fill, "__name__", type(fill).__name__) if callable(fill) else repr(fill)
 
 
-def initializers_of(steps: Sequence[Step]) -> List[Callable[..., Any]]:
+def initializers_of(steps: Sequence[Transform]) -> List[Callable[..., Any]]:
     """The initializers among the fills of `steps`, each once."""
     fills = [fill for step in steps if isinstance(step, MapAxis) for fill in fills_of(step.axis_map)]
     return list(dict.fromkeys(fill for fill in fills if callable(fill)))
 
 
-def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
+def result_shape(shape: Shape, steps: Sequence[Transform]) -> Shape:
     """The shape that `steps` make of `shape`."""
     for step in steps:
         if isinstance(step, Apply):
@@ -162,7 +162,7 @@ def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
     return shape
 
 
-def result_dtype(dtype: str, steps: Sequence[Step]) -> str:
+def result_dtype(dtype: str, steps: Sequence[Transform]) -> str:
     """The dtype that `steps` make of `dtype`."""
     for step in steps:
         if not isinstance(step, MapAxis):
@@ -170,7 +170,7 @@ def result_dtype(dtype: str, steps: Sequence[Step]) -> str:
     return dtype
 
 
-def for_slot(steps: Sequence[Step], dtype: str, new_dtype: str) -> Tuple[Step, ...]:
+def for_slot(steps: Sequence[Transform], dtype: str, new_dtype: str) -> Tuple[Transform, ...]:
     """The same steps for a slot: what is new takes the slot's own initial value, whatever the fill.
 
     A slot is cast to its own `new_dtype`, if its variable is cast to another.
@@ -187,7 +187,7 @@ def for_slot(steps: Sequence[Step], dtype: str, new_dtype: str) -> Tuple[Step, .
     return done + _filled(tail, "initial")
 
 
-def _filled(steps: Sequence[Step], fill: Fill) -> Tuple[Step, ...]:
+def _filled(steps: Sequence[Transform], fill: Fill) -> Tuple[Transform, ...]:
     return tuple(
         step if not isinstance(step, MapAxis) else step._replace(axis_map=tuple(
             segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
@@ -195,7 +195,7 @@ def _filled(steps: Sequence[Step], fill: Fill) -> Tuple[Step, ...]:
     )
 
 
-def axis_maps_of(shape: Shape, steps: Sequence[Step]) -> List[AxisMap]:
+def axis_maps_of(shape: Shape, steps: Sequence[Transform]) -> List[AxisMap]:
     """One map for each axis of what the `MapAxis` among `steps` make of `shape`."""
     maps: Dict[int, AxisMap] = {}
     for step in steps:
@@ -204,13 +204,13 @@ def axis_maps_of(shape: Shape, steps: Sequence[Step]) -> List[AxisMap]:
     return [maps.get(axis, identity(length)) for axis, length in enumerate(shape)]
 
 
-def split_at_last_apply(steps: Sequence[Step]) -> Tuple[Tuple[Step, ...], Tuple[Step, ...]]:
+def split_at_last_apply(steps: Sequence[Transform]) -> Tuple[Tuple[Transform, ...], Tuple[Transform, ...]]:
     """The steps up to and with the last `Apply`, which need the whole tensor, and those after it."""
     at = max((number + 1 for number, step in enumerate(steps) if isinstance(step, Apply)), default=0)
     return tuple(steps[:at]), tuple(steps[at:])
 
 
-def fills_with_dtypes(steps: Sequence[Step], dtype: str) -> Iterator[Tuple[Fill, str]]:
+def fills_with_dtypes(steps: Sequence[Transform], dtype: str) -> Iterator[Tuple[Fill, str]]:
     """Each fill with the dtype of what it is filled into; `dtype` is the old value's."""
     head, tail = split_at_last_apply(steps)
     # After the last function, what is cast is cast before anything is filled.
@@ -219,7 +219,7 @@ def fills_with_dtypes(steps: Sequence[Step], dtype: str) -> Iterator[Tuple[Fill,
         yield from ((fill, there) for fill in (fills_of(step.axis_map) if isinstance(step, MapAxis) else ()))
 
 
-def check_fills(steps: Sequence[Step], dtype: str) -> None:
+def check_fills(steps: Sequence[Transform], dtype: str) -> None:
     """Raises `Misfit` for initial values where the shape is not yet the new variable's, and for half numbers among ints."""
     for fill, there in fills_with_dtypes(steps, dtype):
         if "int" in there and isinstance(fill, numbers.Real) and fill != int(fill):
@@ -231,7 +231,7 @@ def check_fills(steps: Sequence[Step], dtype: str) -> None:
                          "use 'zeros', 'mean' or a number there")
 
 
-def count_kept(shape: Shape, steps: Sequence[Step]) -> int:
+def count_kept(shape: Shape, steps: Sequence[Transform]) -> int:
     """How many values of the result come from the old value, at most where aliases share tokens."""
     head, tail = split_at_last_apply(steps)
     count = 1
@@ -240,7 +240,7 @@ def count_kept(shape: Shape, steps: Sequence[Step]) -> int:
     return count
 
 
-def kept_share(shape: Shape, steps: Sequence[Step]) -> Optional[float]:
+def kept_share(shape: Shape, steps: Sequence[Transform]) -> Optional[float]:
     """The share, 0 to 1, of the old values that are in the result; `None` where a function decides that."""
     head, tail = split_at_last_apply(steps)
     if head:

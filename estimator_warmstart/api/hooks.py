@@ -18,7 +18,7 @@ from estimator_warmstart.errors import WarmStartError, check_choice
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import Prepared
+from estimator_warmstart.restore.session import GraphRecovery
 from estimator_warmstart.restore.training import Training
 
 
@@ -112,7 +112,7 @@ class VariableRecoverHook(SessionRunHook):
     @property
     def plan(self) -> Optional[Plan]:
         """The `Plan`, from `begin` on; `None` before. In several trainings at once: of the one that began last."""
-        return self._prepared.plan if self._prepared else None
+        return self._graph_recovery.plan if self._graph_recovery else None
 
     @property
     def recovering(self) -> Recovering:
@@ -120,8 +120,8 @@ class VariableRecoverHook(SessionRunHook):
         return self._recovering
 
     @property
-    def _prepared(self) -> Optional[Prepared]:
-        return self._latest.prepared if self._latest else None
+    def _graph_recovery(self) -> Optional[GraphRecovery]:
+        return self._latest.graph_recovery if self._latest else None
 
     def plan_for(self, graph: Any) -> Plan:
         """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
@@ -147,13 +147,13 @@ class VariableRecoverHook(SessionRunHook):
 
     def recover_in(self, session: Any) -> Plan:
         """Recovers now, in a session that is there already; see `recover_variables`."""
-        prepared = self._recovering.prepare(session.graph, session=session)
-        step, _ = prepared.look_at(session)
+        graph_recovery = self._recovering.prepare(session.graph, session=session)
+        step, _ = graph_recovery.look_at(session)
         if step and self._when == "fresh":
-            prepared.keep(session, step)
-            return prepared.plan.left_undone(f"the model is at step {step} and keeps its own value")
-        prepared.recover(session)
-        return prepared.plan
+            graph_recovery.keep(session, step)
+            return graph_recovery.plan.left_undone(f"the model is at step {step} and keeps its own value")
+        graph_recovery.recover(session)
+        return graph_recovery.plan
 
 
 class ShapeAdaptingRecoverHook(VariableRecoverHook):

@@ -18,7 +18,7 @@ from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.errors import RecoveryError, WarmStartError, did_you_mean
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import Prepared
+from estimator_warmstart.restore.session import GraphRecovery
 
 _SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if name != "saver_format"]
 
@@ -105,7 +105,7 @@ class _Preparation:
     def __init__(self, recovering: Recovering):
         self._recovering = recovering
         self._graph: Any = None
-        self._prepared: Optional[Prepared] = None
+        self._graph_recovery: Optional[GraphRecovery] = None
         self._problem: Optional[WarmStartError] = None
 
     def prepare(self, graph: Any) -> None:
@@ -116,7 +116,7 @@ class _Preparation:
         if graph.get_collection(tf1.GraphKeys.EVAL_STEP):
             return
         try:
-            self._prepared = self._recovering.prepare_if_there(graph)
+            self._graph_recovery = self._recovering.prepare_if_there(graph)
         except WarmStartError as problem:
             if _trains(graph):
                 raise
@@ -126,13 +126,13 @@ class _Preparation:
         """Sees to it that a session whose `init_op` has just run holds the old values."""
         if self._problem is not None:
             raise self._problem
-        if self._prepared is None:
+        if self._graph_recovery is None:
             raise RecoveryError("a model is initialized in a graph that was taken for an evaluation's: nothing was recovered")
-        step, is_marked = self._prepared.look_at(session)
-        if is_marked and self._prepared.is_reached_by(init_op):
-            self._prepared.tell_recovered(step, is_first=True)
+        step, is_recovered = self._graph_recovery.look_at(session)
+        if is_recovered and self._graph_recovery.is_reached_by(init_op):
+            self._graph_recovery.tell_recovered(step, is_first=True)
         else:
-            self._prepared.recover(session)
+            self._graph_recovery.recover(session)
 
 
 class _RecoverScaffold(tf1.train.Scaffold):

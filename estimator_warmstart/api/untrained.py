@@ -14,7 +14,7 @@ from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.restore.initializers import watch_initializer
 from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import Prepared
+from estimator_warmstart.restore.session import GraphRecovery
 
 
 class UntrainedRecoverHook(SessionRunHook):
@@ -32,18 +32,18 @@ class UntrainedRecoverHook(SessionRunHook):
         request = recovering.request._replace(lacks_some=True, min_coverage=None)
         self._recovering = recovering._replace(request=request, model_dir=None)
         self._model_dir = model_dir
-        self._prepared: Optional[Prepared] = None
+        self._graph_recovery: Optional[GraphRecovery] = None
         self._problem: Optional[WarmStartError] = None
         self._is_initialized: Any = None
 
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover."""
-        self._prepared, self._problem, self._is_initialized = None, None, None
+        self._graph_recovery, self._problem, self._is_initialized = None, None, None
         if tf.train.latest_checkpoint(self._model_dir) is not None:
             return
         graph = tf1.get_default_graph()
         try:
-            self._prepared = self._recovering.prepare(graph)
+            self._graph_recovery = self._recovering.prepare(graph)
         except WarmStartError as problem:
             self._problem = problem
         self._is_initialized = watch_initializer(tf1.train.get_global_step(graph), graph)
@@ -54,15 +54,15 @@ class UntrainedRecoverHook(SessionRunHook):
             return
         if self._problem is not None:
             raise self._problem
-        if self._prepared is not None:
-            self._warn_of_absent(self._prepared.plan)
-            self._prepared.tell_recovered(0, is_first=True)
+        if self._graph_recovery is not None:
+            self._warn_of_absent(self._graph_recovery.plan)
+            self._graph_recovery.tell_recovered(0, is_first=True)
 
     def _warn_of_absent(self, plan: Plan) -> None:
         """Names that this graph does not have may be misspelt, which training alone can know; slots are never here."""
-        there = {fate.new.name for fate in plan.fates}
+        there = {planned.new.name for planned in plan.variables}
         absent = [
-            new for old, value in (self._recovering.request.recover_vars or {}).items() if old not in plan.checkpoint.ties
+            new for old, value in (self._recovering.request.recover_vars or {}).items() if old not in plan.checkpoint.slots_by_name
             for new in (value if isinstance(value, (list, tuple)) else [value])
             if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there
         ]

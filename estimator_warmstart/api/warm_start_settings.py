@@ -92,7 +92,7 @@ def warm_start_settings(
         raise MatchError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
     return tf.estimator.WarmStartSettings(
         checkpoint.prefix,
-        vars_to_warm_start=[_only(new, checkpoint.ties.get(old.name)) for new, old in olds.items() if old],
+        vars_to_warm_start=[_only(new, checkpoint.slots_by_name.get(old.name)) for new, old in olds.items() if old],
         var_name_to_vocab_info=infos,
         # Keys, so that object-based checkpoints do as well: TensorFlow resolves their names only if none is given here.
         var_name_to_prev_var_name={new: old.key for new, old in olds.items() if old},
@@ -122,11 +122,11 @@ def _sources(recover_vars: Any) -> Tuple[Dict[str, str], List[str]]:
     return sources, problems
 
 
-def _only(new: str, tie: Optional[SlotOf]) -> str:
+def _only(new: str, slot_of: Optional[SlotOf]) -> str:
     """A regular expression for the variable `new`, whole or in parts, and no other."""
-    leaf = f"/{tie.leaf}" if tie is not None else ""
-    if leaf and new.endswith(leaf):  # The slots of a partitioned variable are v/part_0/Adagrad and so on.
-        return f"{re.escape(new[:-len(leaf)])}{_PART}{re.escape(leaf)}:0$"
+    slot_name = f"/{slot_of.slot_name}" if slot_of is not None else ""
+    if slot_name and new.endswith(slot_name):  # The slots of a partitioned variable are v/part_0/Adagrad and so on.
+        return f"{re.escape(new[:-len(slot_name)])}{_PART}{re.escape(slot_name)}:0$"
     return f"{re.escape(new)}{_PART}:0$"
 
 

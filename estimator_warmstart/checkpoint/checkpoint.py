@@ -18,7 +18,7 @@ from estimator_warmstart.checkpoint.locate import find_checkpoint
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, names_of
 from estimator_warmstart.checkpoint.v1 import files_of, read_v1_tensors
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
-from estimator_warmstart.slots import SlotOf, tie_slots
+from estimator_warmstart.slots import SlotOf, find_slots
 from estimator_warmstart.tensors import TensorSlice, count_bytes, count_elements, whole_slice
 
 V1_FORMAT = "name-based, V1"
@@ -63,7 +63,7 @@ class Checkpoint(NamedTuple):
       prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; of a V1 checkpoint what TensorFlow calls it.
       format: `"name-based"`, `"object-based"` or `"name-based, V1"`.
       variables: {old name: OldVariable}, sorted by name.
-      ties: {old slot's name: SlotOf}.
+      slots_by_name: {old slot's name: SlotOf}.
       shared_names: {full name that several variables have: their object paths}; those go by their paths.
       find_by_path: object path -> old name or `None`, for an object-based checkpoint.
       is_saved_model: whether a SavedModel holds it.
@@ -74,7 +74,7 @@ class Checkpoint(NamedTuple):
     prefix: str
     format: str
     variables: Dict[str, OldVariable]
-    ties: Dict[str, SlotOf]
+    slots_by_name: Dict[str, SlotOf]
     shared_names: Mapping[str, List[str]] = {}
     find_by_path: Optional[Callable[[str], Optional[str]]] = None
     is_saved_model: bool = False
@@ -96,7 +96,7 @@ class Checkpoint(NamedTuple):
 
     def _slots_called(self, name: str) -> List[str]:
         spellings = {name, name.strip("/")}
-        return [slot for slot, tie in self.ties.items() if not spellings.isdisjoint(_slot_spellings(self, tie))]
+        return [slot for slot, slot_of in self.slots_by_name.items() if not spellings.isdisjoint(_slot_spellings(self, slot_of))]
 
     def why_not(self, name: str) -> str:
         """What to say of a `name` that leads to no variable: what it may have been, or why it does not do."""
@@ -108,7 +108,7 @@ class Checkpoint(NamedTuple):
         slots = self._slots_called(name)
         if len(slots) > 1:
             return f"{len(slots)} slots of the checkpoint are called {name!r}; give the name of one: {first_few(sorted(slots))}"
-        known = list(self.variables) + [spelling for tie in self.ties.values() for spelling in _slot_spellings(self, tie)]
+        known = list(self.variables) + [spelling for slot_of in self.slots_by_name.values() for spelling in _slot_spellings(self, slot_of)]
         if self.find_by_path is not None:
             known += [old.path for old in self.variables.values() if old.path != old.name]
         return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
@@ -119,8 +119,8 @@ def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
     spelled: Dict[str, List[str]] = {}
     for name, old in checkpoint.variables.items():
         spelled[name] = [old.path] if old.path else []
-        if name in checkpoint.ties:
-            spelled[name] += _slot_spellings(checkpoint, checkpoint.ties[name])
+        if name in checkpoint.slots_by_name:
+            spelled[name] += _slot_spellings(checkpoint, checkpoint.slots_by_name[name])
     count = Counter(spelling for spellings in spelled.values() for spelling in set(spellings))
     return {
         name: list(dict.fromkeys(each for each in spellings if each not in checkpoint.variables and count[each] == 1))
@@ -128,9 +128,9 @@ def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
     }
 
 
-def _slot_spellings(checkpoint: Checkpoint, tie: SlotOf) -> List[str]:
-    path = checkpoint.variables[tie.primary].path
-    return [f"{tie.primary}/{tie.leaf}"] + ([f"{path}/{tie.leaf}"] if path else [])
+def _slot_spellings(checkpoint: Checkpoint, slot_of: SlotOf) -> List[str]:
+    path = checkpoint.variables[slot_of.primary].path
+    return [f"{slot_of.primary}/{slot_of.slot_name}"] + ([f"{path}/{slot_of.slot_name}"] if path else [])
 
 
 
@@ -204,13 +204,13 @@ class _ObjectBased:
             for number, variable in held.items()
         }
         shapes = {name: old.shape for name, old in variables.items()}
-        ties = {**tie_slots(shapes), **graph.ties(names, shapes)}
+        slots_by_name = {**find_slots(shapes), **graph.slots_by_name(names, shapes)}
 
         def find_by_path(path: str) -> Optional[str]:
             number = graph.find(path)
             return None if number is None else names.get(number)
 
-        return Checkpoint(prefix, "object-based", dict(sorted(variables.items())), ties, shared, find_by_path)
+        return Checkpoint(prefix, "object-based", dict(sorted(variables.items())), slots_by_name, shared, find_by_path)
 
 
 class _NameBased:
@@ -223,7 +223,7 @@ class _NameBased:
     @staticmethod
     def read(prefix: str, tensors: Mapping[str, OldVariable], reader: Any) -> Checkpoint:
         variables = dict(tensors)
-        return Checkpoint(prefix, "name-based", variables, tie_slots({name: old.shape for name, old in variables.items()}))
+        return Checkpoint(prefix, "name-based", variables, find_slots({name: old.shape for name, old in variables.items()}))
 
 
 def _without_graph(prefix: str, tensors: Mapping[str, OldVariable]) -> Checkpoint:
@@ -246,8 +246,8 @@ class _V1:
             name: OldVariable(name, tensor.shape, tensor.dtype, name, tensor.slices if len(tensor.slices) > 1 else ())
             for name, tensor in sorted(read_v1_tensors(prefix).items())
         }
-        ties = tie_slots({name: old.shape for name, old in variables.items()})
-        return Checkpoint(prefix, V1_FORMAT, variables, ties, files=tuple(files_of(prefix)))
+        slots_by_name = find_slots({name: old.shape for name, old in variables.items()})
+        return Checkpoint(prefix, V1_FORMAT, variables, slots_by_name, files=tuple(files_of(prefix)))
 
 
 def _shard_problems(prefix: str, index: BundleIndex) -> List[str]:

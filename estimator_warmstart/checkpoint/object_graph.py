@@ -72,7 +72,7 @@ class ObjectGraph:
                 return number
         return next((node for node in self._walk(path.strip("/")) if node in self.variables), None)
 
-    def ties(self, names: Mapping[int, str], shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
+    def slots_by_name(self, names: Mapping[int, str], shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
         """{slot's name: SlotOf} of the slots that the graph itself knows.
 
         Args:

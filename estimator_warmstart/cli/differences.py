@@ -98,12 +98,12 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
         guessed, rename = rules_for(guessed, old, new, model)
     sources = {**{name: name for name in new.variables if name in old.variables}, **guessed}
     pairs: List[Tuple[Optional[OldVariable], Optional[OldVariable]]] = [
-        (old.variables.get(sources.get(name, "")), new.variables[name]) for name in new.variables if name not in new.ties
+        (old.variables.get(sources.get(name, "")), new.variables[name]) for name in new.variables if name not in new.slots_by_name
     ]
     used = {before.name for before, _ in pairs if before is not None}
-    pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.ties]
-    leaves = _leaves(old), _leaves(new)
-    return Differences(old, new, tuple(_difference(before, after, *leaves) for before, after in pairs), rename)
+    pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.slots_by_name]
+    slot_names = _leaves(old), _leaves(new)
+    return Differences(old, new, tuple(_difference(before, after, *slot_names) for before, after in pairs), rename)
 
 
 def differences_as_dict(differences: Differences) -> Dict[str, Any]:
@@ -127,7 +127,7 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
 def _model(checkpoint: Checkpoint) -> List[str]:
     """The names of the model's own variables: without slots, powers, hyperparameters and the step."""
     shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
-    others = {*checkpoint.ties, *hyperparameters(shapes, checkpoint.ties), _STEP}
+    others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), _STEP}
     return [
         name for name, variable in checkpoint.variables.items()
         if name not in others and not bias_correction(name, variable.shape)
@@ -136,10 +136,10 @@ def _model(checkpoint: Checkpoint) -> List[str]:
 
 def _leaves(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:
     """{variable: {its slot's own name: dtype}}."""
-    leaves: Dict[str, Dict[str, str]] = {}
-    for name, tie in checkpoint.ties.items():
-        leaves.setdefault(tie.primary, {})[tie.leaf] = checkpoint.variables[name].dtype
-    return leaves
+    slot_names: Dict[str, Dict[str, str]] = {}
+    for name, slot_of in checkpoint.slots_by_name.items():
+        slot_names.setdefault(slot_of.primary, {})[slot_of.slot_name] = checkpoint.variables[name].dtype
+    return slot_names
 
 
 def _difference(
@@ -149,10 +149,10 @@ def _difference(
     if old is None or new is None:
         return Difference(ONLY_NEW if old is None else ONLY_OLD, old, new)
     before, after = old_leaves.get(old.name, {}), new_leaves.get(new.name, {})
-    slots = [f"{leaf} {ONLY_OLD}" for leaf in sorted(before) if leaf not in after]
-    slots += [f"{leaf} {ONLY_NEW}" for leaf in sorted(after) if leaf not in before]
+    slots = [f"{slot_name} {ONLY_OLD}" for slot_name in sorted(before) if slot_name not in after]
+    slots += [f"{slot_name} {ONLY_NEW}" for slot_name in sorted(after) if slot_name not in before]
     slots += [
-        f"{leaf} {before[leaf]} -> {after[leaf]}" for leaf in sorted(before) if after.get(leaf, before[leaf]) != before[leaf]
+        f"{slot_name} {before[slot_name]} -> {after[slot_name]}" for slot_name in sorted(before) if after.get(slot_name, before[slot_name]) != before[slot_name]
     ]
     kind = DTYPE if old.dtype != new.dtype else SHAPE if old.shape != new.shape else SAME
     return Difference(RENAMED if old.name != new.name else kind, old, new, tuple(slots))

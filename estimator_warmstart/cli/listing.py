@@ -17,11 +17,11 @@ class Slot(NamedTuple):
     """An optimizer's slot beside its variable.
 
     Attributes:
-      leaf: the slot's own name, such as `Adagrad`.
+      slot_name: the slot's own name, such as `Adagrad`.
       variable: what the checkpoint holds.
     """
 
-    leaf: str
+    slot_name: str
     variable: OldVariable
 
 
@@ -34,8 +34,8 @@ class Entry(NamedTuple):
     @property
     def slot_labels(self) -> List[str]:
         """What each slot is called next to its variable: its leaf, or its name where two optimizers have one of that leaf."""
-        count = Counter(slot.leaf for slot in self.slots)
-        return [slot.leaf if count[slot.leaf] == 1 else slot.variable.name for slot in self.slots]
+        count = Counter(slot.slot_name for slot in self.slots)
+        return [slot.slot_name if count[slot.slot_name] == 1 else slot.variable.name for slot in self.slots]
 
 
 class Listing(NamedTuple):
@@ -78,11 +78,11 @@ def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
         raise MatchError(f"nothing of {checkpoint.prefix} can be listed by that", found)
     chosen = {name for name in checkpoint.variables if not compiled or fits_any(compiled, name)}
     slots: Dict[str, List[Slot]] = {}
-    for name, tie in checkpoint.ties.items():
-        slots.setdefault(tie.primary, []).append(Slot(tie.leaf, checkpoint.variables[name]))
+    for name, slot_of in checkpoint.slots_by_name.items():
+        slots.setdefault(slot_of.primary, []).append(Slot(slot_of.slot_name, checkpoint.variables[name]))
     return Listing(checkpoint, tuple(
         Entry(old, tuple(sorted(slots.get(name, ())))) for name, old in checkpoint.variables.items()
-        if name in chosen and (name not in checkpoint.ties or checkpoint.ties[name].primary not in chosen)
+        if name in chosen and (name not in checkpoint.slots_by_name or checkpoint.slots_by_name[name].primary not in chosen)
     ))
 
 
@@ -109,7 +109,7 @@ def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> D
         "is_saved_model": listing.checkpoint.is_saved_model,
         "problems": list(listing.checkpoint.problems),
         "variables": [
-            {**plain(entry.variable), "slots": [{"slot": slot.leaf, **plain(slot.variable)} for slot in entry.slots]}
+            {**plain(entry.variable), "slots": [{"slot": slot.slot_name, **plain(slot.variable)} for slot in entry.slots]}
             for entry in listing.entries
         ],
         "totals": {

@@ -144,7 +144,7 @@ class _OptimizerState:
 
     def __init__(self, graph: Any, node: int, optimizer: Any, old: Checkpoint):
         self._graph, self._node, self._optimizer, self._old = graph, node, optimizer, old
-        self._finder = SlotFinder(old.ties)
+        self._finder = SlotFinder(old.slots_by_name)
         config = optimizer.get_config()
         kind = _kind(optimizer) or ""
         family, self._ends = _SLOTS[kind]
@@ -197,7 +197,7 @@ class _OptimizerState:
             name = self._finder.find(slot.primary, family + self._ends[slot.kind], "")
             if name is not None:
                 return self._old.variables[name]
-        there = sorted(name for name, tie in self._old.ties.items() if tie.primary == slot.primary)
+        there = sorted(name for name, slot_of in self._old.slots_by_name.items() if slot_of.primary == slot.primary)
         self.problems.append(
             f"{self._old.prefix} has no slot {slot.primary}/{self._families[0]}{self._ends[slot.kind]} for {self._kind}'s "
             f"{slot.kind!r}; of {slot.primary!r} it has {first_few(there)} (an optimizer's name= is looked for too)"

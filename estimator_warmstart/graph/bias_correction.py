@@ -25,35 +25,35 @@ _DEPTH = 4
 
 
 def powers_by_slot(
-    variables: Mapping[str, Any], shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]
+    variables: Mapping[str, Any], shapes: Mapping[str, Shape], slots_by_name: Mapping[str, SlotOf]
 ) -> Dict[str, Tuple[str, ...]]:
     """The powers of each slot that has any.
 
     Args:
       variables: {logical name: a physical variable of it}, in the order of creation.
       shapes: {logical name: shape} of the same.
-      ties: the slots among them.
+      slots_by_name: the slots among them.
     """
     counters: Dict[str, Tuple[str, ...]] = {
-        name: (counter, *(cache for cache in (f"{tie.prefix}{MOMENTUM_CACHE}",) if shapes.get(cache) == ()))
-        for name, tie in ties.items() for counter in (f"{tie.prefix}iter",)
-        if tie.prefix and tie.leaf in KERAS_MOMENTS and shapes.get(counter) == ()
+        name: (counter, *(cache for cache in (f"{slot_of.prefix}{MOMENTUM_CACHE}",) if shapes.get(cache) == ()))
+        for name, slot_of in slots_by_name.items() for counter in (f"{slot_of.prefix}iter",)
+        if slot_of.prefix and slot_of.slot_name in KERAS_MOMENTS and shapes.get(counter) == ()
     }
-    counters.update(_counts_since_2_11(variables, shapes, ties))
+    counters.update(_counts_since_2_11(variables, shapes, slots_by_name))
     if not any(is_power(name, shape) for name, shape in shapes.items()):
         return counters
-    slots = {_storage(variables[name]): name for name in ties}
+    slots = {_storage(variables[name]): name for name in slots_by_name}
     updated: Dict[str, Set[str]] = {}
     for name, shape in shapes.items():
         if is_power(name, shape):
             for slot in _updated_with(variables[name], slots):
                 updated.setdefault(slot, set()).add(name)
     # Another optimizer's slots may be updated in the same group of operations, but it has no powers: the family tells.
-    by_order = _by_order(shapes, ties)
-    families = {family_of(ties[slot].leaf) for slot in by_order}
+    by_order = _by_order(shapes, slots_by_name)
+    families = {family_of(slots_by_name[slot].slot_name) for slot in by_order}
     found = {
         slot: tuple(name for name in shapes if name in powers)
-        for slot, powers in updated.items() if family_of(ties[slot].leaf) in families
+        for slot, powers in updated.items() if family_of(slots_by_name[slot].slot_name) in families
     }
     # An Adam that waits for another is reached from the other's updates too; then the order of creation decides.
     return {**counters, **found, **{
@@ -81,7 +81,7 @@ def _updated_with(power: Any, slots: Mapping[Any, str]) -> Iterator[str]:
             reached = [control for other in reached for control in other.control_inputs]
 
 
-def _by_order(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Dict[str, Tuple[str, ...]]:
+def _by_order(shapes: Mapping[str, Shape], slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Tuple[str, ...]]:
     """Where no update tells: an Adam makes its powers first and then its moments (adam.py, `_create_slots`)."""
     found: Dict[str, Tuple[str, ...]] = {}
     powers: Tuple[str, ...] = ()
@@ -90,21 +90,21 @@ def _by_order(shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]) -> Dict[s
     for name, shape in shapes.items():
         if is_power(name, shape):
             powers, family, between = ((name,) if between else (*powers, name)), "", False
-        elif name in ties and powers:
+        elif name in slots_by_name and powers:
             between = True
-            family = family or family_of(ties[name].leaf)
-            if family_of(ties[name].leaf) == family:
+            family = family or family_of(slots_by_name[name].slot_name)
+            if family_of(slots_by_name[name].slot_name) == family:
                 found[name] = powers
     return found
 
 
 def _counts_since_2_11(
-    variables: Mapping[str, Any], shapes: Mapping[str, Shape], ties: Mapping[str, SlotOf]
+    variables: Mapping[str, Any], shapes: Mapping[str, Shape], slots_by_name: Mapping[str, SlotOf]
 ) -> Dict[str, Tuple[str, ...]]:
     """{moment of a Keras optimizer since 2.11: the counts that correct a bias}. Nothing tells which of several is whose."""
     moments = [
-        name for name, meaning in meanings_of(ties).items()
-        if meaning.optimizer in CORRECT_BIAS and name == f"{ties[name].prefix}{ties[name].leaf}/{ties[name].primary}"
+        name for name, meaning in meanings_of(slots_by_name).items()
+        if meaning.optimizer in CORRECT_BIAS and name == f"{slots_by_name[name].prefix}{slots_by_name[name].slot_name}/{slots_by_name[name].primary}"
     ]
     counts = [name for name, shape in shapes.items() if shape == () and _COUNT.search(name)] if moments else []
     if len(counts) > 1:

@@ -15,17 +15,17 @@ _NUMBERED = re.compile(r"^(?P<scope>.*/)?(?P<leaf>\w+?)(?P<number>_\d+)?$")
 _RATES = ("learning_rate", "current_learning_rate")
 
 
-def keras_scalars(variables: Mapping[str, Any], ties: Mapping[str, SlotOf]) -> Set[str]:
+def keras_scalars(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
     """The names of those scalars that belong to a Keras optimizer.
 
     Args:
       variables: {logical name: variable} of the graph's scalars that are neither trainable nor its global step.
-      ties: the graph's slots.
+      slots_by_name: the graph's slots.
     """
-    return _hyperparameters(variables, ties) | set(_of_later_optimizers(variables)) | set(_of_loss_scales(variables))
+    return _hyperparameters(variables, slots_by_name) | set(_of_later_optimizers(variables)) | set(_of_loss_scales(variables))
 
 
-def _hyperparameters(variables: Mapping[str, Any], ties: Mapping[str, SlotOf]) -> Set[str]:
+def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
     """Those of the optimizers up to 2.10 (`tf.keras.optimizers.legacy` since): `training/SGD/learning_rate`.
 
     Such an optimizer makes each of its scalars below its own name and with an aggregation that a model's scalars do not have
@@ -35,7 +35,7 @@ def _hyperparameters(variables: Mapping[str, Any], ties: Mapping[str, SlotOf]) -
     for name, variable in variables.items():
         if getattr(getattr(variable, "aggregation", None), "name", "") == "ONLY_FIRST_REPLICA":
             below.setdefault(name[:name.rfind("/") + 1], []).append(name)
-    with_slots = {tie.prefix for tie in ties.values() if tie.prefix}
+    with_slots = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix}
     found: Set[str] = set()
     for scope, names in below.items():
         known = [name for name in names if name[len(scope):] in HYPERPARAMETERS]

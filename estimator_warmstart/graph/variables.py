@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.graph.bias_correction import powers_by_slot
 from estimator_warmstart.graph.keras_scalars import keras_scalars
-from estimator_warmstart.slots import SlotOf, is_power, tie_slots
+from estimator_warmstart.slots import SlotOf, is_power, find_slots
 from estimator_warmstart.tensors import count_bytes
 
 
@@ -44,7 +44,7 @@ class NewVariable(NamedTuple):
       has_static_shape: whether the graph knows the shape.
       is_whole: whether the parts make up the whole shape. They do not for slots of partitioned variables made below a
         variable scope: TensorFlow cuts their names wrongly, one name for each part (slot_creator.py).
-      tie: for an optimizer's slot, its primary variable; else `None`.
+      slot_of: for an optimizer's slot, its primary variable; else `None`.
       powers: for a slot that Adam made, the names of the `beta*_power` scalars that go with it; for one that a Keras optimizer
         made, of its count of steps.
       is_power: whether this is such a scalar.
@@ -59,7 +59,7 @@ class NewVariable(NamedTuple):
     parts: Tuple[Part, ...]
     has_static_shape: bool = True
     is_whole: bool = True
-    tie: Optional[SlotOf] = None
+    slot_of: Optional[SlotOf] = None
     powers: Tuple[str, ...] = ()
     is_power: bool = False
     is_step: bool = False
@@ -74,7 +74,7 @@ class NewVariable(NamedTuple):
     @property
     def is_optimizer_state(self) -> bool:
         """Whether this is a slot, a power or a hyperparameter: part of the optimizer, not of the model."""
-        return self.tie is not None or self.is_power or self.is_hyperparameter
+        return self.slot_of is not None or self.is_power or self.is_hyperparameter
 
     @property
     def is_parameter(self) -> bool:
@@ -94,7 +94,7 @@ def variables_to_choose(graph: Any, collection: Optional[str] = None) -> Dict[st
     for name in (tf1.GraphKeys.LOCAL_VARIABLES, collection):
         # Optimizers make no local variables: one that is called as a slot would be is none.
         new.update(
-            (other.name, other._replace(tie=None, powers=(), is_power=False, is_hyperparameter=False, is_local=True))
+            (other.name, other._replace(slot_of=None, powers=(), is_power=False, is_hyperparameter=False, is_local=True))
             for other in (logical_variables(graph, name).values() if name else ()) if other.name not in new
         )
     return new
@@ -121,19 +121,19 @@ def logical_variables(graph: Any = None, collection: str = tf1.GraphKeys.GLOBAL_
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     whole = {name for name, shape in known.items() if _covers(found[name], shape)}
     may_be_slots = whole - trainable
-    ties = tie_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in may_be_slots])
-    ties.update(_ties_of_parts({name: found[name] for name in known if name not in trainable}, found, known, whole))
+    slots_by_name = find_slots({name: known[name] for name in known if name in whole}, [n for n in known if n in may_be_slots])
+    slots_by_name.update(_slots_of_parts({name: found[name] for name in known if name not in trainable}, found, known, whole))
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
     parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
-    powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, ties)
+    powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, slots_by_name)
     hypers = keras_scalars({
         name: parts_of[name][0].variable for name, shape in known.items() if shape == () and name not in trainable | steps
-    }, ties)
+    }, slots_by_name)
     all_powers = {power for found_powers in powers.values() for power in found_powers}
     return {
         name: NewVariable(
             name, known.get(name, ()), parts[0].copies[0].dtype.base_dtype.name, parts, name in known,
-            name in whole or name not in known, ties.get(name), powers.get(name, ()),
+            name in whole or name not in known, slots_by_name.get(name), powers.get(name, ()),
             name in all_powers or (name in known and is_power(name, known[name])), name in steps, name in hypers,
         )
         for name, parts in parts_of.items()
@@ -151,7 +151,7 @@ def _size(shape: Tuple[int, ...]) -> int:
     return size
 
 
-def _ties_of_parts(
+def _slots_of_parts(
     may_be_slots: Dict[str, Any], found: Dict[str, List[Tuple[Any, Part]]], known: Dict[str, Tuple[int, ...]], whole: Set[str]
 ) -> Dict[str, SlotOf]:
     """The ties of slots whose parts do not make up a whole: by the names of the parts, which are right."""
@@ -159,8 +159,8 @@ def _ties_of_parts(
     if not broken:
         return {}
     owners = {part.name: name for name in known for _, part in found[name]}
-    ties = tie_slots({part.name: part.shape for name in known for _, part in found[name]}, list(broken))
-    return {broken[part]: tie._replace(primary=owners[tie.primary]) for part, tie in ties.items()}
+    slots_by_name = find_slots({part.name: part.shape for name in known for _, part in found[name]}, list(broken))
+    return {broken[part]: slot_of._replace(primary=owners[slot_of.primary]) for part, slot_of in slots_by_name.items()}
 
 
 def logical_name(variable: Any) -> str:

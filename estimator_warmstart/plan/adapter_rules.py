@@ -39,7 +39,7 @@ class Rules:
         A scope's adapter is for its variables; their slots follow them. A slot can be named for itself.
         """
         for rule in self._rules:
-            if rule.pattern.fits(new.name) and (new.tie is None or rule.pattern.text == new.name):
+            if rule.pattern.fits(new.name) and (new.slot_of is None or rule.pattern.text == new.name):
                 self._used.add(rule.pattern)
                 return rule.adapter
         return None

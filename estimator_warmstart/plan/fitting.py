@@ -12,7 +12,7 @@ from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     Misfit,
-    Step,
+    Transform,
     check_fills,
     fill_text,
     fills_with_dtypes,
@@ -31,7 +31,7 @@ MOVABLE = frozenset((
 ))
 
 
-def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple[Step, ...]:
+def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple[Transform, ...]:
     """The steps of `adapter` from the old shape and dtype to the new ones.
 
     Raises:
@@ -65,7 +65,7 @@ def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple
     return steps
 
 
-def _check_initializers(steps: Tuple[Step, ...], new: NewVariable) -> None:
+def _check_initializers(steps: Tuple[Transform, ...], new: NewVariable) -> None:
     """Raises `Misfit` for initializers among the fills that make something else than the new variable needs."""
     for initializer in initializers_of(steps):
         reason = why_no_initializer(initializer, new.shape, new.dtype)
@@ -113,7 +113,7 @@ def check_same_shape(old: OldVariable, new: NewVariable) -> None:
         )
 
 
-def _check_kernels(steps: Tuple[Step, ...], old_dtype: str, new_dtype: str) -> None:
+def _check_kernels(steps: Tuple[Transform, ...], old_dtype: str, new_dtype: str) -> None:
     """Raises `Misfit` for what a session could not do, or not rightly, with values of these dtypes."""
     for dtype in (old_dtype, new_dtype):
         if steps and dtype not in MOVABLE:

@@ -38,12 +38,12 @@ class OldSlots:
 
     def __init__(self, checkpoint: Checkpoint, new: Mapping[str, NewVariable]):
         self._checkpoint, self._new = checkpoint, new
-        new_ties = {name: slot.tie for name, slot in new.items() if slot.tie is not None}
-        self._finder, self._new_leaves = SlotFinder(checkpoint.ties), SlotFinder(new_ties)
-        self._new_meanings, self._old_meanings = meanings_of(new_ties), meanings_of(checkpoint.ties)
+        new_slots = {name: slot.slot_of for name, slot in new.items() if slot.slot_of is not None}
+        self._finder, self._new_slot_names = SlotFinder(checkpoint.slots_by_name), SlotFinder(new_slots)
+        self._new_meanings, self._old_meanings = meanings_of(new_slots), meanings_of(checkpoint.slots_by_name)
         self._by_primary: Dict[str, List[str]] = {}
-        for name, tie in checkpoint.ties.items():
-            self._by_primary.setdefault(tie.primary, []).append(name)
+        for name, slot_of in checkpoint.slots_by_name.items():
+            self._by_primary.setdefault(slot_of.primary, []).append(name)
 
     def find(self, slot: NewVariable, primary: str) -> OldSlot:
         """The old slot for the new `slot`, whose variable takes the value of the old `primary`.
@@ -51,16 +51,16 @@ class OldSlots:
         Raises:
           Misfit: with the reason if there is none.
         """
-        tie = slot.tie
-        if tie is None:
+        slot_of = slot.slot_of
+        if slot_of is None:
             raise LookupError(f"{slot.name!r} is not a slot")
-        found = self._finder.find(primary, tie.leaf, tie.prefix)
+        found = self._finder.find(primary, slot_of.slot_name, slot_of.prefix)
         old, new = self._old_meanings.get(found or ""), self._new_meanings.get(slot.name)
         # RMSProp_1 is the momentum, but the mean gradient if the optimizer is centered.
         if found is None or (old is not None and new is not None and old.what != new.what):
             return self._of_the_same_meaning(slot, new, primary)
-        old_family = self._finder.family(primary, tie.leaf)
-        if (old is None or new is None) and old_family != self._new_leaves.family(tie.primary, tie.leaf):
+        old_family = self._finder.family(primary, slot_of.slot_name)
+        if (old is None or new is None) and old_family != self._new_slot_names.family(slot_of.primary, slot_of.slot_name):
             raise Misfit(f"the checkpoint has other slots of this kind: {', '.join(old_family)}")
         return OldSlot(self._checkpoint.variables[found])
 
@@ -68,8 +68,8 @@ class OldSlots:
         there = {name: self._old_meanings[name] for name in self._by_primary.get(primary, ()) if name in self._old_meanings}
         same = [name for name, old in there.items() if meaning is not None and old.what == meaning.what]
         if meaning is None or not same:
-            leaf = slot.tie.leaf if slot.tie is not None else ""
-            reason = f"the checkpoint has no slot {leaf!r} of {primary!r}"
+            slot_name = slot.slot_of.slot_name if slot.slot_of is not None else ""
+            reason = f"the checkpoint has no slot {slot_name!r} of {primary!r}"
             others = sorted({old.title for old in there.values() if meaning is not None and old.optimizer != meaning.optimizer})
             if meaning is not None and others:
                 reason += f", only those of {' and '.join(others)}, which have no counterpart in {meaning.title}"
@@ -82,7 +82,7 @@ class OldSlots:
 
     def _steps_of_gradients(self, slot: NewVariable, old: str) -> Scale:
         """Keras's SGD sums steps, `-learning_rate * gradient`; TensorFlow 1's Momentum sums gradients alone."""
-        prefix = slot.tie.prefix if slot.tie is not None else ""
+        prefix = slot.slot_of.prefix if slot.slot_of is not None else ""
         rates = _scalars(_RATE, prefix, {name: new.shape for name, new in self._new.items()})
         rate = known_initial(self._new[rates].parts[0].copies[0]) if rates else None
         decay = self._new.get(f"{prefix}decay")
@@ -95,7 +95,7 @@ class OldSlots:
 
     def _gradients_of_steps(self, old: str) -> Scale:
         variables = self._checkpoint.variables
-        rate = _scalars(_RATE, self._checkpoint.ties[old].prefix, {name: each.shape for name, each in variables.items()})
+        rate = _scalars(_RATE, self._checkpoint.slots_by_name[old].prefix, {name: each.shape for name, each in variables.items()})
         if not rate:
             raise Misfit(
                 f"the old {old!r} sums steps, TensorFlow 1's Momentum sums gradients, and the checkpoint has no learning rate "
@@ -109,9 +109,9 @@ def describe_scale(scale: Scale) -> str:
     return f"{scale.factor:.6g} / {scale.divisor!r}" if scale.divisor else f"{scale.factor:.6g}"
 
 
-def _scalars(leaf: str, prefix: str, shapes: Mapping[str, Tuple[int, ...]]) -> str:
+def _scalars(slot_name: str, prefix: str, shapes: Mapping[str, Tuple[int, ...]]) -> str:
     """The name of the optimizer's own scalar: below its scope, or the only one of that name; else empty."""
-    if prefix and shapes.get(prefix + leaf) == ():
-        return prefix + leaf
-    names = [name for name, shape in shapes.items() if shape == () and name.rsplit("/", 1)[-1].lstrip("_") == leaf]
+    if prefix and shapes.get(prefix + slot_name) == ():
+        return prefix + slot_name
+    names = [name for name, shape in shapes.items() if shape == () and name.rsplit("/", 1)[-1].lstrip("_") == slot_name]
     return names[0] if len(names) == 1 else ""

@@ -14,14 +14,14 @@ from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
 from estimator_warmstart.plan.adapter_rules import Rules
 from estimator_warmstart.plan.fitting import check_dtype, check_static_shape, steps_between
 from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
-from estimator_warmstart.plan.plan import INITIALIZED, Fate, initialized, recovered
-from estimator_warmstart.plan.step_counts import count_fate
+from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, initialized, recovered
+from estimator_warmstart.plan.step_counts import planned_count
 
 _UNKNOWN = Meaning("", "", False)
 
 
 def plan_slots(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: Rules, fates: Dict[str, Fate]
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: Rules, decided: Dict[str, PlannedVariable]
 ) -> List[str]:
     """Gives each slot that has none yet the fate that follows from its variable's.
 
@@ -29,7 +29,7 @@ def plan_slots(
       checkpoint: the old model.
       new: the graph's logical variables.
       rules: the adapters; a slot that one names for itself takes that one.
-      fates: of the variables; the slots' are added.
+      decided: of the variables; the slots' are added.
 
     Returns:
       The problems of adapters that were named for slots. A slot that the checkpoint cannot give is no problem: it is left as
@@ -37,25 +37,25 @@ def plan_slots(
     """
     sources, problems = OldSlots(checkpoint, new), []
     for name, slot in new.items():
-        if slot.tie is None or name in fates:
+        if slot.slot_of is None or name in decided:
             continue
-        primary = fates.get(slot.tie.primary)
+        primary = decided.get(slot.slot_of.primary)
         if primary is None or primary.old is None:
-            fates[name] = initialized(slot, f"slot of {slot.tie.primary!r}, which is not recovered")
+            decided[name] = initialized(slot, f"slot of {slot.slot_of.primary!r}, which is not recovered")
             continue
         try:
             source = sources.find(slot, primary.old.name)
         except Misfit as reason:
-            fates[name] = initialized(slot, str(reason))
+            decided[name] = initialized(slot, str(reason))
             continue
         try:
-            fates[name] = slot_fate(source.old, slot, primary, rules, source.scale)
+            decided[name] = planned_slot(source.old, slot, primary, rules, source.scale)
         except Misfit as problem:
             problems.append(str(problem))
     return problems
 
 
-def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules, scale: Optional[Scale] = None) -> Fate:
+def planned_slot(old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: Rules, scale: Optional[Scale] = None) -> PlannedVariable:
     """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
 
     Args:
@@ -88,51 +88,51 @@ def slot_fate(old: OldVariable, slot: NewVariable, primary: Fate, rules: Rules, 
 
 
 def plan_powers(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], asked: Collection[str]
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided: Dict[str, PlannedVariable], asked: Collection[str]
 ) -> Tuple[List[str], List[str]]:
     """Lets Adam's powers travel with its moments, and neither without the other: bias correction needs both.
 
     Args:
       checkpoint: the old model.
       new: the graph's logical variables.
-      fates: of variables and slots; the powers' are added, and moments without powers are taken back.
+      decided: of variables and slots; the powers' are added, and moments without powers are taken back.
       asked: names of the new variables that were asked for by name: to take those back is a problem.
 
     Returns:
       Notes on what deserves a second look, and problems.
     """
-    meanings = meanings_of({name: slot.tie for name, slot in new.items() if slot.tie is not None})
-    notes = _notes_on_uncounted_steps(fates, meanings) + _notes_on_lost_weights(new, fates, meanings)
+    meanings = meanings_of({name: slot.slot_of for name, slot in new.items() if slot.slot_of is not None})
+    notes = _notes_on_uncounted_steps(decided, meanings) + _notes_on_lost_weights(new, decided, meanings)
     problems: List[str] = []
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for name, slot in new.items():
         if slot.powers:
             groups.setdefault(slot.powers, []).append(name)
     for powers, moments in groups.items():
-        travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
+        travelling = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
         if travelling:
-            notes += _take_powers(checkpoint, new, fates, powers, moments)
+            notes += _take_powers(checkpoint, new, decided, powers, moments)
             problems += [
-                f"{name!r} is asked for, but {fates[name].reason}; leave it out" for name in travelling
-                if name in asked and fates[name].action == INITIALIZED
+                f"{name!r} is asked for, but {decided[name].reason}; leave it out" for name in travelling
+                if name in asked and decided[name].action == INITIALIZED
             ]
             continue
         for power in powers:
-            if power in fates and fates[power].action != INITIALIZED:
+            if power in decided and decided[power].action != INITIALIZED:
                 problems.append(
                     f"{power!r} is asked for without the moments it belongs to ({moments[0]!r}, ...): the first updates "
                     "would be several times too large; recover the slots too (with_slots=True) or leave it out"
                 )
-            fates[power] = initialized(new[power], "goes with Adam's moments, of which none is recovered")
+            decided[power] = initialized(new[power], "goes with Adam's moments, of which none is recovered")
     return notes, problems
 
 
-def _notes_on_uncounted_steps(fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]) -> List[str]:
+def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: Mapping[str, Meaning]) -> List[str]:
     """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
     prefixes = dict.fromkeys(
-        fate.new.tie.prefix for fate in fates.values()
-        if fate.old is not None and fate.new.tie is not None and fate.new.tie.prefix and not fate.new.powers
-        and meanings.get(fate.new.name, _UNKNOWN).optimizer in CORRECT_BIAS and not meanings[fate.new.name].is_tf1
+        planned.new.slot_of.prefix for planned in decided.values()
+        if planned.old is not None and planned.new.slot_of is not None and planned.new.slot_of.prefix and not planned.new.powers
+        and meanings.get(planned.new.name, _UNKNOWN).optimizer in CORRECT_BIAS and not meanings[planned.new.name].is_tf1
     )
     return [
         f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
@@ -142,18 +142,18 @@ def _notes_on_uncounted_steps(fates: Mapping[str, Fate], meanings: Mapping[str, 
 
 
 def _take_powers(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], fates: Dict[str, Fate], powers: Tuple[str, ...],
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided: Dict[str, PlannedVariable], powers: Tuple[str, ...],
     moments: List[str]
 ) -> List[str]:
-    travelling = [name for name in moments if name in fates and fates[name].action != INITIALIZED]
-    olds = [fates[name].source.name for name in travelling]
-    found = {power: _power_fate(checkpoint, new, power, fates.get(power), olds) for power in powers}
-    absent = [power for power, fate in found.items() if fate is None]
+    travelling = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
+    olds = [decided[name].source.name for name in travelling]
+    found = {power: _planned_power(checkpoint, new, power, decided.get(power), olds) for power in powers}
+    absent = [power for power, planned in found.items() if planned is None]
     if absent:
         for name in travelling:
-            fates[name] = initialized(new[name], f"Adam's moment, and the checkpoint has no {absent[0]!r} to go with it")
+            decided[name] = initialized(new[name], f"Adam's moment, and the checkpoint has no {absent[0]!r} to go with it")
         return []
-    fates.update({power: fate for power, fate in found.items() if fate is not None})
+    decided.update({power: planned for power, planned in found.items() if planned is not None})
     fresh = [name for name in moments if name not in travelling]
     if not fresh:
         return []
@@ -164,23 +164,23 @@ def _take_powers(
     ]
 
 
-def _power_fate(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: str, named: Optional[Fate], moments: List[str]
-) -> Optional[Fate]:
+def _planned_power(
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: str, named: Optional[PlannedVariable], moments: List[str]
+) -> Optional[PlannedVariable]:
     if named is not None and named.old is not None:
         return named
-    return count_fate(checkpoint, new, new[power], moments)
+    return planned_count(checkpoint, new, new[power], moments)
 
 
 def _notes_on_lost_weights(
-    new: Mapping[str, NewVariable], fates: Mapping[str, Fate], meanings: Mapping[str, Meaning]
+    new: Mapping[str, NewVariable], decided: Mapping[str, PlannedVariable], meanings: Mapping[str, Meaning]
 ) -> List[str]:
     """A note where Ftrl forgets recovered weights, which it computes anew from its slot `linear` in every update."""
     lost = []
     for name, meaning in meanings.items():
-        tie, fate = new[name].tie, fates.get(name)
-        primary = fates.get(tie.primary) if tie is not None else None
-        if (meaning.optimizer, meaning.slot) == ("Ftrl", "linear") and (fate is None or fate.old is None) \
+        slot_of, planned = new[name].slot_of, decided.get(name)
+        primary = decided.get(slot_of.primary) if slot_of is not None else None
+        if (meaning.optimizer, meaning.slot) == ("Ftrl", "linear") and (planned is None or planned.old is None) \
                 and primary is not None and primary.old is not None:
             lost.append(primary.new.name)
     if not lost:

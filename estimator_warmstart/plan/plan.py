@@ -1,4 +1,4 @@
-"""What a warm start does, as plain data: one `Fate` for each new variable, all of them in a `Plan`. Pure.
+"""What a warm start does, as plain data: one `PlannedVariable` for each new variable, all of them in a `Plan`. Pure.
 
 Enters: what the planner decided. Leaves: records, and the questions that can be asked of them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.adapters.dtypes import describe_cast
-from estimator_warmstart.adapters.transforms import Step, count_kept, kept_share
+from estimator_warmstart.adapters.transforms import Transform, count_kept, kept_share
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.tensors import count_bytes
@@ -15,7 +15,7 @@ from estimator_warmstart.tensors import count_bytes
 RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
 
 
-class Fate(NamedTuple):
+class PlannedVariable(NamedTuple):
     """What becomes of one new variable.
 
     Attributes:
@@ -31,11 +31,11 @@ class Fate(NamedTuple):
     action: str
     old: Optional[OldVariable] = None
     reason: str = ""
-    steps: Tuple[Step, ...] = ()
+    steps: Tuple[Transform, ...] = ()
 
     @property
     def source(self) -> OldVariable:
-        """The old variable, of a fate that has one."""
+        """The old variable, of a variable that takes one."""
         if self.old is None:
             raise LookupError(f"{self.new.name!r} takes no old value")
         return self.old
@@ -61,17 +61,17 @@ class Fate(NamedTuple):
         return kept_share(self.old.shape, self.steps) if self.old is not None else None
 
 
-def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Step, ...] = (), how: str = "") -> Fate:
-    """The fate of a new variable that takes the value of `old`, by `steps` if there are any."""
+def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Transform, ...] = (), how: str = "") -> PlannedVariable:
+    """A new variable that takes the value of `old`, by `steps` if there are any."""
     if not steps:
-        return Fate(new, RESTORED, old)
+        return PlannedVariable(new, RESTORED, old)
     cast = describe_cast(old.dtype, new.dtype)
-    return Fate(new, ADAPTED, old, f"{how}, {cast}" if cast else how, steps)
+    return PlannedVariable(new, ADAPTED, old, f"{how}, {cast}" if cast else how, steps)
 
 
-def initialized(new: NewVariable, reason: str) -> Fate:
-    """The fate of a new variable that is left as initialized."""
-    return Fate(new, INITIALIZED, None, reason)
+def initialized(new: NewVariable, reason: str) -> PlannedVariable:
+    """A new variable that is left as initialized."""
+    return PlannedVariable(new, INITIALIZED, None, reason)
 
 
 class Plan(NamedTuple):
@@ -79,56 +79,61 @@ class Plan(NamedTuple):
 
     Attributes:
       checkpoint: the old model.
-      fates: one `Fate` for each new variable, in the order of the graph.
+      variables: one `PlannedVariable` for each new variable, in the order of the graph.
       unused: the old variables that no new one takes.
       notes: sentences on what deserves a second look.
       warnings: sentences on what is likely not as it was meant; a training logs them at level WARNING.
     """
 
     checkpoint: Checkpoint
-    fates: Tuple[Fate, ...]
+    variables: Tuple[PlannedVariable, ...]
     unused: Tuple[OldVariable, ...]
     notes: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
 
     @property
-    def recovered(self) -> Tuple[Fate, ...]:
-        """The fates of the new variables that take an old value."""
-        return tuple(fate for fate in self.fates if fate.old is not None)
+    def fates(self) -> Tuple[PlannedVariable, ...]:
+        """What `variables` was called at first."""
+        return self.variables
+
+    @property
+    def recovered(self) -> Tuple[PlannedVariable, ...]:
+        """Those of the new variables that take an old value."""
+        return tuple(planned for planned in self.variables if planned.old is not None)
 
     @property
     def coverage(self) -> float:
         """The share, 0 to 1, of the new model's bytes that old values fill; optimizer state and step do not count."""
-        return covered_share([fate for fate in self.fates if fate.new.is_parameter])
+        return covered_share([planned for planned in self.variables if planned.new.is_parameter])
 
     @property
     def slot_coverage(self) -> float:
         """The same share of the optimizer's state."""
-        return covered_share([fate for fate in self.fates if fate.new.is_optimizer_state])
+        return covered_share([planned for planned in self.variables if planned.new.is_optimizer_state])
 
     def left_undone(self, reason: str) -> Plan:
         """What happens where nothing is done: every new variable keeps its value, no old one is used."""
-        fates = tuple(initialized(fate.new, reason if fate.old is not None else fate.reason) for fate in self.fates)
-        used = dict.fromkeys(fate.source for fate in self.recovered)
-        return self._replace(fates=fates, unused=self.unused + tuple(used))
+        decided = tuple(initialized(planned.new, reason if planned.old is not None else planned.reason) for planned in self.variables)
+        used = dict.fromkeys(planned.source for planned in self.recovered)
+        return self._replace(variables=decided, unused=self.unused + tuple(used))
 
     @property
     def recovers_nothing(self) -> bool:
         """Whether the model itself begins as if there were no old one."""
-        parameters = [fate for fate in self.recovered if fate.new.is_parameter]
-        return not any(fate.recovered_bytes or not fate.new.nbytes for fate in parameters)
+        parameters = [planned for planned in self.recovered if planned.new.is_parameter]
+        return not any(planned.recovered_bytes or not planned.new.nbytes for planned in parameters)
 
     def __str__(self) -> str:
         return (
-            f"{len(self.recovered)} of {len(self.fates)} new variables recovered from {self.checkpoint.prefix}, "
+            f"{len(self.recovered)} of {len(self.variables)} new variables recovered from {self.checkpoint.prefix}, "
             f"coverage {percent(self.coverage)}"
         )
 
 
-def covered_share(fates: Sequence[Fate]) -> float:
-    """The bytes with old values among all bytes of `fates`; 0 where there are none."""
-    total = sum(fate.new.nbytes for fate in fates)
-    return sum(fate.recovered_bytes for fate in fates) / total if total else 0.0
+def covered_share(decided: Sequence[PlannedVariable]) -> float:
+    """The bytes with old values among all bytes of `decided`; 0 where there are none."""
+    total = sum(planned.new.nbytes for planned in decided)
+    return sum(planned.recovered_bytes for planned in decided) / total if total else 0.0
 
 
 def percent(share: float, form: str = ".1f") -> str:
@@ -148,5 +153,5 @@ def joint_coverage(plans: Sequence[Plan]) -> float:
     """The coverage of several plans for one graph: each variable counts as the last plan that recovers it leaves it."""
     if not plans:
         return 0.0
-    fates = {fate.new.name: fate for plan in plans for fate in plan.recovered}
-    return plans[0]._replace(fates=tuple(fates.get(fate.new.name, fate) for fate in plans[0].fates)).coverage
+    decided = {planned.new.name: planned for plan in plans for planned in plan.recovered}
+    return plans[0]._replace(variables=tuple(decided.get(planned.new.name, planned) for planned in plans[0].variables)).coverage

@@ -16,8 +16,8 @@ from estimator_warmstart.graph.kernels import input_axes
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
 from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
-from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, slot_fate
-from estimator_warmstart.plan.plan import INITIALIZED, Fate, Plan, initialized, recovered
+from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
+from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, Plan, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.plan.saveables import Saveable, judge, saveables_of_graph, without_saveables
@@ -74,7 +74,7 @@ def plan_recovery(
       >>> with tf.Graph().as_default():
       ...     _, _ = tf1.get_variable("w", [3, 1]), tf1.get_variable("tower/kernel", [3, 3])
       ...     plan = plan_recovery(folder)
-      >>> [(fate.new.name, fate.action) for fate in plan.fates], plan.coverage
+      >>> [(planned.new.name, planned.action) for planned in plan.variables], plan.coverage
       ([('w', 'restored'), ('tower/kernel', 'initialized')], 0.25)
     """
     with_slots = adapters is not None if with_slots is None else with_slots
@@ -101,7 +101,7 @@ class _Planner:
         self._saveables, self._exclude = saveables, exclude
         self._request, self._rules = request, request.rules
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
-        self._fates: Dict[str, Fate] = {}
+        self._decided: Dict[str, PlannedVariable] = {}
         self._problems: List[str] = []
         self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
 
@@ -121,28 +121,28 @@ class _Planner:
         self._refuse_collisions(pairs)
         self._take(pairs)
         if self._request.with_slots:
-            self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._fates)
-        notes, problems = plan_powers(self._checkpoint, self._new, self._fates, {pair.new for pair in pairs})
-        recovered_names = [name for name, fate in self._fates.items() if fate.old is not None]
+            self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._decided)
+        notes, problems = plan_powers(self._checkpoint, self._new, self._decided, {pair.new for pair in pairs})
+        recovered_names = [name for name, planned in self._decided.items() if planned.old is not None]
         self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
         self._problems += [
-            f"the old {fate.old.name!r} {list(fate.old.shape)} is stored in part only; leave it out, or take another checkpoint"
-            for fate in self._fates.values() if fate.old is not None and not fate.old.is_whole
+            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or take another checkpoint"
+            for planned in self._decided.values() if planned.old is not None and not planned.old.is_whole
         ]
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
-        fates = tuple(
-            self._fates.get(name) or self._untouched(new, why_not) for name, new in self._new.items()
-            if name in self._fates or not new.is_local
+        decided = tuple(
+            self._decided.get(name) or self._untouched(new, why_not) for name, new in self._new.items()
+            if name in self._decided or not new.is_local
         )
-        if any(fate.new.is_local and fate.old is not None for fate in fates):
+        if any(planned.new.is_local and planned.old is not None for planned in decided):
             notes.append("local variables take their old values in each session anew, on every worker and in resumed runs")
-        used = {fate.old.name for fate in fates if fate.old is not None}
+        used = {planned.old.name for planned in decided if planned.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
-        if self._checkpoint.is_saved_model and any(fate.new.tie for fate in fates) and not self._checkpoint.ties:
+        if self._checkpoint.is_saved_model and any(planned.new.slot_of for planned in decided) and not self._checkpoint.slots_by_name:
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
-        warnings = (*said.warnings, *_misaligned([self._fates[name] for name in self._by_default]))
-        plan = Plan(self._checkpoint, fates, unused, (*notes, *said.notes), warnings)
+        warnings = (*said.warnings, *_misaligned([self._decided[name] for name in self._by_default]))
+        plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
         return _covering(plan, self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
@@ -172,7 +172,7 @@ class _Planner:
             request.collection is not None)
         missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
-            self._fates[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
+            self._decided[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
             if request.missing == "error":
                 close = did_you_mean(name, self._old) if number < _MOST_WITH_SPELLINGS else ""
                 self._problems.append(
@@ -210,13 +210,13 @@ class _Planner:
 
     def _take(self, pairs: List[Pair]) -> None:
         # Slots that are named come after their variables, whose steps they follow.
-        for pair in sorted(pairs, key=lambda pair: self._new[pair.new].tie is not None):
+        for pair in sorted(pairs, key=lambda pair: self._new[pair.new].slot_of is not None):
             new = self._new[pair.new]
             if pair.old not in self._old:
-                self._fates[pair.new] = initialized(new, f"the checkpoint has no {pair.old!r} (missing='keep')")
+                self._decided[pair.new] = initialized(new, f"the checkpoint has no {pair.old!r} (missing='keep')")
                 continue
             try:
-                self._fates[pair.new] = self._fate(pair, new)
+                self._decided[pair.new] = self._planned(pair, new)
             except Misfit as problem:
                 self._problems.append(str(problem))
         if self._request.missing == "error":
@@ -225,15 +225,15 @@ class _Planner:
                 for name in dict.fromkeys(pair.old for pair in pairs if pair.old not in self._old)
             ]
 
-    def _fate(self, pair: Pair, new: NewVariable) -> Fate:
+    def _planned(self, pair: Pair, new: NewVariable) -> PlannedVariable:
         old = self._old[pair.old]
-        primary = self._fates.get(new.tie.primary) if new.tie is not None else None
+        primary = self._decided.get(new.slot_of.primary) if new.slot_of is not None else None
         if primary is not None and primary.old is not None:
-            fate = slot_fate(old, new, primary, self._rules)
-            if fate.old is None:  # It was asked for.
+            planned = planned_slot(old, new, primary, self._rules)
+            if planned.old is None:  # It was asked for.
                 check_same_shape(old, new)
-                raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {fate.reason}")
-            return fate
+                raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {planned.reason}")
+            return planned
         adapter = self._rules.adapter_for(new)
         if adapter is None:
             adapter = self._rules.default_for(old.shape, new)
@@ -243,24 +243,24 @@ class _Planner:
             self._by_default.append(new.name)
         return recovered(new, old, steps_between(old, new, adapter), adapter.label)
 
-    def _untouched(self, new: NewVariable, why_not: str) -> Fate:
+    def _untouched(self, new: NewVariable, why_not: str) -> PlannedVariable:
         if new.is_step:
             return initialized(new, "the global step is not carried over")
         if new.is_hyperparameter:
             return initialized(new, "the new optimizer's own setting")
-        if new.tie is not None and not self._request.with_slots:
-            primary = self._fates.get(new.tie.primary)
+        if new.slot_of is not None and not self._request.with_slots:
+            primary = self._decided.get(new.slot_of.primary)
             follows = primary is not None and primary.action != INITIALIZED
             what = "with_slots=True would recover it" if follows else "which is not recovered"
-            return initialized(new, f"slot of {new.tie.primary!r}, {what}")
+            return initialized(new, f"slot of {new.slot_of.primary!r}, {what}")
         return initialized(new, why_not)
 
 
-def _misaligned(fates: Sequence[Fate]) -> List[str]:
+def _misaligned(decided: Sequence[PlannedVariable]) -> List[str]:
     """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
     changed = [
-        f"{fate.new.name!r} ({fate.source.shape[axis]:,} -> {fate.new.shape[axis]:,} on axis {axis})"
-        for fate in fates for axis in sorted(input_axes(fate.new)) if fate.source.shape[axis] != fate.new.shape[axis]
+        f"{planned.new.name!r} ({planned.source.shape[axis]:,} -> {planned.new.shape[axis]:,} on axis {axis})"
+        for planned in decided for axis in sorted(input_axes(planned.new)) if planned.source.shape[axis] != planned.new.shape[axis]
     ]
     if not changed:
         return []
@@ -281,6 +281,6 @@ def _covering(plan: Plan, least: Optional[float]) -> Plan:
     if least is not None and plan.coverage < least:
         raise PlanError(
             f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
-            f"{first_few([fate.new.name for fate in plan.fates if fate.old is None and fate.new.is_parameter])}"
+            f"{first_few([planned.new.name for planned in plan.variables if planned.old is None and planned.new.is_parameter])}"
         )
     return plan

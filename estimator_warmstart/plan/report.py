@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
-from estimator_warmstart.plan.plan import Fate, Plan, percent
+from estimator_warmstart.plan.plan import PlannedVariable, Plan, percent
 from estimator_warmstart.printable import printable
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
@@ -52,8 +52,8 @@ def format_report(plan: Plan) -> str:
       >>> print(report.splitlines()[-1])
       Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
     """
-    recovered = [_row(fate) for fate in plan.fates if fate.old is not None]
-    kept = [_row(fate) for fate in plan.fates if fate.old is None]
+    recovered = [_row(planned) for planned in plan.variables if planned.old is not None]
+    kept = [_row(planned) for planned in plan.variables if planned.old is None]
     lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
     lines += _table(fold(recovered) + fold(kept))
     lines.append(_totals(plan))
@@ -104,31 +104,31 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
         "bytes": {
-            "parameters": _bytes([fate for fate in plan.fates if fate.new.is_parameter]),
-            "optimizer": _bytes([fate for fate in plan.fates if fate.new.is_optimizer_state]),
-            "all": _bytes(plan.fates),
+            "parameters": _bytes([planned for planned in plan.variables if planned.new.is_parameter]),
+            "optimizer": _bytes([planned for planned in plan.variables if planned.new.is_optimizer_state]),
+            "all": _bytes(plan.variables),
         },
-        "variables": [_fate_as_dict(fate) for fate in plan.fates],
+        "variables": [_planned_as_dict(planned) for planned in plan.variables],
         "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }
 
 
-def _fate_as_dict(fate: Fate) -> Dict[str, Any]:
+def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
     return {
-        "new": fate.new.name,
-        "new_shape": list(fate.new.shape) if fate.new.has_static_shape else None,
-        "dtype": fate.new.dtype,
-        "bytes": fate.new.nbytes,
-        "action": fate.action,
-        "old": fate.old.name if fate.old else None,
-        "old_shape": list(fate.old.shape) if fate.old else None,
-        "recovered_bytes": fate.recovered_bytes,
-        "old_share": fate.old_share,
-        "kept_share": fate.kept_share,
-        "slot_of": fate.new.tie.primary if fate.new.tie else None,
-        "reason": fate.reason,
+        "new": planned.new.name,
+        "new_shape": list(planned.new.shape) if planned.new.has_static_shape else None,
+        "dtype": planned.new.dtype,
+        "bytes": planned.new.nbytes,
+        "action": planned.action,
+        "old": planned.old.name if planned.old else None,
+        "old_shape": list(planned.old.shape) if planned.old else None,
+        "recovered_bytes": planned.recovered_bytes,
+        "old_share": planned.old_share,
+        "kept_share": planned.kept_share,
+        "slot_of": planned.new.slot_of.primary if planned.new.slot_of else None,
+        "reason": planned.reason,
     }
 
 
@@ -210,17 +210,17 @@ def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
     )
 
 
-def _row(fate: Fate) -> Row:
-    old = fate.old
-    what = fate.action if old is not None else "as initialized"
-    if fate.steps:
-        what += f", {percent(fate.old_share, '.4g')} old"
-        what += "" if fate.kept_share is None else f", {percent(fate.kept_share, '.4g')} of the old kept"
-    if fate.reason:
-        what += f": {fate.reason}"
+def _row(planned: PlannedVariable) -> Row:
+    old = planned.old
+    what = planned.action if old is not None else "as initialized"
+    if planned.steps:
+        what += f", {percent(planned.old_share, '.4g')} old"
+        what += "" if planned.kept_share is None else f", {percent(planned.kept_share, '.4g')} of the old kept"
+    if planned.reason:
+        what += f": {planned.reason}"
     return Row(
-        old.name if old else _NO_NAME, _shape(old.shape) if old else "", fate.new.name,
-        _shape(fate.new.shape) if fate.new.has_static_shape else "[?]", what, fate.new.nbytes,
+        old.name if old else _NO_NAME, _shape(old.shape) if old else "", planned.new.name,
+        _shape(planned.new.shape) if planned.new.has_static_shape else "[?]", what, planned.new.nbytes,
     )
 
 
@@ -244,21 +244,21 @@ def _table(rows: Sequence[Row]) -> List[str]:
     return lines
 
 
-def _bytes(fates: Sequence[Fate]) -> Dict[str, int]:
-    return {"recovered": sum(fate.recovered_bytes for fate in fates), "total": sum(fate.new.nbytes for fate in fates)}
+def _bytes(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
+    return {"recovered": sum(planned.recovered_bytes for planned in decided), "total": sum(planned.new.nbytes for planned in decided)}
 
 
-def _share(fates: Sequence[Fate], share: float, whole: str) -> str:
+def _share(decided: Sequence[PlannedVariable], share: float, whole: str) -> str:
     """A share, of what it is one, and both in bytes."""
-    found = _bytes(fates)
+    found = _bytes(decided)
     return f"{percent(share)} of {whole} ({found['recovered']:,} of {found['total']:,} bytes)"
 
 
 def _totals(plan: Plan) -> str:
-    found = _bytes(plan.fates)
-    slots = [fate for fate in plan.fates if fate.new.is_optimizer_state]
-    share = _share([fate for fate in plan.fates if fate.new.is_parameter], plan.coverage, "the model's parameters")
+    found = _bytes(plan.variables)
+    slots = [planned for planned in plan.variables if planned.new.is_optimizer_state]
+    share = _share([planned for planned in plan.variables if planned.new.is_parameter], plan.coverage, "the model's parameters")
     if slots:
         share += ", " + _share(slots, plan.slot_coverage, "its optimizer's state")
-    count = f"{len(plan.recovered)} of {len(plan.fates)} new variables"
+    count = f"{len(plan.recovered)} of {len(plan.variables)} new variables"
     return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"

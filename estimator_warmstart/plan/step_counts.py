@@ -11,16 +11,16 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.graph.bias_correction import betas_of
 from estimator_warmstart.graph.initial_values import known_initial
 from estimator_warmstart.graph.variables import NewVariable
-from estimator_warmstart.plan.plan import Fate, recovered
+from estimator_warmstart.plan.plan import PlannedVariable, recovered
 from estimator_warmstart.slots import bias_correction
 
 _COUNT, _POWERS = "iter", ("beta2_power", "beta1_power")
 _GLOBAL_STEP = "global_step"
 
 
-def count_fate(
+def planned_count(
     checkpoint: Checkpoint, new: Mapping[str, NewVariable], power: NewVariable, moments: List[str]
-) -> Optional[Fate]:
+) -> Optional[PlannedVariable]:
     """What `power`, a new power or count, takes from the old optimizer; `None` where the checkpoint does not tell.
 
     Args:
@@ -42,7 +42,7 @@ def count_fate(
 
 def _counted(
     checkpoint: Checkpoint, new: Mapping[str, NewVariable], count: NewVariable, moments: List[str]
-) -> Optional[Fate]:
+) -> Optional[PlannedVariable]:
     """A count from an old power. The second one is the last to underflow."""
     betas = betas_of(count.name, {name: variable.parts[0].copies[0] for name, variable in new.items()})
     for kind in _POWERS:
@@ -52,7 +52,7 @@ def _counted(
     return None
 
 
-def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> Optional[Fate]:
+def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> Optional[PlannedVariable]:
     """A power from an old count."""
     old = _old_of_kind(checkpoint, _COUNT, "", moments)
     beta = known_initial(power.parts[0].copies[0])
@@ -63,15 +63,15 @@ def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> O
 
 def _old_of_kind(checkpoint: Checkpoint, kind: str, same_name: str, moments: List[str]) -> Optional[OldVariable]:
     """The old power or count of that kind that belongs to the old `moments`."""
-    variables, ties = checkpoint.variables, checkpoint.ties
+    variables, slots_by_name = checkpoint.variables, checkpoint.slots_by_name
     of_kind = {name: old for name, old in variables.items() if bias_correction(name, old.shape) == kind}
-    mine = {ties[moment].prefix for moment in moments if moment in ties}
+    mine = {slots_by_name[moment].prefix for moment in moments if moment in slots_by_name}
     below = [old for prefix in mine for name, old in of_kind.items() if prefix and name == f"{prefix}{kind}"]
     if len(below) == 1:
         return below[0]
     if same_name in of_kind:
         return of_kind[same_name]
-    others = {tie.prefix for tie in ties.values() if tie.prefix} - mine
+    others = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix} - mine
     left = [old for name, old in of_kind.items() if f"{name.rpartition('/')[0]}/" not in others]
     if kind == _COUNT and not left and any(mine):
         return _global_step(variables)

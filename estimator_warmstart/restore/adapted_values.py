@@ -22,7 +22,7 @@ from estimator_warmstart.adapters.axis_map import (
     shift,
     window,
 )
-from estimator_warmstart.adapters.transforms import Apply, MapAxis, Step, axis_maps_of, result_shape, split_at_last_apply
+from estimator_warmstart.adapters.transforms import Apply, MapAxis, Transform, axis_maps_of, result_shape, split_at_last_apply
 from estimator_warmstart.graph.initial_values import same_everywhere
 from estimator_warmstart.restore.axis_indices import Indices
 from estimator_warmstart.restore.new_values import (
@@ -55,7 +55,7 @@ class Target(NamedTuple):
     is_slot: bool
 
 
-def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> Optional[TensorSlice]:
+def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Transform], target: Target) -> Optional[TensorSlice]:
     """The (offset, shape) of the old value that `target` takes anything from; `None` where that is nothing."""
     head, tail = split_at_last_apply(steps)
     if head:
@@ -67,7 +67,7 @@ def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target
 
 
 def adapt(
-    read: Callable[[TensorSlice], Any], old_shape: Tuple[int, ...], steps: Sequence[Step], target: Target, joins: Any,
+    read: Callable[[TensorSlice], Any], old_shape: Tuple[int, ...], steps: Sequence[Transform], target: Target, joins: Any,
     read_scalar: Callable[[str], Any]
 ) -> Any:
     """The value for `target`.
@@ -107,7 +107,7 @@ def adapt(
 
 
 def _after(
-    step: Step, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[str], Any]
+    step: Transform, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[str], Any]
 ) -> Any:
     """`value`, whole and of `shape`, after one step without initial values."""
     if isinstance(step, MapAxis):
@@ -115,26 +115,26 @@ def _after(
     return apply_function(step, value) if isinstance(step, Apply) else apply_elementwise(step, value, read_scalar)
 
 
-def _may_pad(step: Step) -> bool:
+def _may_pad(step: Transform) -> bool:
     """Whether there may be zeros after the step that are no old values."""
     return step.may_pad if isinstance(step, Apply) else isinstance(step, MapAxis) and bool(fills_of(step.axis_map))
 
 
-def _windows(shape: Tuple[int, ...], steps: Sequence[Step], target: Target) -> List[AxisMap]:
+def _windows(shape: Tuple[int, ...], steps: Sequence[Transform], target: Target) -> List[AxisMap]:
     return [
         window(axis_map, offset, length)
         for axis_map, offset, length in zip(axis_maps_of(shape, steps), target.offset, target.shape)
     ]
 
 
-def _joined(indices: Indices, steps: Sequence[Step]) -> List[Any]:
+def _joined(indices: Indices, steps: Sequence[Transform]) -> List[Any]:
     return [
         indices.join(segment.join)
         for step in steps if isinstance(step, MapAxis) for segment in step.axis_map if isinstance(segment, Joined)
     ]
 
 
-def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Step], target: Target, indices: Indices) -> Any:
+def _without_zeros(value: Any, shape: Tuple[int, ...], tail: Sequence[Transform], target: Target, indices: Indices) -> Any:
     """A slot's value where a user's function may have padded zeros: they take the slot's own initial value."""
     maps = _windows(shape, tail, target)
     moved = _mapped(value, shape, maps, target, indices)

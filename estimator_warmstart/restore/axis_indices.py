@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept
-from estimator_warmstart.adapters.transforms import Join
+from estimator_warmstart.adapters.transforms import VocabRemapping
 from estimator_warmstart.restore.new_values import where
 from estimator_warmstart.restore.vocab_remapping import join_index
 
@@ -38,7 +38,7 @@ class Indices:
             return where(tf.equal(index, _MISSED), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
         return where(tf.less(index, 0), tf.constant(-1 - fills.index(segment.fill), tf.int64), index)
 
-    def join(self, join: Join) -> Any:
+    def join(self, join: VocabRemapping) -> Any:
         """The index vector of a whole join, `_MISSED` for tokens without an old row."""
         if join not in self._joins:
             self._joins[join] = join_index(join, _MISSED)

@@ -24,7 +24,7 @@ def check_finite(plan: Plan) -> None:
     """
     problems: List[str] = []
     with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
-        for old in dict.fromkeys(fate.source for fate in plan.recovered):
+        for old in dict.fromkeys(planned.source for planned in plan.recovered):
             if not tf.as_dtype(old.dtype).is_floating:
                 continue
             nans = infinities = 0
@@ -49,7 +49,7 @@ def check_strings(plan: Plan) -> None:
     Raises:
       CheckpointError: listing them.
     """
-    strings = [old for old in dict.fromkeys(fate.source for fate in plan.recovered) if old.dtype == "string"]
+    strings = [old for old in dict.fromkeys(planned.source for planned in plan.recovered) if old.dtype == "string"]
     if not strings:
         return
     problems: List[str] = []

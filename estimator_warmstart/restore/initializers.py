@@ -21,7 +21,7 @@ from estimator_warmstart._tf import (
     update_input,
 )
 from estimator_warmstart.errors import RecoveryError, first_few
-from estimator_warmstart.plan.plan import Fate, Plan
+from estimator_warmstart.plan.plan import PlannedVariable, Plan
 
 SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
@@ -45,7 +45,7 @@ class Flag:
 
     Attributes:
       is_marked: scalar bool tensor, whether the flag is set in the session.
-      mark: the operation that sets it.
+      set_recovered: the operation that sets it.
     """
 
     def __init__(self, graph: Any, name: str = "recovered"):
@@ -57,8 +57,8 @@ class Flag:
         shared_name = graph.unique_name(name, mark_as_used=False)
         with graph.device(device_of(variables[0]) if variables else ""):
             handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
-            self.is_marked = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
-            self.mark = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
+            self.is_recovered = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
+            self.set_recovered = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
 
 
 class Initializers:
@@ -78,22 +78,22 @@ class Initializers:
         self._session = session
         self._graph = graph
         self._seen: List[Tuple[Any, Any]] = []
-        copies = [copy for fate in plan.recovered for part in fate.new.parts for copy in part.copies]
+        copies = [copy for planned in plan.recovered for part in planned.new.parts for copy in part.copies]
         # A session ignores what becomes of an operation that it has seen.
         self._names_seen = set() if session is None else _names_seen(session, graph, copies)
-        _claim([fate for fate in plan.recovered if not self._is_seen(fate)], plan, graph, is_lasting=session is None)
+        _claim([planned for planned in plan.recovered if not self._is_seen(planned)], plan, graph, is_lasting=session is None)
 
-    def _is_seen(self, fate: Fate) -> bool:
-        return any(copy.name in self._names_seen for part in fate.new.parts for copy in part.copies)
+    def _is_seen(self, planned: PlannedVariable) -> bool:
+        return any(copy.name in self._names_seen for part in planned.new.parts for copy in part.copies)
 
-    def replace(self, copy: Any, value: Any, assign: Any, mark: Any) -> None:
-        """Makes the initializer of `copy` do what `assign` does, and `mark` too, if that is not `None`."""
+    def replace(self, copy: Any, value: Any, assign: Any, set_recovered: Any) -> None:
+        """Makes the initializer of `copy` do what `assign` does, and `set_recovered` too, if that is not `None`."""
         if copy.name in self._names_seen:
             self._seen.append((copy, assign))
             return
         if self._session is not None:
             _first_values(self._graph).setdefault(copy.name, initializer_op(copy).inputs[1])
-        _replace_in_place(copy, value, mark)
+        _replace_in_place(copy, value, set_recovered)
 
     def finish(self) -> None:
         """Gives a new initializer to variables whose old one the session has seen, unless they have a value of their own.
@@ -135,8 +135,8 @@ def watch_initializer(variable: Any, graph: Any) -> Any:
     """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
     with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
         flag = Flag(graph, "initialized")
-        add_control_input(initializer_op(copies_of(variable)[0]), flag.mark)
-        return flag.is_marked
+        add_control_input(initializer_op(copies_of(variable)[0]), flag.set_recovered)
+        return flag.is_recovered
 
 
 def device_of(variable: Any) -> str:
@@ -162,22 +162,22 @@ def _names_seen(session: Any, graph: Any, copies: List[Any]) -> Set[str]:
     return set(ordered[:low])
 
 
-def _claim(fates: List[Fate], plan: Plan, graph: Any, is_lasting: bool) -> None:
+def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: bool) -> None:
     """Raises if another plan has the initializer of one of these variables to itself."""
     claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
-    twice = [fate for fate in fates if fate.new.name in claims]
+    twice = [planned for planned in decided if planned.new.name in claims]
     if twice:
-        is_replicated = tf.distribute.has_strategy() or any(len(fate.new.parts[0].copies) > 1 for fate in twice)
+        is_replicated = tf.distribute.has_strategy() or any(len(planned.new.parts[0].copies) > 1 for planned in twice)
         advice = f"under a tf.distribute strategy {_FOR_REPLICAS}" if is_replicated else "name it in one hook only"
         raise RecoveryError("a variable cannot be recovered twice", [
-            f"the new {fate.new.name!r} already takes its value from {claims[fate.new.name]}, now {plan.checkpoint.prefix} is "
-            f"to fill it; {advice}" for fate in twice
+            f"the new {planned.new.name!r} already takes its value from {claims[planned.new.name]}, now {plan.checkpoint.prefix} is "
+            f"to fill it; {advice}" for planned in twice
         ])
     if is_lasting:
-        claims.update((fate.new.name, plan.checkpoint.prefix) for fate in fates)
+        claims.update((planned.new.name, plan.checkpoint.prefix) for planned in decided)
 
 
-def _replace_in_place(copy: Any, value: Any, mark: Any) -> None:
+def _replace_in_place(copy: Any, value: Any, set_recovered: Any) -> None:
     initializer = initializer_op(copy)
     if len(initializer.inputs) < 2:
         raise RecoveryError(
@@ -185,8 +185,8 @@ def _replace_in_place(copy: Any, value: Any, mark: Any) -> None:
         )
     initial = initializer.inputs[1]
     update_input(initializer, 1, value)
-    if mark is not None:
-        add_control_input(initializer, mark)
+    if set_recovered is not None:
+        add_control_input(initializer, set_recovered)
     set_initial_value(copy, value)
     # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
     for consumer in initial.consumers():

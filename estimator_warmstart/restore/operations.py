@@ -25,7 +25,7 @@ from estimator_warmstart._tf import initializer_op, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
 from estimator_warmstart.errors import RecoveryError
 from estimator_warmstart.graph.variables import Part
-from estimator_warmstart.plan.plan import Fate, Plan
+from estimator_warmstart.plan.plan import PlannedVariable, Plan
 from estimator_warmstart.restore.adapted_values import Target, adapt
 from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
 from estimator_warmstart.tensors import TensorSlice, whole_slice
@@ -39,7 +39,7 @@ class Recovery(NamedTuple):
     """The operations of one plan in one graph.
 
     Attributes:
-      recover: assigns every old value; whoever runs it runs `mark` afterwards.
+      recover: assigns every old value; whoever runs it runs `set_recovered` afterwards.
       flag: the plan's own.
     """
 
@@ -47,14 +47,14 @@ class Recovery(NamedTuple):
     flag: Flag
 
     @property
-    def is_marked(self) -> Any:
+    def is_recovered(self) -> Any:
         """Scalar bool tensor, whether the flag is set in the session."""
-        return self.flag.is_marked
+        return self.flag.is_recovered
 
     @property
-    def mark(self) -> Any:
+    def set_recovered(self) -> Any:
         """The operation that sets the flag alone."""
-        return self.flag.mark
+        return self.flag.set_recovered
 
 
 def build_recovery(
@@ -84,12 +84,12 @@ def build_recovery(
         flag = flag or Flag(graph)
         values = _Values(plan.checkpoint, graph)
         assigns: List[Any] = []
-        for fate in plan.recovered:
-            for copy, value in values.of(fate):
+        for planned in plan.recovered:
+            for copy, value in values.of(planned):
                 assigns.append(_assign(copy, value))
                 if initializers is not None:
                     # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
-                    initializers.replace(copy, value, assigns[-1], None if fate.new.is_local else flag.mark)
+                    initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_recovered)
         recover = tf.group(*assigns, name="recover")
     if initializers is not None:
         initializers.finish()
@@ -102,7 +102,7 @@ def build_mark(graph: Any) -> Any:
     Every process builds it where another one may have a plan: the flags of later plans are numbered after it.
     """
     with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
-        return Flag(graph).mark
+        return Flag(graph).set_recovered
 
 
 class _Values:
@@ -118,40 +118,40 @@ class _Values:
         self._joins: Dict[str, Dict[Any, Any]] = {}
         self._queues: Dict[str, _Queue] = {}
 
-    def of(self, fate: Fate) -> Iterator[Tuple[Any, Any]]:
+    def of(self, planned: PlannedVariable) -> Iterator[Tuple[Any, Any]]:
         """Each physical variable of `fate` with the value for it, the shape checked when it is read."""
         wholes: Dict[str, Any] = {}
-        for part in fate.new.parts:
+        for part in planned.new.parts:
             for copy in part.copies:
                 device = device_of(copy)
                 with tf.device(device), tf.device("/cpu:0"):
-                    yield copy, self._value(fate, part, copy, wholes)
+                    yield copy, self._value(planned, part, copy, wholes)
 
-    def _value(self, fate: Fate, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
+    def _value(self, planned: PlannedVariable, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
         device, name = device_of(copy), copy.name.split(":")[0]
 
         def read(box: TensorSlice) -> Any:
-            if fate.source.slices:
-                return self._files.read(fate.source, box, name, device)
+            if planned.source.slices:
+                return self._files.read(planned.source, box, name, device)
             # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
             # is read on several, and all parts on one device share it.
             if device not in wholes:
-                wholes[device] = self._files.read(fate.source, whole_slice(fate.source.shape), name, device)
+                wholes[device] = self._files.read(planned.source, whole_slice(planned.source.shape), name, device)
             return _cut(wholes[device], box)
 
         def read_scalar(old_name: str) -> Any:
             return self._files.read(self._old[old_name], whole_slice(()), name, device)
 
         box = TensorSlice(part.offset, part.shape)
-        is_cut = not fate.source.slices and box != whole_slice(fate.source.shape)
-        if not fate.steps and not is_cut:
+        is_cut = not planned.source.slices and box != whole_slice(planned.source.shape)
+        if not planned.steps and not is_cut:
             return read(box)
         queue = self._queues.setdefault(device, _Queue())
-        target = Target(part.offset, part.shape, first_value(copy, self._graph), fate.new.tie is not None)
-        with tf1.control_dependencies(queue.wait_for(fate.source.nbytes)):
-            if fate.steps:
+        target = Target(part.offset, part.shape, first_value(copy, self._graph), planned.new.slot_of is not None)
+        with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
+            if planned.steps:
                 joins = self._joins.setdefault(device, {})
-                value = adapt(read, fate.source.shape, fate.steps, target, joins, read_scalar)
+                value = adapt(read, planned.source.shape, planned.steps, target, joins, read_scalar)
                 value = tf.ensure_shape(value, part.shape)
             else:
                 value = read(box)

@@ -1,6 +1,6 @@
 """What hooks and Scaffold share: a request that becomes a plan, and a plan that becomes operations, once for each graph.
 
-Enters: a `Request` and how careful to be. Leaves: a `Prepared`, or nothing where the old model is gone and the new one
+Enters: a `Request` and how careful to be. Leaves: a `GraphRecovery`, or nothing where the old model is gone and the new one
 resumes. This module must not know who asks, nor of any session.
 """
 from __future__ import annotations
@@ -15,7 +15,7 @@ from estimator_warmstart.plan.planner import plan_request
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.finite_check import check_finite, check_strings
 from estimator_warmstart.restore.operations import build_recovery
-from estimator_warmstart.restore.session import Prepared, late_variables, prepare, refuse_same_directory
+from estimator_warmstart.restore.session import GraphRecovery, late_variables, prepare, refuse_same_directory
 
 
 class Recovering(NamedTuple):
@@ -52,34 +52,34 @@ class Recovering(NamedTuple):
         check_strings(plan)
         return plan
 
-    def prepare(self, graph: Any, replace_initializers: bool = True, session: Any = None) -> Prepared:
+    def prepare(self, graph: Any, replace_initializers: bool = True, session: Any = None) -> GraphRecovery:
         """Plans, and puts the plan's operations into `graph`; `session` as for `build_recovery`."""
         started = time.monotonic()
         return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started, session)
 
-    def complete(self, prepared: Prepared) -> Prepared:
+    def complete(self, graph_recovery: GraphRecovery) -> GraphRecovery:
         """Takes variables into the plan that were made since; what was planned before stays as it is.
 
         Raises:
           WarmStartError: as `plan` does.
         """
-        graph = prepared.graph
-        late = {new.name for new in late_variables(prepared.plan, graph)}
+        graph = graph_recovery.graph
+        late = {new.name for new in late_variables(graph_recovery.plan, graph)}
         if not late:
-            return prepared
+            return graph_recovery
         whole = plan_request(self.request, graph)
-        part = whole._replace(fates=tuple(fate for fate in whole.fates if fate.new.name in late))
+        part = whole._replace(variables=tuple(planned for planned in whole.variables if planned.new.name in late))
         if self.check_finite:
             check_finite(part)
-        recovery = build_recovery(part, graph, flag=prepared.recovery.flag)
+        recovery = build_recovery(part, graph, flag=graph_recovery.recovery.flag)
         with graph.as_default():
-            recover = tf.group(prepared.recovery.recover, recovery.recover)
-        return prepared._replace(
-            plan=whole._replace(fates=prepared.plan.fates + part.fates), recovery=recovery._replace(recover=recover),
+            recover = tf.group(graph_recovery.recovery.recover, recovery.recover)
+        return graph_recovery._replace(
+            plan=whole._replace(variables=graph_recovery.plan.variables + part.variables), recovery=recovery._replace(recover=recover),
             variable_count=len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)),
         )
 
-    def prepare_if_there(self, graph: Any) -> Optional[Prepared]:
+    def prepare_if_there(self, graph: Any) -> Optional[GraphRecovery]:
         """The same; `None` if the old model cannot be read but the new one has a checkpoint of its own to resume from."""
         try:
             return self.prepare(graph)

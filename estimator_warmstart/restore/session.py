@@ -1,6 +1,6 @@
 """One plan in one graph, and what its sessions need done.
 
-Enters: a plan and its graph. Leaves: a `Prepared`, whose methods look at a session, recover into it, or wait for the chief
+Enters: a plan and its graph. Leaves: a `GraphRecovery`, whose methods look at a session, recover into it, or wait for the chief
 to have done so. This module must not know where a plan comes from, nor decide whether to recover.
 """
 from __future__ import annotations
@@ -34,7 +34,7 @@ _POLL_SECS = 0.5
 _REMIND_SECS = 30.0
 
 
-class Prepared(NamedTuple):
+class GraphRecovery(NamedTuple):
     """A plan whose operations are in the graph.
 
     Attributes:
@@ -62,15 +62,15 @@ class Prepared(NamedTuple):
     def look_at(self, session: Any) -> Tuple[int, bool]:
         """The session's global step, 0 where there is none or it is not initialized; and whether the flag is set."""
         if self.step is None:
-            return 0, bool(session.run(self.recovery.is_marked))
-        is_marked, step_is_set = session.run([self.recovery.is_marked, self.step_is_set])
-        return int(session.run(self.step)) if step_is_set else 0, bool(is_marked)
+            return 0, bool(session.run(self.recovery.is_recovered))
+        is_recovered, step_is_set = session.run([self.recovery.is_recovered, self.step_is_set])
+        return int(session.run(self.step)) if step_is_set else 0, bool(is_recovered)
 
     def is_reached_by(self, init_op: Any) -> bool:
         """Whether `init_op`, by default all, runs each recovered global variable's initializer: any of them sets the flag."""
         if init_op is None:
             return True
-        parts = [part for fate in self.plan.recovered if not fate.new.is_local for part in fate.new.parts]
+        parts = [part for planned in self.plan.recovered if not planned.new.is_local for part in planned.new.parts]
         missing = {initializer_op(copy) for part in parts for copy in part.copies}
         fetches = [self.graph.as_graph_element(fetch) for fetch in tf.nest.flatten(init_op)]
         operations = [getattr(fetch, "op", fetch) for fetch in fetches]
@@ -93,7 +93,7 @@ class Prepared(NamedTuple):
         started = time.monotonic()
         try:
             session.run(self.recovery.recover)
-            session.run(self.recovery.mark)
+            session.run(self.recovery.set_recovered)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
@@ -103,7 +103,7 @@ class Prepared(NamedTuple):
     def keep(self, session: Any, step: int) -> None:
         """Leaves a resumed model its own values, and sets the flag for workers that wait for it."""
         self.refuse_own_checkpoint(session)
-        session.run(self.recovery.mark)
+        session.run(self.recovery.set_recovered)
         where = f"at step {step}" if self.step is not None else "without a global step"
         logger.info("Resumed %s: the model's own values are kept, nothing is recovered.", where)
 
@@ -133,7 +133,7 @@ class Prepared(NamedTuple):
         """
         started = time.monotonic()
         remind_after = 0.0
-        while not session.run(self.recovery.is_marked):
+        while not session.run(self.recovery.is_recovered):
             waited = time.monotonic() - started
             if coord is not None and coord.should_stop():
                 return
@@ -175,7 +175,7 @@ class Prepared(NamedTuple):
             )
         logger.info("Waiting for the chief %s from %s, %.0f s so far.", what, prefix, waited)
 
-    def with_late_variables(self) -> Prepared:
+    def with_late_variables(self) -> GraphRecovery:
         """This one, with a plan that names variables made after it; a warning says that they stay as initialized."""
         if len(self.graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)) == self.variable_count:
             return self
@@ -186,8 +186,8 @@ class Prepared(NamedTuple):
             "%s: made after the hook's begin(), so nothing was recovered into it; name this hook after the one that makes it.",
             first_few([new.name for new in late]),
         )
-        fates = tuple(initialized(new, "made after the hook's begin()") for new in late)
-        return self._replace(plan=self.plan._replace(fates=self.plan.fates + fates))
+        decided = tuple(initialized(new, "made after the hook's begin()") for new in late)
+        return self._replace(plan=self.plan._replace(variables=self.plan.variables + decided))
 
     def refuse_own_checkpoint(self, session: Any) -> None:
         """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""
@@ -198,7 +198,7 @@ class Prepared(NamedTuple):
 
 def prepare(
     plan: Plan, graph: Any, replace_initializers: bool, model_dir: Optional[str], started: float, session: Any = None
-) -> Prepared:
+) -> GraphRecovery:
     """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
     recovery = build_recovery(plan, graph, replace_initializers, session)
     step = tf1.train.get_global_step(graph)
@@ -206,12 +206,12 @@ def prepare(
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
     trace_dir = model_dir if model_dir is not None and writes_files() else None
     count = len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES))
-    return Prepared(plan, graph, recovery, step, step_is_set, session_has_own_variables(), trace_dir, started, count)
+    return GraphRecovery(plan, graph, recovery, step, step_is_set, session_has_own_variables(), trace_dir, started, count)
 
 
 def late_variables(plan: Plan, graph: Any) -> List[NewVariable]:
     """The variables of `graph` that `plan` does not know."""
-    known = {fate.new.name for fate in plan.fates}
+    known = {planned.new.name for planned in plan.variables}
     return [new for name, new in logical_variables(graph).items() if name not in known]
 
 

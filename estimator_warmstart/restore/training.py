@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 from estimator_warmstart._tf import call_when_initialized, monitored_session_creator, session_has_own_variables, tf1
 from estimator_warmstart.restore.operations import build_mark
 from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import Prepared
+from estimator_warmstart.restore.session import GraphRecovery
 
 
 class Training:
@@ -35,71 +35,71 @@ class Training:
         self._begins = self._tells_of_initialization = False
         self._is_initialized = self._is_told = False
         self._mark: Any = None
-        self.prepared: Optional[Prepared] = recovering.prepare_if_there(graph)
-        if self.prepared is None:
-            mark = build_mark(graph)
+        self.graph_recovery: Optional[GraphRecovery] = recovering.prepare_if_there(graph)
+        if self.graph_recovery is None:
+            set_recovered = build_mark(graph)
             # A worker that still knows the old model may wait for the flag.
-            self._mark = mark if session_has_own_variables() else None
+            self._mark = set_recovered if session_has_own_variables() else None
             return
-        if not self.prepared.is_chief:
-            self.prepared.watch_the_wait(max_wait_secs)
+        if not self.graph_recovery.is_chief:
+            self.graph_recovery.watch_the_wait(max_wait_secs)
         call_when_finalized(graph, self._complete)
 
     def begin(self) -> None:
         """A `train()` begins: a session is made next."""
         self._begins, self._is_initialized, self._is_told = True, False, False
-        prepared = self.prepared
-        if prepared is None:
+        graph_recovery = self.graph_recovery
+        if graph_recovery is None:
             return
         creator = monitored_session_creator()
         is_worker = isinstance(creator, tf1.train.WorkerSessionCreator)  # Also where no TF_CONFIG says so.
-        self.prepared = prepared = prepared._replace(is_chief=session_has_own_variables() and not is_worker)
-        self._tells_of_initialization = prepared.is_chief and isinstance(creator, tf1.train.ChiefSessionCreator)
+        self.graph_recovery = graph_recovery = graph_recovery._replace(is_chief=session_has_own_variables() and not is_worker)
+        self._tells_of_initialization = graph_recovery.is_chief and isinstance(creator, tf1.train.ChiefSessionCreator)
         if self._tells_of_initialization:
             call_when_initialized(creator, self._initialized)
 
     def _complete(self) -> None:
-        if self.prepared is not None:
-            self.prepared = self._recovering.complete(self.prepared)
+        if self.graph_recovery is not None:
+            self.graph_recovery = self._recovering.complete(self.graph_recovery)
 
     def _initialized(self, session: Any, init_op: Any) -> None:
         """Recovers what the initialization has left cold, before anything is saved."""
         self._is_initialized = True
-        prepared = self.prepared
-        if prepared is None:
+        graph_recovery = self.graph_recovery
+        if graph_recovery is None:
             return
-        step, is_marked = prepared.look_at(session)
-        is_warm = is_marked and prepared.is_reached_by(init_op)
+        step, is_recovered = graph_recovery.look_at(session)
+        is_warm = is_recovered and graph_recovery.is_reached_by(init_op)
         if not is_warm and (not step or self._when == "every_train"):
-            prepared.recover(session)
+            graph_recovery.recover(session)
             self._is_told = True
 
     def session_created(self, session: Any, coord: Any) -> None:
         """Recovers into a fresh session that nobody has recovered into; leaves any other alone."""
-        if self.prepared is None:
+        if self.graph_recovery is None:
             if self._mark is not None:
                 session.run(self._mark)
             return
         begins, self._begins = self._begins, False
         is_initialized, self._is_initialized = self._is_initialized, False
         is_told, self._is_told = self._is_told, False
-        self.prepared = prepared = self.prepared.with_late_variables()
+        self.graph_recovery = graph_recovery = self.graph_recovery.with_late_variables()
         if is_told:
             return
-        step, is_marked = prepared.look_at(session)
+        step, is_recovered = graph_recovery.look_at(session)
         # Without a coordinator the hook is driven by hand: nobody else will do it.
-        acts = coord is None or prepared.is_chief
-        if self._when == "every_train" and begins and acts and (step or not is_marked):
-            prepared.recover(session)
-        elif is_marked:
-            prepared.tell_recovered(step, is_first=begins)
+        acts = coord is None or graph_recovery.is_chief
+        if self._when == "every_train" and begins and acts and (step or not is_recovered):
+            graph_recovery.recover(session)
+        elif is_recovered:
+            graph_recovery.tell_recovered(step, is_first=begins)
         elif not acts:
-            prepared.wait_for_chief(session, coord, self._max_wait_secs)
-        elif step or (prepared.step is None and self._is_restored(session, coord, is_initialized)):
-            prepared.keep(session, step)
+            graph_recovery.wait_for_chief(session, coord, self._max_wait_secs)
+        elif step or (graph_recovery.step is None and self._is_restored(session, coord, is_initialized)):
+            graph_recovery.keep(session, step)
         else:
-            prepared.refuse_own_checkpoint(session)
-            prepared.recover(session)
+            graph_recovery.refuse_own_checkpoint(session)
+            graph_recovery.recover(session)
 
     def _is_restored(self, session: Any, coord: Any, is_initialized: bool) -> bool:
         """Whether TensorFlow has restored a checkpoint into the session."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.transforms import Join
+from estimator_warmstart.adapters.transforms import VocabRemapping
 from estimator_warmstart.adapters.vocabulary import Vocabulary
 
 _WHOLE_LINE, _LINE_NUMBER = -2, -1  # TextFileIndex.WHOLE_LINE and LINE_NUMBER
 
 
-def join_index(join: Join, missed: int) -> Any:
+def join_index(join: VocabRemapping, missed: int) -> Any:
     """The old row of each new one.
 
     Args:

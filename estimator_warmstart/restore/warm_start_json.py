@@ -56,7 +56,7 @@ def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
         "seconds": round(seconds, 3),
         "source_step": read_step(checkpoint),
         "index_sha256": fingerprint,
-        "recovered_bytes": sum(fate.recovered_bytes for fate in plan.fates),
+        "recovered_bytes": sum(planned.recovered_bytes for planned in plan.variables),
         **report_as_dict(plan),
     }
 

@@ -68,7 +68,7 @@ class TestSameOptimizers:
         name = parameters(old)[0]
         hook = VariableRecoverHook(old.folder / "model", {name: name}, with_slots=True)
         _, new = warm(kind, "v1", tmp_path, hook)
-        recovered = [fate.new.name for fate in hook.plan.recovered]
+        recovered = [planned.new.name for planned in hook.plan.recovered]
         assert sorted(recovered) == sorted(old_name for old_name in old.values if old_name.startswith(name))
         assert len(recovered) > 1
         old.assert_in(new, recovered)
@@ -84,10 +84,10 @@ class TestOtherOptimizers:
         estimator, new = warm(kind, NEW_API, tmp_path, hook)
         old.assert_in(new, parameters(old))
         assert_predicts(old, estimator, tmp_path)
-        assert sorted(fate.new.name for fate in hook.plan.recovered) == sorted(parameters(old))
+        assert sorted(planned.new.name for planned in hook.plan.recovered) == sorted(parameters(old))
         assert hook.plan.coverage == 1.0
-        reasons = {fate.new.name: fate.reason for fate in hook.plan.fates if fate.old is None}
-        slots = {fate.new.name for fate in hook.plan.fates if fate.new.shape and fate.old is None}
+        reasons = {planned.new.name: planned.reason for planned in hook.plan.variables if planned.old is None}
+        slots = {planned.new.name for planned in hook.plan.variables if planned.new.shape and planned.old is None}
         assert slots
         for name in slots:
             assert reasons[name].startswith("the checkpoint has no slot"), name
@@ -121,7 +121,7 @@ def test_saved_model_of_an_estimator(old_models, tmp_path, api):
     hook = VariableRecoverHook(exported, with_slots=True)
     estimator.train(canned_models.input_fn, steps=1, hooks=[hook])
     new = saved_values(tmp_path / "model.ckpt-0")
-    names = [fate.new.name for fate in hook.plan.recovered]
+    names = [planned.new.name for planned in hook.plan.recovered]
     assert sorted(names) == sorted(variable.old.name for variable in hook.plan.recovered)
     old.assert_in(new, names)
     old.assert_predicted(canned_models.probabilities(estimator, tmp_path / "model.ckpt-0"))
