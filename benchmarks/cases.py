@@ -79,9 +79,7 @@ CASES = (
         "peers:saver_hook",
     ),
     Case("same-shape", "tf.train.warm_start", "replaced initializers", "peers:warm_start"),
-    Case(
-        "same-shape", "load_variable + assign, fed", "load_variable, then assign of a placeholder", "peers:fed_assign"
-    ),
+    Case("same-shape", "load_variable + assign, fed", "load_variable, then assign of a placeholder", "peers:fed_assign"),
     Case(
         "same-shape",
         "load_variable + assign, constant",
@@ -106,9 +104,7 @@ CASES = (
         "peers:vocabulary_warm_start",
         uses_vocabulary=True,
     ),
-    Case(
-        "crop", "ShapeAdaptingRecoverHook", "this package, crop_or_pad()", "this_package:shape_adapting_recover_hook"
-    ),
+    Case("crop", "ShapeAdaptingRecoverHook", "this package, crop_or_pad()", "this_package:shape_adapting_recover_hook"),
     Case("grow", "cold", "initializers alone, nothing recovered", "peers:cold", recovers=False),
     Case("grow", "numpy + constant", "load_variable, numpy, convert_to_tensor, assign", "peers:constant_assign"),
     Case("grow", "v.load", "load_variable, numpy, Variable.load", "peers:variable_load"),
@@ -120,9 +116,7 @@ CASES = (
         "peers:vocabulary_warm_start",
         uses_vocabulary=True,
     ),
-    Case(
-        "grow", "ShapeAdaptingRecoverHook", "this package, crop_or_pad()", "this_package:shape_adapting_recover_hook"
-    ),
+    Case("grow", "ShapeAdaptingRecoverHook", "this package, crop_or_pad()", "this_package:shape_adapting_recover_hook"),
     Case("vocabulary", "cold", "initializers alone, nothing recovered", "peers:cold", recovers=False),
     Case("vocabulary", "numpy + constant", "a dict of the tokens, numpy, convert_to_tensor", "peers:constant_assign"),
     Case("vocabulary", "v.load", "a dict of the tokens, numpy, Variable.load", "peers:variable_load"),
@@ -161,7 +155,5 @@ def select(patterns: Sequence[str]) -> List[Case]:
     wanted = {key for pattern in patterns for key in fnmatch.filter(keys, pattern)}
     tasks = {key.split("/")[0] for key in wanted}
     return [
-        case
-        for case in CASES
-        if case.key in wanted or (case.task in tasks and case.name == task_named(case.task).baseline)
+        case for case in CASES if case.key in wanted or (case.task in tasks and case.name == task_named(case.task).baseline)
     ]

@@ -128,7 +128,9 @@ def _convert(options: argparse.Namespace) -> Dict[str, Any]:
 
 def _measured(start: float, cpu: float) -> Dict[str, Any]:
     return {
-        "seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "peak": measuring.peak_memory(),
+        "seconds": time.perf_counter() - start,
+        "cpu": time.process_time() - cpu,
+        "peak": measuring.peak_memory(),
     }
 
 

@@ -57,6 +57,5 @@ def problems(plan: Any, variables: Dict[str, Any]) -> List[str]:
 
 def _shapes(count: int) -> Dict[str, Tuple[int, ...]]:
     return {
-        f"layer_{index // 2}/{'bias' if index % 2 else 'kernel'}": _BIAS if index % 2 else _KERNEL
-        for index in range(count)
+        f"layer_{index // 2}/{'bias' if index % 2 else 'kernel'}": _BIAS if index % 2 else _KERNEL for index in range(count)
     }

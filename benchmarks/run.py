@@ -43,12 +43,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--rows", type=_positive, default=cases.ARTICLE_ROWS, help="rows of the old table (%(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=_positive, default=6, help="runs of each contender, best an even number (%(default)s)"
-    )
+    parser.add_argument("--rows", type=_positive, default=cases.ARTICLE_ROWS, help="rows of the old table (%(default)s)")
+    parser.add_argument("--rounds", type=_positive, default=6, help="runs of each contender, best an even number (%(default)s)")
     parser.add_argument(
         "--only",
         metavar="PATTERN",
@@ -56,9 +52,7 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         default=[],
         help="cases to run, a shell pattern on task/contender; may be repeated; a task's baseline always runs with it",
     )
-    parser.add_argument(
-        "--plan-variables", type=_positive, default=10000, help="variables of the planning task (%(default)s)"
-    )
+    parser.add_argument("--plan-variables", type=_positive, default=10000, help="variables of the planning task (%(default)s)")
     parser.add_argument("--json", metavar="FILE", help="also write every measurement and the medians to this file")
     parser.add_argument("--output-markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--list", action="store_true", help="print the cases and end")
@@ -122,9 +116,7 @@ def _child(command: str, keys: Sequence[str], options: argparse.Namespace, direc
     return {"error": f"exit status {ended.returncode}, {lines[-1].strip() if lines else 'silent'}"}
 
 
-def _facts(
-    options: argparse.Namespace, directory: str, sources: List[str], idle: List[Dict[str, Any]]
-) -> Dict[str, Any]:
+def _facts(options: argparse.Namespace, directory: str, sources: List[str], idle: List[Dict[str, Any]]) -> Dict[str, Any]:
     old = os.path.join(directory, f"checkpoint-{options.rows}")
     return {
         "tensorflow": idle[0]["tensorflow"],
@@ -156,9 +148,7 @@ def _outcome(run: Dict[str, Any]) -> str:
     return f"{run['total_seconds']:.2f} s{', WRONG VALUES' if run['problems'] else ''}"
 
 
-def _write_json(
-    path: str, summaries: Sequence[table.Summary], runs: Sequence[Dict[str, Any]], facts: Dict[str, Any]
-) -> None:
+def _write_json(path: str, summaries: Sequence[table.Summary], runs: Sequence[Dict[str, Any]], facts: Dict[str, Any]) -> None:
     by_case = {
         each.case.key: {
             "medians": each.medians,

@@ -36,12 +36,8 @@ def points(options: argparse.Namespace) -> List[Dict[str, Any]]:
     """Everything that is measured."""
     empty = {"rows": 0, "variables": 0, "servers": 0, "old_parts": 1, "hook": True}
     cold = [False, True]
-    found = [
-        dict(empty, sweep="rows", rows=rows, hook=hook) for rows in (100000, 1000000, 4000000, 16000000) for hook in cold
-    ]
-    found += [
-        dict(empty, sweep="variables", variables=count, hook=hook) for count in (10, 100, 1000, 10000) for hook in cold
-    ]
+    found = [dict(empty, sweep="rows", rows=rows, hook=hook) for rows in (100000, 1000000, 4000000, 16000000) for hook in cold]
+    found += [dict(empty, sweep="variables", variables=count, hook=hook) for count in (10, 100, 1000, 10000) for hook in cold]
     for servers in (count for count in (1, 2, 4) if count <= options.servers):
         for old_parts in sorted({1, servers}):
             found.append(dict(empty, sweep="servers", rows=_SERVERS_ROWS, servers=servers, old_parts=old_parts))
@@ -170,9 +166,7 @@ def _rows(point: Dict[str, Any], cold: Dict[str, Any]) -> str:
 
 def _variables(point: Dict[str, Any], cold: Dict[str, Any]) -> str:
     more = (point["peak_bytes"] - cold["peak_bytes"]) / _MB
-    return (
-        f"| {point['variables']:,} | {cold['seconds']:.2f} | {point['seconds']:.2f} | {point['slowest']:.2f} | {more:,.0f} |"
-    )
+    return f"| {point['variables']:,} | {cold['seconds']:.2f} | {point['seconds']:.2f} | {point['slowest']:.2f} | {more:,.0f} |"
 
 
 def _servers(point: Dict[str, Any], cold: None) -> str:
@@ -197,7 +191,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         measured = measure_all(options, directory)
     print(
         f"TensorFlow {measured[0]['tensorflow']}, Python {platform.python_version()}, {measuring.cores()} cores, "
-        f"{platform.system()}; medians of {options.rounds} rounds.\n\n{render(measured)}", end=""
+        f"{platform.system()}; medians of {options.rounds} rounds.\n\n{render(measured)}",
+        end="",
     )
     return 0
 

@@ -34,12 +34,14 @@ def write(point: Dict[str, Any]) -> Dict[str, Any]:
     with tf.Graph().as_default(), tf1.Session() as session:
         each = tf.ones([rows // parts, COLUMNS])
         slices = [f"{rows} {COLUMNS} {part * (rows // parts)},{rows // parts}:0,{COLUMNS}" for part in range(parts)]
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix,
-            tensor_names=[name for name in NAMES for _ in slices],
-            shape_and_slices=(slices if parts > 1 else [""]) * len(NAMES),
-            tensors=[each] * parts * len(NAMES),
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=[name for name in NAMES for _ in slices],
+                shape_and_slices=(slices if parts > 1 else [""]) * len(NAMES),
+                tensors=[each] * parts * len(NAMES),
+            )
+        )
     tf1.train.update_checkpoint_state(point["checkpoint"], prefix)
     return {}
 

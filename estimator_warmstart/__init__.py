@@ -1,4 +1,5 @@
 """Warm-starts TensorFlow Estimators: takes the parameters of an old model into a new one, whatever changed in between."""
+
 from estimator_warmstart import adapters
 from estimator_warmstart.api.estimator import warm_started
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables

@@ -1,4 +1,5 @@
 """Runs the command line: `python -m estimator_warmstart`."""
+
 import sys
 
 from estimator_warmstart.cli.main import main

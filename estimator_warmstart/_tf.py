@@ -3,6 +3,7 @@
 No other module imports a private name of TensorFlow or looks at its version. Importing this module beside a TensorFlow
 that has no Estimator raises one `ImportError`.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -53,12 +54,36 @@ warm_start_fills_several = _version(tf.__version__) >= (2, 8)
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "LateSaver", "SessionRunHook", "add_control_input", "build_optimizer",
-    "call_when_initialized", "copies_of", "has_seen", "initializer_op", "is_initialized", "is_trackable", "is_variable",
-    "learning_rate_at", "logger", "monitored_session_creator", "object_graph_pb2", "own_device",
-    "saveables_of", "saved_tensor_slice_pb2", "session_has_own_variables", "set_initial_value", "slice_of",
-    "tensor_bundle_pb2", "tensorflow_version", "tf", "tf1", "uninitialized_names", "update_input", "variable_graph",
-    "warm_start_fills_several", "writes_files",
+    "LateSaver",
+    "SessionRunHook",
+    "add_control_input",
+    "build_optimizer",
+    "call_when_initialized",
+    "copies_of",
+    "has_seen",
+    "initializer_op",
+    "is_initialized",
+    "is_trackable",
+    "is_variable",
+    "learning_rate_at",
+    "logger",
+    "monitored_session_creator",
+    "object_graph_pb2",
+    "own_device",
+    "saveables_of",
+    "saved_tensor_slice_pb2",
+    "session_has_own_variables",
+    "set_initial_value",
+    "slice_of",
+    "tensor_bundle_pb2",
+    "tensorflow_version",
+    "tf",
+    "tf1",
+    "uninitialized_names",
+    "update_input",
+    "variable_graph",
+    "warm_start_fills_several",
+    "writes_files",
 ]
 
 
@@ -260,10 +285,13 @@ def uninitialized_names() -> Any:
     """What the default of `ready_for_local_init_op` tells: the names of variables and resources that have no value yet."""
     from tensorflow.python.ops import resources
 
-    return tf.concat([
-        tf1.report_uninitialized_variables(tf1.global_variables()),
-        resources.report_uninitialized_resources(resources.shared_resources()),
-    ], 0)
+    return tf.concat(
+        [
+            tf1.report_uninitialized_variables(tf1.global_variables()),
+            resources.report_uninitialized_resources(resources.shared_resources()),
+        ],
+        0,
+    )
 
 
 def own_device() -> str:

@@ -2,6 +2,7 @@
 
 With `_tf.py` the only module that touches TensorFlow's private names.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -26,15 +27,21 @@ class _ExportsUntrained(_Mixin):
     checkpoint_of_untrained: Any = None
 
     def _export_all_saved_models(
-        self, export_dir_base: Any, input_receiver_fn_map: Any, assets_extra: Any = None, as_text: bool = False,
-        checkpoint_path: Any = None, strip_default_attrs: bool = True
+        self,
+        export_dir_base: Any,
+        input_receiver_fn_map: Any,
+        assets_extra: Any = None,
+        as_text: bool = False,
+        checkpoint_path: Any = None,
+        strip_default_attrs: bool = True,
     ) -> Any:
         with contextlib.ExitStack() as stack:
             has_modes = any(input_receiver_fn_map.values())  # Else TensorFlow says what is wrong.
             if has_modes and not checkpoint_path and tf.train.latest_checkpoint(self.model_dir) is None:
                 checkpoint_path = stack.enter_context(self.checkpoint_of_untrained(export_dir_base, input_receiver_fn_map))
             return super()._export_all_saved_models(
-                export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, strip_default_attrs)
+                export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, strip_default_attrs
+            )
 
 
 class EstimatorV1(_ExportsUntrained, _EstimatorV1):

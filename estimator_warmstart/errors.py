@@ -3,6 +3,7 @@
 Enters: problems found while a checkpoint is opened, names are matched or a plan is made. Leaves: one exception that
 lists all of them. This module knows nothing of TensorFlow, checkpoints or graphs.
 """
+
 from __future__ import annotations
 
 from typing import Iterable, List, Sequence

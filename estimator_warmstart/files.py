@@ -2,6 +2,7 @@
 
 What is no regular file is refused: a pipe would hang whoever reads it, a device may never end.
 """
+
 from __future__ import annotations
 
 import os

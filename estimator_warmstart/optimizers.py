@@ -2,6 +2,7 @@
 
 Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.py, keras/src/optimizers/*.py (2.15).
 """
+
 from __future__ import annotations
 
 import re
@@ -25,7 +26,7 @@ class Optimizer(NamedTuple):
 
     def tf1_leaves(self) -> List[str]:
         """What TensorFlow 1 calls the slots."""
-        return [self.tf1_family + end for end in ("", "_1", "_2")[:len(self.slots)]]
+        return [self.tf1_family + end for end in ("", "_1", "_2")[: len(self.slots)]]
 
     def tf1_ends(self) -> Dict[str, str]:
         """{name of a slot in Keras, of either time: what TensorFlow 1 puts after the family}."""
@@ -100,7 +101,8 @@ def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
         family = family_of(slot_of.slot_name)
         groups.setdefault((slot_of.primary, slot_of.prefix, family if family in _TF1_FAMILIES else ""), []).append(name)
     return {
-        name: meaning for (_, prefix, family), names in groups.items()
+        name: meaning
+        for (_, prefix, family), names in groups.items()
         for name, meaning in _meanings({slots_by_name[name].slot_name: name for name in names}, prefix, family).items()
     }
 
@@ -109,14 +111,17 @@ def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, M
     """The meanings of one variable's slots `{leaf: name}`, all of them of one optimizer."""
     slot_names = set(names) if family else set(names) & _KERAS_LEAVES
     if family:
-        optimizer = next((each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == slot_names), None)
+        optimizer = next(
+            (each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == slot_names), None
+        )
         slots = [] if optimizer is None else list(zip(optimizer.tf1_leaves(), optimizer.slots))
     else:
         optimizer = _of_keras(slot_names, prefix)
         slots = [] if optimizer is None else [(slot_name, slot) for slot in optimizer.slots for slot_name in slot]
     return {
         names[slot_name]: Meaning(_SAME_SLOTS.get(optimizer.name, optimizer.name), slot[0], bool(family))
-        for slot_name, slot in slots if optimizer is not None and slot_name in names
+        for slot_name, slot in slots
+        if optimizer is not None and slot_name in names
     }
 
 

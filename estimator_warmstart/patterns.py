@@ -4,6 +4,7 @@ Enters: what the user wrote as `include`, `exclude`, `rename` or a key of `adapt
 which names they fit. `hidden[123]` fits `hidden1` and `hidden1/kernel`, never `hidden10/kernel`; the empty pattern (or
 `/`) names the root, that is every variable.
 """
+
 from __future__ import annotations
 
 import functools
@@ -37,7 +38,7 @@ class Pattern(NamedTuple):
     def rename(self, name: str) -> str:
         """`name` with the part that fits replaced."""
         match = self.regex.match(name)
-        rest = name[match.end():].lstrip("/")
+        rest = name[match.end() :].lstrip("/")
         return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
 
     def renamed_scope(self, name: str) -> str:

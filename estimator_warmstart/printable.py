@@ -3,6 +3,7 @@
 Names, keys and versions come from files that anybody may have written. A name that moves the cursor, changes the colour or
 the reading direction would make a report say what is not so.
 """
+
 from __future__ import annotations
 
 import re

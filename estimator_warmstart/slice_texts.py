@@ -2,6 +2,7 @@
 
 Enters: a string. Leaves: the index, put together from ints and colons; nothing is evaluated.
 """
+
 from __future__ import annotations
 
 import re

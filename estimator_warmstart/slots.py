@@ -4,6 +4,7 @@ Enters: names and shapes, of a graph or of a checkpoint. Leaves: for each slot i
 record of this tie in either place, but it always names a slot after its primary: `fm/w/Adagrad`, below a variable scope
 `training/fm/w/Adam`, from a Keras optimizer `training/Adam/fm/w/m` (tensorflow/python/training/slot_creator.py).
 """
+
 from __future__ import annotations
 
 import re
@@ -27,21 +28,42 @@ MOMENTUM_CACHE = "momentum_cache"
 KERAS_MOMENTS = ("m", "v", "vhat")
 # What Keras optimizers keep in variables beside their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
 HYPERPARAMETERS = (
-    "beta", "beta_1", "beta_2", "decay", "iter", "l1_regularization_strength", "l2_regularization_strength", "learning_rate",
-    "learning_rate_power", "momentum", "rho",
+    "beta",
+    "beta_1",
+    "beta_2",
+    "decay",
+    "iter",
+    "l1_regularization_strength",
+    "l2_regularization_strength",
+    "learning_rate",
+    "learning_rate_power",
+    "momentum",
+    "rho",
 )
 # Since 2.11 a slot is called OPTIMIZER/SLOT/VARIABLE, and there is a count below no scope.
 _COUNT = re.compile(r"iteration(?:_\d+)?$")
 _KERAS_OPTIMIZERS = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
 _KERAS_SLOTS = (
-    "accumulated_delta_var", "accumulated_grad", "accumulator", "average_gradient", "linear", "m", "momentum", "u", "v",
-    "velocity", "vhat",
+    "accumulated_delta_var",
+    "accumulated_grad",
+    "accumulator",
+    "average_gradient",
+    "linear",
+    "m",
+    "momentum",
+    "u",
+    "v",
+    "velocity",
+    "vhat",
 )
 _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
-    """A slot's name taken apart: `prefix + primary + "/" + slot_name`; of Keras since 2.11, `prefix + slot_name + "/" + primary`."""
+    """A slot's name taken apart.
+
+    It is `prefix + primary + "/" + slot_name`, or `prefix + slot_name + "/" + primary` of a Keras optimizer since 2.11.
+    """
 
     prefix: str
     primary: str
@@ -133,7 +155,7 @@ def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotO
     owner, _, slot_name = name.rpartition("/")
     end = owner.rfind("/")
     while end > 0:
-        primary, left = owner[:end], owner[end + 1:]
+        primary, left = owner[:end], owner[end + 1 :]
         part = f"{primary}/part_0"
         # A second part has a slot of its own name: then neither is the whole.
         is_whole = shapes.get(primary) == shapes[name] and f"{owner[:-1]}1/{slot_name}" not in shapes
@@ -156,8 +178,11 @@ def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope:
     while separator:
         prefix, _, slot_name = scope.rpartition("/")
         optimizer = _NUMBERS_AT_END.sub("", prefix.rsplit("/", 1)[-1])
-        if shapes.get(primary) == shapes[name] and slot_name in _KERAS_SLOTS and (
-                optimizer in _KERAS_OPTIMIZERS or whatever_scope):
+        if (
+            shapes.get(primary) == shapes[name]
+            and slot_name in _KERAS_SLOTS
+            and (optimizer in _KERAS_OPTIMIZERS or whatever_scope)
+        ):
             return [SlotOf(prefix + "/" if prefix else "", primary, slot_name)]
         more, separator, primary = primary.partition("/")
         scope = f"{scope}/{more}"

@@ -3,6 +3,7 @@
 `difflib` takes a minute for a hundred misspelt names among twenty thousand; an index of what stands next to what in a name
 leaves it few to compare.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -41,7 +42,7 @@ class Spellings:
         numbers = None if last is None else np.asarray(self._last_parts.get(last, []), np.int64)
         framed = _framed(name)
         pairs = {first * 256 + second for first, second in zip(framed, framed[1:])}
-        found = [self._owners[self._begins[pair]:self._begins[pair + 1]] for pair in sorted(pairs)]
+        found = [self._owners[self._begins[pair] : self._begins[pair + 1]] for pair in sorted(pairs)]
         shared = np.bincount(np.concatenate(found), minlength=len(self._names))
         scores = 2 * shared / (len(pairs) + self._counts)
         scores = scores if numbers is None else scores[numbers]

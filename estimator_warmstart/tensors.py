@@ -1,4 +1,5 @@
 """Shapes, slices and sizes of tensors, as plain data: what the old side and the new side both speak of."""
+
 from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Tuple

@@ -3,6 +3,7 @@
 Enters: cells, texts, numbers. Leaves: lines of text; plain ones, of whatever width they need, unless a terminal shows them.
 This module must not know what the texts are about, nor of TensorFlow.
 """
+
 from __future__ import annotations
 
 import os
@@ -63,8 +64,9 @@ def table(
     lines = []
     for line in cells:
         cut = [_cut(cell, length) for cell, length in zip(line, widths)]
-        padded = [cell.rjust(length) if name in right else cell.ljust(length)
-                  for name, cell, length in zip(header, cut, widths)]
+        padded = [
+            cell.rjust(length) if name in right else cell.ljust(length) for name, cell, length in zip(header, cut, widths)
+        ]
         lines.append("  ".join(padded).rstrip())
     return lines
 
@@ -74,7 +76,7 @@ def _cut(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     end = (length - 3) // 2
-    return f"{text[:length - 3 - end]}...{text[len(text) - end:]}"
+    return f"{text[: length - 3 - end]}...{text[len(text) - end :]}"
 
 
 @contextmanager

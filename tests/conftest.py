@@ -1,4 +1,5 @@
 """What the tests share: old checkpoints with values small enough to check by eye, and a tiny Estimator."""
+
 import os
 import pathlib
 import subprocess
@@ -33,8 +34,12 @@ def save_checkpoint(folder, values, partitions=None, step=None):
 def run_python(code, *arguments, **options):
     """Runs `code` in a Python of its own."""
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"), timeout=300, **options,
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"),
+        timeout=300,
+        **options,
     )
 
 
@@ -49,13 +54,16 @@ def old_dir(tmp_path):
 @pytest.fixture
 def fm_checkpoint(old_dir):
     """The article's old model: fm/w [3, 1], fm/v [3, 2], both with Adagrad accumulators, and its global step."""
-    save_checkpoint(old_dir, {
-        "fm/w": np.float32([[1], [2], [3]]),
-        "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
-        "fm/w/Adagrad": np.float32([[10], [20], [30]]),
-        "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
-        "global_step": np.int64(7),
-    })
+    save_checkpoint(
+        old_dir,
+        {
+            "fm/w": np.float32([[1], [2], [3]]),
+            "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
+            "fm/w/Adagrad": np.float32([[10], [20], [30]]),
+            "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
+            "global_step": np.int64(7),
+        },
+    )
     return str(old_dir)
 
 

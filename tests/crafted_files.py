@@ -2,6 +2,7 @@
 
 All have right checksums, so that nothing but the package's own checks stands between them and the reader.
 """
+
 import os
 import struct
 
@@ -134,8 +135,12 @@ def good(folder):
     """A checkpoint that is right: a, and v in two slices; their bytes and those of its index."""
     prefix = os.path.join(str(folder), "model.ckpt")
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=["a", "v", "v"], shape_and_slices=["", "3 1 0,2:-", "3 1 2,1:-"],
-            tensors=[tf.constant([1.0, 2.0]), tf.constant([[1.0], [2.0]]), tf.constant([[3.0]])],
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=["a", "v", "v"],
+                shape_and_slices=["", "3 1 0,2:-", "3 1 2,1:-"],
+                tensors=[tf.constant([1.0, 2.0]), tf.constant([[1.0], [2.0]]), tf.constant([[3.0]])],
+            )
+        )
     return prefix

@@ -1,4 +1,5 @@
 """What the tests of the FM example share: its modules, its process, and files that it reads."""
+
 from __future__ import annotations
 
 import importlib
@@ -30,7 +31,9 @@ def run_example(*arguments):
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, str(FOLDER / "main.py"), *map(str, arguments)],
-        capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=path),
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=path),
     )
 
 

@@ -2,6 +2,7 @@
 
 It runs without `estimator_warmstart`, so that another TensorFlow's Python can write old models with it.
 """
+
 import contextlib
 
 import numpy as np
@@ -19,9 +20,12 @@ optimizers = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
 
 def build(optimizer=None, names=("dense", "head"), inputs=3):
     """Two dense layers, `inputs` x 2 and 2 x 1, compiled."""
-    model = tf.keras.Sequential([
-        tf.keras.layers.Dense(2, input_shape=(inputs,), name=names[0]), tf.keras.layers.Dense(1, name=names[1]),
-    ])
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Dense(2, input_shape=(inputs,), name=names[0]),
+            tf.keras.layers.Dense(1, name=names[1]),
+        ]
+    )
     model.compile(optimizer or optimizers.Adam(0.5), "mse")
     return model
 

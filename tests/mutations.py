@@ -2,6 +2,7 @@
 
 Arguments: a folder to work in, the first number, the one after the last. Prints each number before it is tried.
 """
+
 import os
 import pathlib
 import random
@@ -29,15 +30,15 @@ def mutated(chance, content):
         much = chance.choice([1, 1, 1, 2, 8])
         change = chance.choice(["set", "set", "flip", "insert", "remove", "repeat"])
         if change == "set":
-            content[at:at + 1] = bytes([chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])])
+            content[at : at + 1] = bytes([chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])])
         elif change == "flip" and at < len(content):
             content[at] ^= 1 << chance.randrange(8)
         elif change == "insert":
             content[at:at] = bytes(chance.randrange(256) for _ in range(much))
         elif change == "remove":
-            del content[at:at + much]
+            del content[at : at + much]
         else:
-            content[at:at] = content[at:at + 16]
+            content[at:at] = content[at : at + 16]
     return bytes(content)
 
 
@@ -88,8 +89,14 @@ def main(folder, first, end):
         tf1.train.GradientDescentOptimizer(0.1).minimize(tf.reduce_sum(w), tf1.train.get_or_create_global_step())
         session.run(tf1.global_variables_initializer())
         meta = tf1.train.Saver().save(session, os.path.join(folders[2], "model.ckpt")) + ".meta"
-    files = [(names + ".index", "index"), (names + ".index", "block"), (objects + ".index", "block"),
-             (objects + ".data-00000-of-00001", "index"), (os.path.join(folders[2], "checkpoint"), "state"), (meta, "meta")]
+    files = [
+        (names + ".index", "index"),
+        (names + ".index", "block"),
+        (objects + ".index", "block"),
+        (objects + ".data-00000-of-00001", "index"),
+        (os.path.join(folders[2], "checkpoint"), "state"),
+        (meta, "meta"),
+    ]
     originals = {path: pathlib.Path(path).read_bytes() for path, _ in files}
     for number in range(first, end):
         print(number, flush=True)
@@ -101,7 +108,7 @@ def main(folder, first, end):
         try:
             if kind == "meta":
                 with import_graph(path).as_default():
-                    plan_recovery(path[:-len(".meta")], missing="keep")
+                    plan_recovery(path[: -len(".meta")], missing="keep")
             elif kind == "state":
                 open_checkpoint(os.path.dirname(path))
             else:

@@ -1,4 +1,5 @@
 """Each adapter against values small enough to check by eye."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,9 +27,14 @@ class Recovered:
             partitioner = tf1.fixed_size_partitioner(parts) if parts else None
             made = [
                 tf1.get_variable(
-                    name, shape, dtype=tf.as_dtype(dtype), initializer=initializer or tf1.constant_initializer(value),
-                    trainable=trainable, partitioner=partitioner,
-                ) for name, value, trainable in (("v", INITIAL, True), ("v/Slot", INITIAL * 10, False))
+                    name,
+                    shape,
+                    dtype=tf.as_dtype(dtype),
+                    initializer=initializer or tf1.constant_initializer(value),
+                    trainable=trainable,
+                    partitioner=partitioner,
+                )
+                for name, value, trainable in (("v", INITIAL, True), ("v/Slot", INITIAL * 10, False))
             ]
             recover_variables(session, str(self.folder), None, {"v": adapter})
             value = session.run(tf.convert_to_tensor(made[1 if slot else 0]))
@@ -48,32 +54,58 @@ def file_of(folder, content):
 
 
 class TestCropOrPad:
-    @pytest.mark.parametrize("fill, row", [
-        ("initial", [-1, -1]), ("zeros", [0, 0]), (7, [7, 7]), (-2.5, [-2.5, -2.5]), ("mean", [3, 4]),
-        (np.float32(0.5), [0.5, 0.5]),
-    ], ids=["initial", "zeros", "int", "float", "mean", "numpy"])
+    @pytest.mark.parametrize(
+        "fill, row",
+        [
+            ("initial", [-1, -1]),
+            ("zeros", [0, 0]),
+            (7, [7, 7]),
+            (-2.5, [-2.5, -2.5]),
+            ("mean", [3, 4]),
+            (np.float32(0.5), [0.5, 0.5]),
+        ],
+        ids=["initial", "zeros", "int", "float", "mean", "numpy"],
+    )
     @pytest.mark.parametrize("parts", [None, 2, 5])
     def test_more_rows(self, recovered, fill, row, parts):
         assert recovered(OLD, adapters.crop_or_pad(fill), [5, 2], parts=parts) == OLD + [row, row]
 
-    @pytest.mark.parametrize("fill, cells", [
-        ("initial", [-1] * 3), ("zeros", [0] * 3), (7, [7] * 3), ("mean", [1.5, 3.5, 5.5]),
-    ])
+    @pytest.mark.parametrize(
+        "fill, cells",
+        [
+            ("initial", [-1] * 3),
+            ("zeros", [0] * 3),
+            (7, [7] * 3),
+            ("mean", [1.5, 3.5, 5.5]),
+        ],
+    )
     def test_more_columns(self, recovered, fill, cells):
         assert recovered(OLD, adapters.crop_or_pad(fill), [3, 3]) == [row + [cell] for row, cell in zip(OLD, cells)]
 
-    @pytest.mark.parametrize("fill, expected", [
-        ("initial", [[1, 2, -1], [3, 4, -1], [5, 6, -1], [-1, -1, -1]]),
-        ("zeros", [[1, 2, 0], [3, 4, 0], [5, 6, 0], [0, 0, 0]]),
-        ("mean", [[1, 2, 1.5], [3, 4, 3.5], [5, 6, 5.5], [3, 4, 3.5]]),
-    ])
+    @pytest.mark.parametrize(
+        "fill, expected",
+        [
+            ("initial", [[1, 2, -1], [3, 4, -1], [5, 6, -1], [-1, -1, -1]]),
+            ("zeros", [[1, 2, 0], [3, 4, 0], [5, 6, 0], [0, 0, 0]]),
+            ("mean", [[1, 2, 1.5], [3, 4, 3.5], [5, 6, 5.5], [3, 4, 3.5]]),
+        ],
+    )
     def test_more_of_both(self, recovered, fill, expected):
         assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3]) == expected
 
-    @pytest.mark.parametrize("shape, expected", [
-        ([2, 2], [[1, 2], [3, 4]]), ([3, 1], [[1], [3], [5]]), ([1, 1], [[1]]), ([2, 3], [[1, 2, 0], [3, 4, 0]]),
-        ([4, 1], [[1], [3], [5], [0]]), ([0, 2], []), ([3, 0], [[], [], []]),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "shape, expected",
+        [
+            ([2, 2], [[1, 2], [3, 4]]),
+            ([3, 1], [[1], [3], [5]]),
+            ([1, 1], [[1]]),
+            ([2, 3], [[1, 2, 0], [3, 4, 0]]),
+            ([4, 1], [[1], [3], [5], [0]]),
+            ([0, 2], []),
+            ([3, 0], [[], [], []]),
+        ],
+        ids=str,
+    )
     def test_less(self, recovered, shape, expected):
         assert recovered(OLD, adapters.crop_or_pad("zeros"), shape) == expected
 
@@ -86,11 +118,13 @@ class TestCropOrPad:
 
     def test_a_number_keeps_its_precision(self, recovered):
         assert recovered([1], adapters.crop_or_pad(0.1), [2], np.float64) == [1, 0.1]
-        assert recovered([1], adapters.crop_or_pad(2 ** 53 + 1), [2], np.int64) == [1, 2 ** 53 + 1]
+        assert recovered([1], adapters.crop_or_pad(2**53 + 1), [2], np.int64) == [1, 2**53 + 1]
 
     def test_position_dependent_initial_values(self, recovered):
         assert recovered([[1, 2]], adapters.crop_or_pad(), [3, 3], initializer=tf1.constant_initializer(np.arange(10, 19))) == [
-            [1, 2, 12], [13, 14, 15], [16, 17, 18],
+            [1, 2, 12],
+            [13, 14, 15],
+            [16, 17, 18],
         ]
 
     @pytest.mark.parametrize("shape, parts", [([8], 4), ([8], 2)])
@@ -103,11 +137,33 @@ class TestCropOrPad:
         assert recovered([[1, 2], [3, 4]], adapter, [4, 3], parts=2) == [[1, 2, -1], [3, 4, -1], [3, 3, -1], [3, 3, -1]]
 
 
-@pytest.mark.parametrize("index", [
-    np.s_[:-1], np.s_[:-1, :], np.s_[1:], np.s_[::2], np.s_[::-1], np.s_[-2:], np.s_[3:0:-2], np.s_[:, ::-1],
-    np.s_[-1::-3, 1:2], np.s_[..., 0], np.s_[0], np.s_[-1, ...], np.s_[..., np.newaxis], np.s_[np.newaxis, 1:, 0],
-    np.s_[1, 2], np.s_[...], np.s_[:10], np.s_[-10:2], np.s_[np.int64(1):, np.int64(0)], (), np.s_[1:1],
-], ids=str)
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.s_[:-1],
+        np.s_[:-1, :],
+        np.s_[1:],
+        np.s_[::2],
+        np.s_[::-1],
+        np.s_[-2:],
+        np.s_[3:0:-2],
+        np.s_[:, ::-1],
+        np.s_[-1::-3, 1:2],
+        np.s_[..., 0],
+        np.s_[0],
+        np.s_[-1, ...],
+        np.s_[..., np.newaxis],
+        np.s_[np.newaxis, 1:, 0],
+        np.s_[1, 2],
+        np.s_[...],
+        np.s_[:10],
+        np.s_[-10:2],
+        np.s_[np.int64(1) :, np.int64(0)],
+        (),
+        np.s_[1:1],
+    ],
+    ids=str,
+)
 def test_take_is_what_numpy_takes(recovered, index):
     old = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
     expected = old[index]
@@ -116,30 +172,63 @@ def test_take_is_what_numpy_takes(recovered, index):
 
 
 class TestRemapRows:
-    @pytest.mark.parametrize("old, new", [
-        (b"a\nb\nc\n", b"c\nx\na\n"), (b"a\nb\nc", b"c\nx\na"), (b"a\r\nb\r\nc\r\n", b"c\r\nx\r\na\r\n"),
-        (b"a\r\nb\r\nc", b"c\nx\na\n"), (b"a\nb\nc\n", b"c\r\nx\r\na"), (b"\xff\nb\n\xc3", b"\xc3\nx\n\xff\n"),
-        (b"\xff\r\nb\r\n\xc3", b"\xc3\r\nx\r\n\xff"), (b"\nb\nc\n", b"c\nx\n\n"), (b"a\n\nc\n", b"c\nx\na"),
-        (b"a\nb\n\n", b"\nx\na\n"),
-        (b"a b\tc\nb\nc,d\n", b"c,d\nx\na b\tc\n"), (b"a\rb\nb\nc\n", b"c\nx\na\rb\n"),
-        (" a\nä\nĉ\n".encode(), "ĉ\nx\n a\n".encode()),
-        (b"\r\nb\r\nc\r\n", b"c\nx\n\n"), (b"a\n\nc\n", b"c\r\n\xff\r\na\r\n"),
-    ], ids=[
-        "ended", "not ended", "crlf", "crlf not ended", "crlf new", "not UTF-8", "not UTF-8, crlf", "empty line first",
-        "empty line between", "empty line last", "separators", "return in a token", "UTF-8", "empty crlf line",
-        "empty old line",
-    ])
+    @pytest.mark.parametrize(
+        "old, new",
+        [
+            (b"a\nb\nc\n", b"c\nx\na\n"),
+            (b"a\nb\nc", b"c\nx\na"),
+            (b"a\r\nb\r\nc\r\n", b"c\r\nx\r\na\r\n"),
+            (b"a\r\nb\r\nc", b"c\nx\na\n"),
+            (b"a\nb\nc\n", b"c\r\nx\r\na"),
+            (b"\xff\nb\n\xc3", b"\xc3\nx\n\xff\n"),
+            (b"\xff\r\nb\r\n\xc3", b"\xc3\r\nx\r\n\xff"),
+            (b"\nb\nc\n", b"c\nx\n\n"),
+            (b"a\n\nc\n", b"c\nx\na"),
+            (b"a\nb\n\n", b"\nx\na\n"),
+            (b"a b\tc\nb\nc,d\n", b"c,d\nx\na b\tc\n"),
+            (b"a\rb\nb\nc\n", b"c\nx\na\rb\n"),
+            (" a\nä\nĉ\n".encode(), "ĉ\nx\n a\n".encode()),
+            (b"\r\nb\r\nc\r\n", b"c\nx\n\n"),
+            (b"a\n\nc\n", b"c\r\n\xff\r\na\r\n"),
+        ],
+        ids=[
+            "ended",
+            "not ended",
+            "crlf",
+            "crlf not ended",
+            "crlf new",
+            "not UTF-8",
+            "not UTF-8, crlf",
+            "empty line first",
+            "empty line between",
+            "empty line last",
+            "separators",
+            "return in a token",
+            "UTF-8",
+            "empty crlf line",
+            "empty old line",
+        ],
+    )
     def test_files(self, recovered, tmp_path, old, new):
         adapter = adapters.remap_rows(file_of(tmp_path, old), file_of(tmp_path, new))
         assert recovered(OLD, adapter, [3, 2]) == [[5, 6], [-1, -1], [1, 2]]
         assert recovered(OLD, adapter, [3, 2], slot=True) == [[500, 600], [-10, -10], [100, 200]]
 
-    @pytest.mark.parametrize("old, new", [
-        (["a", "b", "c"], ["c", "x", "a"]), ([b"a", b"b", b"c"], ("c", "x", "a")), ([7, 8, 9], [9, 1, 7]),
-        ([7, 8, 9], ["9", "1", b"7"]), (range(3), np.array([2, 5, 0])),
-        (np.array(["a", "b", "c"]), np.array([b"c", b"x", b"a"])), (["a\0", "a", "b"], ["b", "x", "a\0"]),
-        (["", "b", "c"], ["c", "x", ""]), ([-1, 2 ** 40, 3], [3, 0, "-1"]),
-    ], ids=["str", "bytes", "int", "int as str", "range", "numpy", "zero byte", "empty token", "large int"])
+    @pytest.mark.parametrize(
+        "old, new",
+        [
+            (["a", "b", "c"], ["c", "x", "a"]),
+            ([b"a", b"b", b"c"], ("c", "x", "a")),
+            ([7, 8, 9], [9, 1, 7]),
+            ([7, 8, 9], ["9", "1", b"7"]),
+            (range(3), np.array([2, 5, 0])),
+            (np.array(["a", "b", "c"]), np.array([b"c", b"x", b"a"])),
+            (["a\0", "a", "b"], ["b", "x", "a\0"]),
+            (["", "b", "c"], ["c", "x", ""]),
+            ([-1, 2**40, 3], [3, 0, "-1"]),
+        ],
+        ids=["str", "bytes", "int", "int as str", "range", "numpy", "zero byte", "empty token", "large int"],
+    )
     def test_sequences(self, recovered, old, new):
         assert recovered(OLD, adapters.remap_rows(old, new), [3, 2]) == [[5, 6], [-1, -1], [1, 2]]
 
@@ -153,11 +242,16 @@ class TestRemapRows:
         adapter = adapters.remap_rows(list("abc"), list("xcya"), fill=fill)
         assert recovered(OLD, adapter, [4, 2], parts=parts) == [row, [5, 6], row, [1, 2]]
 
-    @pytest.mark.parametrize("tokens, buckets, expected", [
-        ("ba", 1, [[3, 4], [1, 2], [5, 6]]),  # As many as before: bucket by bucket.
-        ("ba", 2, [[3, 4], [1, 2], [-1, -1], [-1, -1]]), ("ba", 0, [[3, 4], [1, 2]]),
-        ("bxa", 1, [[3, 4], [-1, -1], [1, 2], [5, 6]]),
-    ], ids=["the same number", "more", "none", "the same number, more tokens"])
+    @pytest.mark.parametrize(
+        "tokens, buckets, expected",
+        [
+            ("ba", 1, [[3, 4], [1, 2], [5, 6]]),  # As many as before: bucket by bucket.
+            ("ba", 2, [[3, 4], [1, 2], [-1, -1], [-1, -1]]),
+            ("ba", 0, [[3, 4], [1, 2]]),
+            ("bxa", 1, [[3, 4], [-1, -1], [1, 2], [5, 6]]),
+        ],
+        ids=["the same number", "more", "none", "the same number, more tokens"],
+    )
     @pytest.mark.parametrize("parts", [None, 2])
     def test_buckets(self, recovered, tokens, buckets, expected, parts):
         adapter = adapters.remap_rows(list("ab"), list(tokens), num_oov_buckets=buckets)
@@ -189,7 +283,7 @@ class TestRemapRows:
     @pytest.mark.parametrize("rank", [1, 2, 3, 4])
     def test_ranks_and_dtypes(self, recovered, rank, dtype):
         for axis in {0, rank - 1}:
-            old = np.arange(1, 1 + 2 ** rank).reshape([2] * rank)
+            old = np.arange(1, 1 + 2**rank).reshape([2] * rank)
             expected = np.insert(np.flip(old, axis), 1, INITIAL, axis)
             adapter = adapters.remap_rows(list("ab"), list("bxa"), axis=axis)
             assert recovered(old, adapter, list(expected.shape), dtype) == expected.tolist()
@@ -201,14 +295,18 @@ class TestRemapRows:
 
 
 class TestRemapSegments:
-    @pytest.mark.parametrize("old, new, expected", [
-        ({"x": 2, "y": 1}, {"y": 1, "x": 2}, [[5, 6], [1, 2], [3, 4]]),
-        ({"x": 2, "y": 1}, {"x": 2, "new": 1, "y": 1}, [[1, 2], [3, 4], [-1, -1], [5, 6]]),
-        ({"x": 2, "y": 1}, {"y": 1}, [[5, 6]]),
-        ({"x": 2, "y": 1}, {"x": 1, "y": 2}, [[1, 2], [5, 6], [-1, -1]]),
-        ({"x": 2, "y": 1}, {"z": 1}, [[-1, -1]]),
-        ([("x", 2), ("y", 1)], [("y", 1), ("x", 2)], [[5, 6], [1, 2], [3, 4]]),
-    ], ids=["reordered", "inserted", "removed", "narrowed and widened", "all new", "pairs"])
+    @pytest.mark.parametrize(
+        "old, new, expected",
+        [
+            ({"x": 2, "y": 1}, {"y": 1, "x": 2}, [[5, 6], [1, 2], [3, 4]]),
+            ({"x": 2, "y": 1}, {"x": 2, "new": 1, "y": 1}, [[1, 2], [3, 4], [-1, -1], [5, 6]]),
+            ({"x": 2, "y": 1}, {"y": 1}, [[5, 6]]),
+            ({"x": 2, "y": 1}, {"x": 1, "y": 2}, [[1, 2], [5, 6], [-1, -1]]),
+            ({"x": 2, "y": 1}, {"z": 1}, [[-1, -1]]),
+            ([("x", 2), ("y", 1)], [("y", 1), ("x", 2)], [[5, 6], [1, 2], [3, 4]]),
+        ],
+        ids=["reordered", "inserted", "removed", "narrowed and widened", "all new", "pairs"],
+    )
     @pytest.mark.parametrize("parts", [None, 2])
     def test_rows(self, recovered, old, new, expected, parts):
         assert recovered(OLD, adapters.remap_segments(old, new), [len(expected), 2], parts=parts) == expected
@@ -250,11 +348,15 @@ class TestTransform:
 class TestCompositions:
     ROWS = adapters.remap_rows(list("abc"), list("cxa"), fill=7)
 
-    @pytest.mark.parametrize("adapter", [
-        [ROWS, adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8)],
-        [adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8), ROWS],
-        adapters.compose(ROWS, adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8)),
-    ], ids=["rows first", "columns first", "compose"])
+    @pytest.mark.parametrize(
+        "adapter",
+        [
+            [ROWS, adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8)],
+            [adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8), ROWS],
+            adapters.compose(ROWS, adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8)),
+        ],
+        ids=["rows first", "columns first", "compose"],
+    )
     @pytest.mark.parametrize("parts", [None, 2, 3])
     def test_of_two_axes(self, recovered, adapter, parts):
         # What is new on both axes takes the first axis' fill, whichever adapter comes first.
@@ -336,8 +438,13 @@ def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
         recover_variables(session, str(old_dir), None, {"v.": adapter})
         for number, variable in enumerate(variables):
             assert session.run(variable).tolist() == (np.float32(OLD)[::-1] + number).tolist()
-    reads = {name: new_graph.get_operation_by_name(op.name) for op in new_graph.get_operations() if op.type == "RestoreV2"
-             for name in names if f"restore/{name}/" in op.name}
+    reads = {
+        name: new_graph.get_operation_by_name(op.name)
+        for op in new_graph.get_operations()
+        if op.type == "RestoreV2"
+        for name in names
+        if f"restore/{name}/" in op.name
+    }
     assert set(reads) == set(names)
     for before, after in zip(names, names[1:]):
         assert reads[before] in needed_by(reads[after]), f"{after} is read while {before} is adapted"
@@ -364,13 +471,20 @@ def test_small_values_do_not_wait(old_dir, new_graph):
     assert first not in needed_by(second) and second not in needed_by(first)
 
 
-@pytest.mark.parametrize("adapter, shape, kept", [
-    (adapters.crop_or_pad(), [2, 5], 4), (adapters.crop_or_pad(), [5, 1], 3), (adapters.take(np.s_[::-2]), [2, 2], 4),
-    (adapters.remap_rows(list("abc"), list("xcya")), [4, 2], 4),
-    (adapters.remap_rows(["a"], ["a", "b"], num_oov_buckets=2), [4, 2], 6),
-    (adapters.remap_segments({"x": 2, "y": 1}, {"y": 3}), [3, 2], 2), (adapters.transform(tf.transpose), [2, 3], 6),
-    ([adapters.remap_rows(list("abc"), list("xcya")), adapters.crop_or_pad()], [6, 1], 2),
-], ids=["crop_or_pad", "other axes", "take", "remap_rows", "buckets", "remap_segments", "transform", "two"])
+@pytest.mark.parametrize(
+    "adapter, shape, kept",
+    [
+        (adapters.crop_or_pad(), [2, 5], 4),
+        (adapters.crop_or_pad(), [5, 1], 3),
+        (adapters.take(np.s_[::-2]), [2, 2], 4),
+        (adapters.remap_rows(list("abc"), list("xcya")), [4, 2], 4),
+        (adapters.remap_rows(["a"], ["a", "b"], num_oov_buckets=2), [4, 2], 6),
+        (adapters.remap_segments({"x": 2, "y": 1}, {"y": 3}), [3, 2], 2),
+        (adapters.transform(tf.transpose), [2, 3], 6),
+        ([adapters.remap_rows(list("abc"), list("xcya")), adapters.crop_or_pad()], [6, 1], 2),
+    ],
+    ids=["crop_or_pad", "other axes", "take", "remap_rows", "buckets", "remap_segments", "transform", "two"],
+)
 def test_bytes_recovered(old_dir, new_graph, adapter, shape, kept):
     save_checkpoint(old_dir, {"v": np.float32(OLD)})
     tf1.get_variable("v", shape)

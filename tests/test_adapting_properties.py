@@ -4,6 +4,7 @@ One example is many small cases in one checkpoint, one graph and one session, so
 oracle looks at one cell of the new value at a time and knows nothing of axis maps or tensors: on each axis the cell stands
 for an old position or for a fill, and these say what is in it.
 """
+
 import os
 import shutil
 import tempfile
@@ -91,7 +92,7 @@ def cell_value(old, places):
         if place == "zeros":
             return 0
         if place == "mean":
-            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1:]) for i in range(old.shape[axis])]
+            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1 :]) for i in range(old.shape[axis])]
             mean = np.mean(np.array(along, np.float64)) if along else 0
             return np.rint(mean) if old.dtype.kind == "i" else old.dtype.type(mean)
         if not isinstance(place, int):
@@ -138,8 +139,13 @@ def cases(draw):
         after = tuple(max(0, length + draw(st.sampled_from([0, 0, -1, -2, 1, 2, 3]))) for length in shape)
         specs, shape = specs + crop_or_pad(draw, shape, after, dtype, plain=not specs), after
     return Case(
-        old_shape, shape, dtype, draw(splits(old_shape)), draw(splits(shape)),
-        draw(st.sampled_from(["arange", "fill", "splat", "arithmetic"])), tuple(specs),
+        old_shape,
+        shape,
+        dtype,
+        draw(splits(old_shape)),
+        draw(splits(shape)),
+        draw(st.sampled_from(["arange", "fill", "splat", "arithmetic"])),
+        tuple(specs),
     )
 
 
@@ -152,7 +158,7 @@ def more(draw, specs, shape, dtype, with_initial=True):
         return specs + slices(draw, shape), tuple(len(range(*item.indices(n))) for item, n in zip(_LAST_SLICES, shape))
     make = remap_rows if kind == "rows" else remap_segments
     spec = make(draw, axis, len(shape), shape[axis], draw(fills(dtype, with_initial)))
-    return specs + [spec], shape[:axis] + (len(spec.sources),) + shape[axis + 1:]
+    return specs + [spec], shape[:axis] + (len(spec.sources),) + shape[axis + 1 :]
 
 
 _LAST_SLICES = []
@@ -176,7 +182,9 @@ def crop_or_pad(draw, before, after, dtype, plain):
     make = [(lambda folder: adapters.crop_or_pad(as_argument(fill))) if named else None] + [None] * (len(before) - 1)
     return [
         Spec(
-            f"crop_or_pad({fill})" if axis == 0 else "..", make[axis], axis,
+            f"crop_or_pad({fill})" if axis == 0 else "..",
+            make[axis],
+            axis,
             tuple(position if position < old else (fill,) for position in range(new)),
         )
         for axis, (old, new) in enumerate(zip(before, after))
@@ -226,7 +234,7 @@ def remap_segments(draw, axis, rank, rows, fill):
     while left:
         old[f"f{len(old)}"] = width = draw(st.integers(1, left))
         left -= width
-    names = list(draw(st.permutations(list(old) + ["new"])))[:draw(st.integers(1, len(old) + 1))]
+    names = list(draw(st.permutations(list(old) + ["new"])))[: draw(st.integers(1, len(old) + 1))]
     new = {name: draw(st.integers(1, old.get(name, 1) + 1)) for name in names}
     starts = dict(zip(old, np.cumsum([0] + list(old.values()))))
     sources = tuple(
@@ -316,9 +324,7 @@ def save(folder, numbered):
     prefix = os.path.join(folder, "model.ckpt")
     with tf.Graph().as_default(), tf1.Session() as session:
         tensors = [tf.constant(part) for part in parts]
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=list(names), shape_and_slices=list(specs), tensors=tensors
-        ))
+        session.run(tf.raw_ops.SaveV2(prefix=prefix, tensor_names=list(names), shape_and_slices=list(specs), tensors=tensors))
     return prefix
 
 
@@ -338,8 +344,12 @@ def stored_parts(value, axis, count):
 def make_variable(name, case, values, **options):
     axis, parts = case.new_split
     variable = tf1.get_variable(
-        name, case.new_shape, dtype=tf.as_dtype(case.dtype), initializer=Initializer(values, case.initializer),
-        partitioner=tf1.fixed_size_partitioner(parts, axis) if parts > 1 else None, **options
+        name,
+        case.new_shape,
+        dtype=tf.as_dtype(case.dtype),
+        initializer=Initializer(values, case.initializer),
+        partitioner=tf1.fixed_size_partitioner(parts, axis) if parts > 1 else None,
+        **options,
     )
     return list(variable) if parts > 1 else variable
 
@@ -352,7 +362,8 @@ def recover(folder, numbered, use_resource, by_initializers):
             [
                 make_variable(name, case, initial_values(case, is_slot), use_resource=use_resource, trainable=not is_slot)
                 for name, is_slot in ((f"c{number}/v", False), (f"c{number}/v/Slot", True))
-            ] for number, case in numbered
+            ]
+            for number, case in numbered
         ]
         for number, case in numbered:
             made = [spec.make(folder) for spec in case.specs if spec.make is not None]
@@ -374,9 +385,14 @@ def whole(case, value):
 
 
 @settings(
-    max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None,
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
     # Each case stands for itself and the message names the shortest: nothing to shrink, no need to show them all.
-    phases=[Phase.explicit, Phase.generate], verbosity=Verbosity.quiet,
+    phases=[Phase.explicit, Phase.generate],
+    verbosity=Verbosity.quiet,
 )
 @given(st.lists(cases(), min_size=CASES_PER_EXAMPLE, max_size=CASES_PER_EXAMPLE), st.booleans(), st.booleans())
 def test_values_and_slots_are_those_of_the_oracle(drawn, use_resource, by_initializers):

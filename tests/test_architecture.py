@@ -1,4 +1,5 @@
 """The house's own rules, where a machine can see them: who imports whom, what is private, what is documented, how long."""
+
 import ast
 import importlib
 import inspect
@@ -62,7 +63,7 @@ def own_imports(module):
     for name in imports_of(tree_of(module)):
         path = name.replace(".", "/")
         if path.startswith("estimator_warmstart/"):
-            path = path[len("estimator_warmstart/"):]
+            path = path[len("estimator_warmstart/") :]
             if path in MODULES:
                 yield path
             elif f"{path}/__init__" in MODULES:
@@ -149,9 +150,12 @@ class TestPrivateTensorflow:
     @pytest.mark.parametrize("module", [module for module in MODULES if module not in PRIVATE])
     def test_only_one_module_looks_at_the_version(self, module):
         assert [
-            f"line {node.lineno}: {node.value.id}.{node.attr}" for node in ast.walk(tree_of(module))
-            if isinstance(node, ast.Attribute) and node.attr in VERSIONS
-            and isinstance(node.value, ast.Name) and node.value.id in ("tf", "tf1", "tensorflow")
+            f"line {node.lineno}: {node.value.id}.{node.attr}"
+            for node in ast.walk(tree_of(module))
+            if isinstance(node, ast.Attribute)
+            and node.attr in VERSIONS
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("tf", "tf1", "tensorflow")
         ] == []
 
     def test_these_tests_see_what_they_look_for(self):
@@ -208,9 +212,10 @@ class TestDocumentation:
         if inspect.signature(PUBLIC[name]).return_annotation not in ("None", None):
             assert "Returns" in sections_of(PUBLIC[name])
 
-    @pytest.mark.parametrize("name", sorted(
-        name for name, thing in PUBLIC.items() if {"ckp_dir", "old_vocab", "old_widths"} & set(arguments_of(thing))
-    ))
+    @pytest.mark.parametrize(
+        "name",
+        sorted(name for name, thing in PUBLIC.items() if {"ckp_dir", "old_vocab", "old_widths"} & set(arguments_of(thing))),
+    )
     def test_a_public_name_that_checks_its_input_tells_what_it_raises(self, name):
         assert "WarmStartError" in sections_of(PUBLIC[name]).get("Raises", "")
 
@@ -218,9 +223,9 @@ class TestDocumentation:
     def test_a_public_name_has_an_example_that_runs(self, name):
         assert ">>> " in sections_of(PUBLIC[name]).get("Example", "")
 
-    @pytest.mark.parametrize("name", sorted(
-        name for name, thing in PUBLIC.items() if inspect.isclass(thing) and issubclass(thing, tuple)
-    ))
+    @pytest.mark.parametrize(
+        "name", sorted(name for name, thing in PUBLIC.items() if inspect.isclass(thing) and issubclass(thing, tuple))
+    )
     def test_a_public_record_tells_each_attribute(self, name):
         told = re.findall(r"^\s{2}(\w+):", sections_of(PUBLIC[name])["Attributes"], re.MULTILINE)
         assert told == list(PUBLIC[name]._fields)

@@ -1,4 +1,5 @@
 """Axis maps against the index arrays that they stand for."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -138,14 +139,18 @@ def test_identity():
     assert positions(identity(3)) == list(np.arange(3))
 
 
-@pytest.mark.parametrize("axis_map, length, taken", [
-    ((Kept(3, 0),), 5, 3),
-    ((Kept(3, 4, -1), Filled(2, "initial")), 5, 3),
-    ((Kept(2, 0), Kept(2, 3)), 5, 4),
-    ((Kept(2, 0), Kept(3, 1)), 5, 4),
-    ((Kept(3, 0, 2), Kept(2, 1, 2)), 5, 5),
-    ((Kept(2, 0), Kept(2, 0)), 2, 2),
-    ((Filled(2, "zeros"),), 5, 0),
-], ids=str)
+@pytest.mark.parametrize(
+    "axis_map, length, taken",
+    [
+        ((Kept(3, 0),), 5, 3),
+        ((Kept(3, 4, -1), Filled(2, "initial")), 5, 3),
+        ((Kept(2, 0), Kept(2, 3)), 5, 4),
+        ((Kept(2, 0), Kept(3, 1)), 5, 4),
+        ((Kept(3, 0, 2), Kept(2, 1, 2)), 5, 5),
+        ((Kept(2, 0), Kept(2, 0)), 2, 2),
+        ((Filled(2, "zeros"),), 5, 0),
+    ],
+    ids=str,
+)
 def test_taken_length_counts_each_old_position_once(axis_map, length, taken):
     assert taken_length(axis_map, length) == taken

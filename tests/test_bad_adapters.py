@@ -1,4 +1,5 @@
 """What adapters refuse: one WarmStartError, before anything is touched, that says what does not fit."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,63 +35,176 @@ def vocabulary(folder, *lines):
     return str(path)
 
 
-@pytest.mark.parametrize("adapter, shape, parts", [
-    pytest.param(adapters.take(np.s_[:-1]), [3, 2], [
-        "take(np.s_[:-1]) makes [2, 2] of the old 'v' [3, 2]", "'v' has shape [3, 2]", "2 instead of 3 on axis 0",
-    ], id="take"),
-    pytest.param(adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) makes [2]", "1 axes instead of 2"], id="take an axis away"),
-    pytest.param(adapters.take(np.s_[:, :, 0]), [3, 2], [
-        "take(np.s_[:, :, 0])", "does not go into [3, 2]",
-    ], id="take too deep"),
-    pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not go into [3, 2]"], id="take out of bounds"),
-    pytest.param(adapters.crop_or_pad(), [3, 2, 1], [
-        "crop_or_pad(fill='initial')", "'v' [3, 2, 1]", "'v' [3, 2]", "2 axes", "has 3",
-    ], id="crop_or_pad of another rank"),
-    pytest.param(adapters.remap_rows(list("abc"), list("abcd")), [6, 2], [
-        "remap_rows(", "makes [4, 2] of the old 'v' [3, 2]", "'v' has shape [6, 2]", "4 instead of 6 on axis 0",
-    ], id="fewer tokens than rows"),
-    pytest.param(adapters.remap_rows(list("abc"), list("abcd")), [3, 2], [
-        "4 instead of 3 on axis 0",
-    ], id="more tokens than rows"),
-    pytest.param(adapters.remap_rows(list("abc"), list("abc"), num_oov_buckets=2), [4, 2], [
-        "makes [5, 2]", "5 instead of 4 on axis 0",
-    ], id="more buckets than rows"),
-    pytest.param(adapters.remap_rows(list("abcd"), list("abc")), [3, 2], [
-        "remap_rows(", "4 tokens", "the old variable's 3 on axis 0", "'v' [3, 2]",
-    ], id="more old tokens than rows"),
-    pytest.param(adapters.remap_rows(list("abc"), list("abc"), axis=1), [3, 2], [
-        "3 tokens", "the old variable's 2 on axis 1",
-    ], id="tokens on the wrong axis"),
-    pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["no axis 2 in [3, 2]"], id="no such axis"),
-    pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["no axis -3 in [3, 2]"], id="no such negative axis"),
-    pytest.param(adapters.remap_segments({"x": 2, "y": 2}, {"x": 3}), [3, 2], [
-        "remap_segments(2 -> 1 features)", "old_widths add up to 4", "the old variable has 3 on axis 0",
-    ], id="old widths"),
-    pytest.param(adapters.remap_segments({"x": 2, "y": 1}, {"x": 3, "z": 1}), [3, 2], [
-        "remap_segments(2 -> 2 features) makes [4, 2]", "4 instead of 3 on axis 0",
-    ], id="new widths"),
-    pytest.param(adapters.transform(tf.transpose), [3, 2], [
-        "transform(transpose", "makes [2, 3]", "2 instead of 3 on axis 0",
-    ], id="transform"),
-    pytest.param(adapters.transform(lambda tensor: tensor[:, None]), [3, 2], [
-        "3 axes instead of 2",
-    ], id="transform to another rank"),
-    pytest.param(adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)), [3, 2], [
-        "makes int32 of float32",
-    ], id="transform to another dtype"),
-    pytest.param(adapters.transform(lambda tensor: 1 // 0), [3, 2], [
-        "raised ZeroDivisionError for [3, 2]",
-    ], id="a function that raises"),
-    pytest.param(adapters.transform(lambda tensor: None), [3, 2], [
-        "transform(<lambda>)", "None",
-    ], id="a function without a result"),
-    pytest.param([adapters.crop_or_pad(), adapters.transform(tf.transpose)], [2, 3], [
-        "fill='initial' before a transform", "'zeros', 'mean' or a number",
-    ], id="initial values before a transform"),
-    pytest.param([adapters.take(np.s_[:2]), adapters.remap_rows(list("abc"), list("ab"))], [2, 2], [
-        "take(np.s_[:2]) then remap_rows(", "3 tokens",
-    ], id="a composition"),
-])
+@pytest.mark.parametrize(
+    "adapter, shape, parts",
+    [
+        pytest.param(
+            adapters.take(np.s_[:-1]),
+            [3, 2],
+            [
+                "take(np.s_[:-1]) makes [2, 2] of the old 'v' [3, 2]",
+                "'v' has shape [3, 2]",
+                "2 instead of 3 on axis 0",
+            ],
+            id="take",
+        ),
+        pytest.param(
+            adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) makes [2]", "1 axes instead of 2"], id="take an axis away"
+        ),
+        pytest.param(
+            adapters.take(np.s_[:, :, 0]),
+            [3, 2],
+            [
+                "take(np.s_[:, :, 0])",
+                "does not go into [3, 2]",
+            ],
+            id="take too deep",
+        ),
+        pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not go into [3, 2]"], id="take out of bounds"),
+        pytest.param(
+            adapters.crop_or_pad(),
+            [3, 2, 1],
+            [
+                "crop_or_pad(fill='initial')",
+                "'v' [3, 2, 1]",
+                "'v' [3, 2]",
+                "2 axes",
+                "has 3",
+            ],
+            id="crop_or_pad of another rank",
+        ),
+        pytest.param(
+            adapters.remap_rows(list("abc"), list("abcd")),
+            [6, 2],
+            [
+                "remap_rows(",
+                "makes [4, 2] of the old 'v' [3, 2]",
+                "'v' has shape [6, 2]",
+                "4 instead of 6 on axis 0",
+            ],
+            id="fewer tokens than rows",
+        ),
+        pytest.param(
+            adapters.remap_rows(list("abc"), list("abcd")),
+            [3, 2],
+            [
+                "4 instead of 3 on axis 0",
+            ],
+            id="more tokens than rows",
+        ),
+        pytest.param(
+            adapters.remap_rows(list("abc"), list("abc"), num_oov_buckets=2),
+            [4, 2],
+            [
+                "makes [5, 2]",
+                "5 instead of 4 on axis 0",
+            ],
+            id="more buckets than rows",
+        ),
+        pytest.param(
+            adapters.remap_rows(list("abcd"), list("abc")),
+            [3, 2],
+            [
+                "remap_rows(",
+                "4 tokens",
+                "the old variable's 3 on axis 0",
+                "'v' [3, 2]",
+            ],
+            id="more old tokens than rows",
+        ),
+        pytest.param(
+            adapters.remap_rows(list("abc"), list("abc"), axis=1),
+            [3, 2],
+            [
+                "3 tokens",
+                "the old variable's 2 on axis 1",
+            ],
+            id="tokens on the wrong axis",
+        ),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["no axis 2 in [3, 2]"], id="no such axis"),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["no axis -3 in [3, 2]"], id="no such negative axis"),
+        pytest.param(
+            adapters.remap_segments({"x": 2, "y": 2}, {"x": 3}),
+            [3, 2],
+            [
+                "remap_segments(2 -> 1 features)",
+                "old_widths add up to 4",
+                "the old variable has 3 on axis 0",
+            ],
+            id="old widths",
+        ),
+        pytest.param(
+            adapters.remap_segments({"x": 2, "y": 1}, {"x": 3, "z": 1}),
+            [3, 2],
+            [
+                "remap_segments(2 -> 2 features) makes [4, 2]",
+                "4 instead of 3 on axis 0",
+            ],
+            id="new widths",
+        ),
+        pytest.param(
+            adapters.transform(tf.transpose),
+            [3, 2],
+            [
+                "transform(transpose",
+                "makes [2, 3]",
+                "2 instead of 3 on axis 0",
+            ],
+            id="transform",
+        ),
+        pytest.param(
+            adapters.transform(lambda tensor: tensor[:, None]),
+            [3, 2],
+            [
+                "3 axes instead of 2",
+            ],
+            id="transform to another rank",
+        ),
+        pytest.param(
+            adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)),
+            [3, 2],
+            [
+                "makes int32 of float32",
+            ],
+            id="transform to another dtype",
+        ),
+        pytest.param(
+            adapters.transform(lambda tensor: 1 // 0),
+            [3, 2],
+            [
+                "raised ZeroDivisionError for [3, 2]",
+            ],
+            id="a function that raises",
+        ),
+        pytest.param(
+            adapters.transform(lambda tensor: None),
+            [3, 2],
+            [
+                "transform(<lambda>)",
+                "None",
+            ],
+            id="a function without a result",
+        ),
+        pytest.param(
+            [adapters.crop_or_pad(), adapters.transform(tf.transpose)],
+            [2, 3],
+            [
+                "fill='initial' before a transform",
+                "'zeros', 'mean' or a number",
+            ],
+            id="initial values before a transform",
+        ),
+        pytest.param(
+            [adapters.take(np.s_[:2]), adapters.remap_rows(list("abc"), list("ab"))],
+            [2, 2],
+            [
+                "take(np.s_[:2]) then remap_rows(",
+                "3 tokens",
+            ],
+            id="a composition",
+        ),
+    ],
+)
 def test_results_that_do_not_fit(old_dir, adapter, shape, parts):
     message = str(refused(old_dir, {"v": adapter}, {"v": shape}))
     assert [part for part in parts if part not in message] == [], message
@@ -104,8 +218,10 @@ def test_ranks_that_differ_without_an_adapter(old_dir):
 
 def test_all_problems_at_once(old_dir, tmp_path):
     error = refused(
-        old_dir, {"v": adapters.take(np.s_[:1]), "w": adapters.remap_rows(list("abcd"), ["a"]), "q": adapters.crop_or_pad()},
-        {"v": [3, 2], "w": [1], "x": [1]}, recover_vars={"v": "v", "w": "w", "missing": "x"},
+        old_dir,
+        {"v": adapters.take(np.s_[:1]), "w": adapters.remap_rows(list("abcd"), ["a"]), "q": adapters.crop_or_pad()},
+        {"v": [3, 2], "w": [1], "x": [1]},
+        recover_vars={"v": "v", "w": "w", "missing": "x"},
     )
     assert len(error.problems) == 4
     for problem, part in zip(error.problems, ["take(np.s_[:1])", "4 tokens", "no 'missing'", "'q' fits no new variable"]):
@@ -114,9 +230,14 @@ def test_all_problems_at_once(old_dir, tmp_path):
 
 class TestUnusedAdapters:
     def test_fits_nothing(self, old_dir):
-        error = refused(old_dir, {"encoder/kernl": adapters.crop_or_pad()}, {"encoder/kernel": [2], "w": [3]}, recover_vars={
-            "w": ["w", "encoder/kernel"],
-        })
+        error = refused(
+            old_dir,
+            {"encoder/kernl": adapters.crop_or_pad()},
+            {"encoder/kernel": [2], "w": [3]},
+            recover_vars={
+                "w": ["w", "encoder/kernel"],
+            },
+        )
         assert "'encoder/kernl' fits no new variable" in str(error) and "did you mean 'encoder/kernel'" in str(error)
 
     def test_fits_only_what_is_not_recovered(self, old_dir):
@@ -178,10 +299,18 @@ class TestVocabularies:
         with pytest.raises(WarmStartError, match="has 2 tokens, fewer than the 3 that are to count"):
             adapters.remap_rows(vocabulary(tmp_path, "a", "b"), ["a"], old_vocab_size=3)
 
-    @pytest.mark.parametrize("source, message", [
-        ({"a": 1}, "a file or a sequence of tokens"), (5, "a file or a sequence of tokens"), (None, "a file or a sequence"),
-        (["a", 1.5], "str, bytes or int, got 1.5"), ([True], "str, bytes or int, got True"), (["a\nb"], "newline"),
-    ], ids=["dict", "int", "None", "float token", "bool token", "newline in a token"])
+    @pytest.mark.parametrize(
+        "source, message",
+        [
+            ({"a": 1}, "a file or a sequence of tokens"),
+            (5, "a file or a sequence of tokens"),
+            (None, "a file or a sequence"),
+            (["a", 1.5], "str, bytes or int, got 1.5"),
+            ([True], "str, bytes or int, got True"),
+            (["a\nb"], "newline"),
+        ],
+        ids=["dict", "int", "None", "float token", "bool token", "newline in a token"],
+    )
     def test_what_is_no_vocabulary(self, source, message):
         with pytest.raises(WarmStartError, match=message):
             adapters.remap_rows(source, ["a"])
@@ -194,21 +323,34 @@ class TestVocabularies:
     def test_no_buckets_are_legal(self):
         adapters.remap_rows(["a"], ["a"], num_oov_buckets=0)
 
-    @pytest.mark.parametrize("aliases, message", [
-        ({"q": "a"}, r"aliases\['q'\] = 'a', but 'q' is not in the sequence of 2 tokens"),
-        ({"b": "q"}, r"aliases\['b'\] = 'q', but 'q' is not in the sequence of 1 tokens"),
-        (["b"], "aliases must be {new token: old token}"), ({"b": 1.5}, "str, bytes or int, got 1.5"),
-    ], ids=["new token", "old token", "list", "float token"])
+    @pytest.mark.parametrize(
+        "aliases, message",
+        [
+            ({"q": "a"}, r"aliases\['q'\] = 'a', but 'q' is not in the sequence of 2 tokens"),
+            ({"b": "q"}, r"aliases\['b'\] = 'q', but 'q' is not in the sequence of 1 tokens"),
+            (["b"], "aliases must be {new token: old token}"),
+            ({"b": 1.5}, "str, bytes or int, got 1.5"),
+        ],
+        ids=["new token", "old token", "list", "float token"],
+    )
     def test_aliases(self, aliases, message):
         with pytest.raises(WarmStartError, match=message):
             adapters.remap_rows(["a"], ["a", "b"], aliases=aliases)
 
 
-@pytest.mark.parametrize("widths, message", [
-    ({"x": 0}, r"\['x'\] must be a positive int, got 0"), ({"x": -2}, "got -2"), ({"x": 1.5}, "got 1.5"),
-    ({"x": True}, "got True"), (7, "feature name: width"), (["x"], "feature name: width"),
-    ([("x", 1), ("x", 2)], "names a feature twice"),
-], ids=["zero", "negative", "float", "bool", "int", "list", "twice"])
+@pytest.mark.parametrize(
+    "widths, message",
+    [
+        ({"x": 0}, r"\['x'\] must be a positive int, got 0"),
+        ({"x": -2}, "got -2"),
+        ({"x": 1.5}, "got 1.5"),
+        ({"x": True}, "got True"),
+        (7, "feature name: width"),
+        (["x"], "feature name: width"),
+        ([("x", 1), ("x", 2)], "names a feature twice"),
+    ],
+    ids=["zero", "negative", "float", "bool", "int", "list", "twice"],
+)
 def test_segment_widths(widths, message):
     for arguments in ((widths, {"x": 1}), ({"x": 1}, widths)):
         with pytest.raises(WarmStartError, match=message):
@@ -216,10 +358,15 @@ def test_segment_widths(widths, message):
 
 
 @pytest.mark.parametrize("fill", ["zero", "", None, True, 1j, [0], float("nan"), np.nan, float("inf"), -np.inf], ids=repr)
-@pytest.mark.parametrize("make", [
-    lambda fill: adapters.crop_or_pad(fill), lambda fill: adapters.remap_rows(["a"], ["a"], fill=fill),
-    lambda fill: adapters.remap_segments({"x": 1}, {"x": 1}, fill=fill),
-], ids=["crop_or_pad", "remap_rows", "remap_segments"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda fill: adapters.crop_or_pad(fill),
+        lambda fill: adapters.remap_rows(["a"], ["a"], fill=fill),
+        lambda fill: adapters.remap_segments({"x": 1}, {"x": 1}, fill=fill),
+    ],
+    ids=["crop_or_pad", "remap_rows", "remap_segments"],
+)
 def test_fills(fill, make):
     with pytest.raises(WarmStartError, match="fill must be"):
         make(fill)
@@ -231,12 +378,19 @@ def test_take_is_basic_slicing(index):
         adapters.take(index)
 
 
-@pytest.mark.parametrize("named, message", [
-    ([adapters.crop_or_pad()], "adapters must be a dict .* got list"), ({"v": "crop"}, "an adapter .* is needed, got 'crop'"),
-    ({"v": []}, "adapters are needed"), ({"v": adapters.crop_or_pad}, "is needed, got <function"),
-    ({"v": [adapters.crop_or_pad(), None]}, "adapters are needed"), ({"v(": adapters.crop_or_pad()}, "no regular expression"),
-    ({1: adapters.crop_or_pad()}, "a pattern is a string, got 1"),
-], ids=["list", "string", "empty list", "factory", "None in a list", "pattern", "int"])
+@pytest.mark.parametrize(
+    "named, message",
+    [
+        ([adapters.crop_or_pad()], "adapters must be a dict .* got list"),
+        ({"v": "crop"}, "an adapter .* is needed, got 'crop'"),
+        ({"v": []}, "adapters are needed"),
+        ({"v": adapters.crop_or_pad}, "is needed, got <function"),
+        ({"v": [adapters.crop_or_pad(), None]}, "adapters are needed"),
+        ({"v(": adapters.crop_or_pad()}, "no regular expression"),
+        ({1: adapters.crop_or_pad()}, "a pattern is a string, got 1"),
+    ],
+    ids=["list", "string", "empty list", "factory", "None in a list", "pattern", "int"],
+)
 def test_what_is_no_adapter_at_once(named, message):
     with pytest.raises(WarmStartError, match=message):
         ShapeAdaptingRecoverHook("anywhere", None, named)
@@ -253,7 +407,10 @@ class TestFinite:
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
     def test_nan_and_infinity_are_counted(self, old_dir, new_graph, dtype):
         values = {
-            "good": dtype([1, 2]), "ids": np.int64([1]), "v": dtype([1, np.nan, np.nan]), "w": dtype([-np.inf, 1, np.inf]),
+            "good": dtype([1, 2]),
+            "ids": np.int64([1]),
+            "v": dtype([1, np.nan, np.nan]),
+            "w": dtype([-np.inf, 1, np.inf]),
         }
         save_checkpoint(old_dir, values)
         for name, value in values.items():
@@ -313,12 +470,16 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
     assert [planned.action for planned in plan.variables] == ["adapted"] and new_graph.as_graph_def() == before
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
-    (lambda: adapters.remap_rows(b"\xff", ["a"]), "a vocabulary must be a file's path or a sequence of tokens"),
-    (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
-    (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
-], ids=["lone surrogate", "path that is no text", "no new features", "check_finite"])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
+        (lambda: adapters.remap_rows(b"\xff", ["a"]), "a vocabulary must be a file's path or a sequence of tokens"),
+        (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
+        (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
+    ],
+    ids=["lone surrogate", "path that is no text", "no new features", "check_finite"],
+)
 def test_other_arguments_that_cannot_be(make, message):
     with pytest.raises(WarmStartError, match=message):
         make()

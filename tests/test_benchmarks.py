@@ -1,4 +1,5 @@
 """The benchmark script measures every contender, and believes none before it has looked at the values."""
+
 from __future__ import annotations
 
 import importlib
@@ -208,7 +209,8 @@ def test_starting_process_stays_small():
 def test_a_conversion_keeps_every_tensor():
     ended = subprocess.run(
         [sys.executable, str(FOLDER / "conversion.py"), "--rows", str(OLD_SIZE), "--rounds", "1"],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
@@ -217,7 +219,8 @@ def test_a_conversion_keeps_every_tensor():
 def test_misspelt_names_are_found_and_a_renamed_scope_seen():
     ended = subprocess.run(
         [sys.executable, str(FOLDER / "names.py"), "--variables", "600", "--renamed", "400", "--rounds", "1"],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "every name and rule as expected" in ended.stdout and "`diff` of 400 variables" in ended.stdout

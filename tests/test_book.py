@@ -1,4 +1,5 @@
 """The book's case on its real checkpoint and on real digits: five hidden layers that were trained by someone else."""
+
 import gzip
 
 import numpy as np

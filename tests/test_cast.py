@@ -1,4 +1,5 @@
 """Values that change their dtype: only where it is asked for, with narrowing said, slots in lockstep."""
+
 import json
 
 import numpy as np
@@ -24,13 +25,20 @@ def variable(name, value, dtype, parts=None, trainable=True, **options):
     """A new variable of a given initial value; `value` also a list of a shape and one number for all of it."""
     shape, number = value
     return tf1.get_variable(
-        name, shape, dtype=tf.as_dtype(dtype), initializer=tf1.constant_initializer(number), trainable=trainable,
-        partitioner=tf1.fixed_size_partitioner(parts) if parts else None, **options)
+        name,
+        shape,
+        dtype=tf.as_dtype(dtype),
+        initializer=tf1.constant_initializer(number),
+        trainable=trainable,
+        partitioner=tf1.fixed_size_partitioner(parts) if parts else None,
+        **options,
+    )
 
 
 @pytest.fixture
 def recovered(old_dir):
     """Recovers one old value into a new variable of -1, or of what `initial` says."""
+
     def recover(old, adapter, shape, dtype, parts=None, initial=-1, old_parts=None, **options):
         save_checkpoint(old_dir, {"v": old}, partitions={"v": old_parts} if old_parts else None)
         with tf.Graph().as_default(), tf1.Session() as session:
@@ -53,27 +61,51 @@ def test_between_all_numbers(recovered, old, new):
     assert recovered(values, cast, [3], new) == [1, 2, 100]
 
 
-@pytest.mark.parametrize("old, new, expected", [
-    (np.float32([1.5, -1.5, 2.0]), "int32", [1, -1, 2]), (np.float64([0.1]), "float32", [float(np.float32(0.1))]),
-    (np.float32([1e6, -1e6]), "float16", [np.inf, -np.inf]), (np.int64([2 ** 32 + 7]), "int32", [7]),
-    (np.int64([2 ** 53 + 1]), "float64", [2.0 ** 53]), (np.complex64([1 + 2j]), "complex128", [1 + 2j]),
-    (np.float32([3]), "complex64", [3 + 0j]), (np.int32([-1]), "int64", [-1]),
-], ids=["fractions", "digits", "range", "wraps", "long integers", "complex", "float to complex", "sign"])
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        (np.float32([1.5, -1.5, 2.0]), "int32", [1, -1, 2]),
+        (np.float64([0.1]), "float32", [float(np.float32(0.1))]),
+        (np.float32([1e6, -1e6]), "float16", [np.inf, -np.inf]),
+        (np.int64([2**32 + 7]), "int32", [7]),
+        (np.int64([2**53 + 1]), "float64", [2.0**53]),
+        (np.complex64([1 + 2j]), "complex128", [1 + 2j]),
+        (np.float32([3]), "complex64", [3 + 0j]),
+        (np.int32([-1]), "int64", [-1]),
+    ],
+    ids=["fractions", "digits", "range", "wraps", "long integers", "complex", "float to complex", "sign"],
+)
 def test_what_a_cast_makes(recovered, old, new, expected):
     assert recovered(old, cast, [len(expected)], new) == expected
 
 
-@pytest.mark.parametrize("old_parts, use_resource", [(None, False), (None, True), (2, True)], ids=[
-    "from a whole to a reference", "from a whole to a resource", "from parts",
-])
+@pytest.mark.parametrize(
+    "old_parts, use_resource",
+    [(None, False), (None, True), (2, True)],
+    ids=[
+        "from a whole to a reference",
+        "from a whole to a resource",
+        "from parts",
+    ],
+)
 @pytest.mark.parametrize("parts", [None, 2, 3], ids=["whole", "two parts", "three parts"])
-@pytest.mark.parametrize("old, new", [
-    ("float16", "float32"), ("float32", "float16"), ("float32", "bfloat16"), ("bfloat16", "float32"), ("float64", "int32"),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("float16", "float32"),
+        ("float32", "float16"),
+        ("float32", "bfloat16"),
+        ("bfloat16", "float32"),
+        ("float64", "int32"),
+    ],
+)
 def test_parts(recovered, old, new, parts, old_parts, use_resource):
     values = np.arange(6).reshape(3, 2).astype(tf.as_dtype(old).as_numpy_dtype)
     assert recovered(values, cast, [3, 2], new, parts, old_parts=old_parts, use_resource=use_resource) == [
-        [0, 1], [2, 3], [4, 5]]
+        [0, 1],
+        [2, 3],
+        [4, 5],
+    ]
 
 
 ROWS = adapters.remap_rows(list("abc"), list("cxa"))
@@ -99,10 +131,15 @@ class TestInAList:
         adapter = [ROWS, cast, adapters.remap_segments({"x": 2}, {"n": 1, "x": 2}, axis=1, fill=8)]
         assert recovered(self.OLD, adapter, [3, 3], new, parts) == [[8, 5, 6], [-1, -1, -1], [8, 1, 2]]
 
-    @pytest.mark.parametrize("adapter", [
-        [cast, adapters.transform(tf.transpose)], [adapters.transform(tf.transpose), cast],
-        [adapters.transform(tf.transpose), cast, cast],
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "adapter",
+        [
+            [cast, adapters.transform(tf.transpose)],
+            [adapters.transform(tf.transpose), cast],
+            [adapters.transform(tf.transpose), cast, cast],
+        ],
+        ids=str,
+    )
     def test_with_a_transform(self, recovered, adapter, new, parts):
         assert recovered(self.OLD, adapter, [2, 3], new, parts and 2) == [[1, 3, 5], [2, 4, 6]]
 
@@ -127,12 +164,16 @@ def test_initial_values_that_are_drawn_keep_their_digits(old_dir, new_graph):
 
 
 class TestTransformToAnotherDtype:
-    @pytest.mark.parametrize("old, fn, new, expected", [
-        (np.float32([1.5, -1.5]), lambda value: tf.cast(tf.round(value), tf.int32), "int32", [2, -2]),
-        (np.array([True, False]), lambda value: tf.cast(value, tf.float32), "float32", [1, 0]),
-        (np.array([b"1.5", b"2"]), tf.strings.to_number, "float32", [1.5, 2]),
-        (np.complex64([3 + 4j, 1]), tf.abs, "float32", [5, 1]),
-    ], ids=["rounded", "bool", "string", "complex"])
+    @pytest.mark.parametrize(
+        "old, fn, new, expected",
+        [
+            (np.float32([1.5, -1.5]), lambda value: tf.cast(tf.round(value), tf.int32), "int32", [2, -2]),
+            (np.array([True, False]), lambda value: tf.cast(value, tf.float32), "float32", [1, 0]),
+            (np.array([b"1.5", b"2"]), tf.strings.to_number, "float32", [1.5, 2]),
+            (np.complex64([3 + 4j, 1]), tf.abs, "float32", [5, 1]),
+        ],
+        ids=["rounded", "bool", "string", "complex"],
+    )
     def test_is_what_the_function_makes(self, recovered, old, fn, new, expected):
         assert recovered(old, adapters.transform(fn), [2], new) == expected
 
@@ -191,11 +232,15 @@ class TestSlots:
         assert values["v"].dtype == np.float16 and values["v/Slot"].dtype == np.float64
         assert values["v/Slot"].tolist() == [100, 1e6]
 
-    @pytest.mark.parametrize("adapter", [
-        adapters.transform(lambda value: tf.cast(tf.reverse(value, [0]), tf.float64)),
-        [cast, adapters.transform(lambda value: tf.reverse(value, [0]))],
-        [adapters.transform(lambda value: tf.reverse(value, [0])), cast],
-    ], ids=["transform", "cast and transform", "transform and cast"])
+    @pytest.mark.parametrize(
+        "adapter",
+        [
+            adapters.transform(lambda value: tf.cast(tf.reverse(value, [0]), tf.float64)),
+            [cast, adapters.transform(lambda value: tf.reverse(value, [0]))],
+            [adapters.transform(lambda value: tf.reverse(value, [0])), cast],
+        ],
+        ids=["transform", "cast and transform", "transform and cast"],
+    )
     def test_through_a_function(self, old_dir, new_graph, adapter):
         save_checkpoint(old_dir, {"v": np.float32([1, 2]), "v/Slot": np.float32([100, 200])})
         slots([2], "float64")
@@ -219,12 +264,16 @@ class TestSlots:
 
 
 class TestUnasked:
-    @pytest.mark.parametrize("old, new, parts", [
-        (np.float64([1, 2]), "float32", ["the new 'v' is float32, the old 'v' is float64", "{'v': adapters.cast()}"]),
-        (np.float64([1]), "float32", ["{'v': [adapters.cast(), adapters.crop_or_pad()]}"]),
-        (np.array([True, False]), "float32", ["{'v': adapters.transform(fn)}", "from bool to float32"]),
-        (np.array([b"x", b"y"]), "float32", ["{'v': adapters.transform(fn)}", "from string to float32"]),
-    ], ids=["number", "another shape too", "bool", "string"])
+    @pytest.mark.parametrize(
+        "old, new, parts",
+        [
+            (np.float64([1, 2]), "float32", ["the new 'v' is float32, the old 'v' is float64", "{'v': adapters.cast()}"]),
+            (np.float64([1]), "float32", ["{'v': [adapters.cast(), adapters.crop_or_pad()]}"]),
+            (np.array([True, False]), "float32", ["{'v': adapters.transform(fn)}", "from bool to float32"]),
+            (np.array([b"x", b"y"]), "float32", ["{'v': adapters.transform(fn)}", "from string to float32"]),
+        ],
+        ids=["number", "another shape too", "bool", "string"],
+    )
     @pytest.mark.parametrize("named", [None, {}], ids=["VariableRecoverHook", "ShapeAdaptingRecoverHook"])
     def test_the_error_says_what_to_do(self, old_dir, new_graph, old, new, parts, named):
         save_checkpoint(old_dir, {"v": old})
@@ -233,10 +282,16 @@ class TestUnasked:
             plan_recovery(old_dir, None, named)
         assert [part for part in parts if part not in str(caught.value)] == []
 
-    @pytest.mark.parametrize("old, new, reason", [
-        (np.array([True]), tf.float32, "bool is not one"), (np.float32([1]), tf.bool, "bool is not one"),
-        (np.array([b"1"]), tf.float32, "string is not one"), (np.complex64([1]), tf.float32, "the imaginary part"),
-    ], ids=["from bool", "to bool", "from string", "from complex"])
+    @pytest.mark.parametrize(
+        "old, new, reason",
+        [
+            (np.array([True]), tf.float32, "bool is not one"),
+            (np.float32([1]), tf.bool, "bool is not one"),
+            (np.array([b"1"]), tf.float32, "string is not one"),
+            (np.complex64([1]), tf.float32, "the imaginary part"),
+        ],
+        ids=["from bool", "to bool", "from string", "from complex"],
+    )
     def test_what_cast_refuses(self, old_dir, new_graph, old, new, reason):
         save_checkpoint(old_dir, {"v": old})
         tf1.get_variable("v", initializer=tf.zeros([1], new))
@@ -255,14 +310,19 @@ class TestUnasked:
 
 
 class TestTheReport:
-    @pytest.mark.parametrize("old, new, said", [
-        (np.float64, "float32", "float64 to float32, narrowing: fewer digits, a smaller range"),
-        (np.float32, "bfloat16", "float32 to bfloat16, narrowing: fewer digits"),
-        (np.int64, "int32", "int64 to int32, narrowing: a smaller range"),
-        (np.float32, "int64", "float32 to int64, narrowing: no fractions, a smaller range"),
-        (np.int32, "float32", "int32 to float32, narrowing: fewer digits of integers beyond 2 ** 24"),
-        (np.float16, "float32", "float16 to float32"), (np.int32, "float64", "int32 to float64"),
-    ], ids=lambda value: getattr(value, "__name__", None))
+    @pytest.mark.parametrize(
+        "old, new, said",
+        [
+            (np.float64, "float32", "float64 to float32, narrowing: fewer digits, a smaller range"),
+            (np.float32, "bfloat16", "float32 to bfloat16, narrowing: fewer digits"),
+            (np.int64, "int32", "int64 to int32, narrowing: a smaller range"),
+            (np.float32, "int64", "float32 to int64, narrowing: no fractions, a smaller range"),
+            (np.int32, "float32", "int32 to float32, narrowing: fewer digits of integers beyond 2 ** 24"),
+            (np.float16, "float32", "float16 to float32"),
+            (np.int32, "float64", "int32 to float64"),
+        ],
+        ids=lambda value: getattr(value, "__name__", None),
+    )
     def test_says_what_narrows(self, old_dir, new_graph, old, new, said):
         save_checkpoint(old_dir, {"v": old([1])})
         variable("v", ([1], 0), new)
@@ -280,7 +340,7 @@ def test_in_params(old_dir, new_graph):
     save_checkpoint(old_dir, {"v": np.float64([1, 2]), "w": np.float64([3])})
     variable("v", ([3], -1), "float32"), variable("w", ([1], -1), "float32")
     text = '{"warm_start": {"ckp_dir": %s, "adapters": {"v": [{"cast": {}}, "crop_or_pad"], "w": "cast"}}}'
-    hook, = hooks_from_params(json.loads(text % json.dumps(str(old_dir))))
+    (hook,) = hooks_from_params(json.loads(text % json.dumps(str(old_dir))))
     with tf1.train.MonitoredSession(hooks=[hook]) as session:
         assert [session.run(made).tolist() for made in tf1.global_variables()] == [[1, 2, -1], [3]]
 

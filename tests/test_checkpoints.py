@@ -1,4 +1,5 @@
 """The old side: what a name-based checkpoint holds, by its index alone, and what is said where there is none."""
+
 import glob
 import os
 import pathlib
@@ -61,10 +62,14 @@ def save_raw(folder, values, slices=()):
     """Saves `values` in their own order, with the slice specifications of TensorFlow's SaveV2; returns the prefix."""
     prefix = str(folder / "model.ckpt")
     with tf.Graph().as_default(), tf1.Session() as session:
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=list(values), shape_and_slices=list(slices) or [""] * len(values),
-            tensors=[tf.constant(value) for value in values.values()],
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=list(values),
+                shape_and_slices=list(slices) or [""] * len(values),
+                tensors=[tf.constant(value) for value in values.values()],
+            )
+        )
     return prefix
 
 
@@ -72,7 +77,10 @@ class TestContents:
     def test_names_shapes_and_dtypes(self, old_dir):
         save_checkpoint(old_dir, VALUES)
         assert contents(old_dir) == {
-            "a": ((2,), "float32"), "half": ((1, 1), "float16"), "mask": ((1,), "bool"), "scope/b": ((3, 2), "float64"),
+            "a": ((2,), "float32"),
+            "half": ((1, 1), "float16"),
+            "mask": ((1,), "bool"),
+            "scope/b": ((3, 2), "float64"),
             "step": ((), "int64"),
         }
 
@@ -110,7 +118,9 @@ class TestContents:
         assert len(data_files(old_dir)) == 2
         variables = open_checkpoint(prefix).variables
         assert {name: (old.shape, old.dtype) for name, old in variables.items()} == {
-            "a": ((2,), "float32"), "b": ((3,), "int32"), "v": ((3, 2), "float32"),
+            "a": ((2,), "float32"),
+            "b": ((3,), "int32"),
+            "v": ((3, 2), "float32"),
         }
         assert variables["v"].slices == (((0, 0), (2, 2)), ((2, 0), (1, 2)))
 
@@ -127,13 +137,14 @@ class TestContents:
     def test_slots_are_tied_to_their_variables(self, fm_checkpoint):
         ties = open_checkpoint(fm_checkpoint).slots_by_name
         assert {name: (tie.primary, tie.slot_name) for name, tie in ties.items()} == {
-            "fm/v/Adagrad": ("fm/v", "Adagrad"), "fm/w/Adagrad": ("fm/w", "Adagrad"),
+            "fm/v/Adagrad": ("fm/v", "Adagrad"),
+            "fm/w/Adagrad": ("fm/w", "Adagrad"),
         }
 
     @pytest.mark.parametrize("partitions", [None, {"v": 2}], ids=["whole", "in parts"])
     def test_a_plan_reads_no_value(self, old_dir, new_graph, partitions):
         prefix = save_checkpoint(old_dir, {"v": np.float32([[1], [2], [3]])}, partitions)
-        data, = data_files(old_dir)
+        (data,) = data_files(old_dir)
         overwrite(data, b"\xa5" * os.path.getsize(data))
         with pytest.raises((tf.errors.OpError, RuntimeError)):
             tf.train.load_variable(prefix, "v")
@@ -142,14 +153,17 @@ class TestContents:
 
 
 class TestWhere:
-    @pytest.mark.parametrize("form", [
-        pytest.param(lambda prefix: os.path.dirname(prefix), id="directory"),
-        pytest.param(lambda prefix: os.path.dirname(prefix) + "/", id="directory with a slash"),
-        pytest.param(lambda prefix: prefix, id="prefix"),
-        pytest.param(lambda prefix: pathlib.Path(prefix), id="prefix as a path"),
-        pytest.param(lambda prefix: pathlib.Path(prefix).parent, id="directory as a path"),
-        pytest.param(lambda prefix: prefix.encode(), id="prefix as bytes"),
-    ])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            pytest.param(lambda prefix: os.path.dirname(prefix), id="directory"),
+            pytest.param(lambda prefix: os.path.dirname(prefix) + "/", id="directory with a slash"),
+            pytest.param(lambda prefix: prefix, id="prefix"),
+            pytest.param(lambda prefix: pathlib.Path(prefix), id="prefix as a path"),
+            pytest.param(lambda prefix: pathlib.Path(prefix).parent, id="directory as a path"),
+            pytest.param(lambda prefix: prefix.encode(), id="prefix as bytes"),
+        ],
+    )
     def test_forms(self, old_dir, form):
         prefix = save_checkpoint(old_dir, {"a": np.float32([1])}, step=3)
         assert os.path.samefile(open_checkpoint(form(prefix)).prefix + ".index", prefix + ".index")
@@ -181,11 +195,16 @@ class TestWhere:
 
 
 class TestADirectoryOfTheSameName:
-    @pytest.mark.parametrize("fill", [
-        pytest.param(lambda folder: None, id="empty"),
-        pytest.param(lambda folder: (folder / "notes.txt").write_text("x"), id="other files"),
-        pytest.param(lambda folder: (folder / "checkpoint").write_text('model_checkpoint_path: "x"'), id="its latest is gone"),
-    ])
+    @pytest.mark.parametrize(
+        "fill",
+        [
+            pytest.param(lambda folder: None, id="empty"),
+            pytest.param(lambda folder: (folder / "notes.txt").write_text("x"), id="other files"),
+            pytest.param(
+                lambda folder: (folder / "checkpoint").write_text('model_checkpoint_path: "x"'), id="its latest is gone"
+            ),
+        ],
+    )
     def test_the_prefix_is_read(self, old_dir, fill):
         prefix = save_checkpoint(old_dir, {"a": np.float32([1])})
         (old_dir / "model.ckpt").mkdir()
@@ -196,8 +215,11 @@ class TestADirectoryOfTheSameName:
         prefix = save_checkpoint(old_dir, {"outside": np.float32([1])})
         (old_dir / "model.ckpt").mkdir()
         save_checkpoint(old_dir / "model.ckpt", {"inside": np.float32([1])})
-        with pytest.raises(WarmStartError, match=r"is a directory with a checkpoint in it, .*/model.ckpt/model.ckpt, and the "
-                                                 r"prefix of another.*name .*/model.ckpt/ for the former, .*.index for the"):
+        with pytest.raises(
+            WarmStartError,
+            match=r"is a directory with a checkpoint in it, .*/model.ckpt/model.ckpt, and the "
+            r"prefix of another.*name .*/model.ckpt/ for the former, .*.index for the",
+        ):
             open_checkpoint(prefix)
         assert list(open_checkpoint(prefix + "/").variables) == ["inside"]
         assert list(open_checkpoint(prefix + ".index").variables) == ["outside"]
@@ -252,6 +274,7 @@ def checkpoint_file_of(content):
         save_checkpoint(folder, {"a": np.float32([1])})
         overwrite(folder / "checkpoint", content)
         return folder
+
     return make
 
 
@@ -311,6 +334,7 @@ def index_of(change):
         prefix = save_checkpoint(folder, {"a": np.float32([1])})
         overwrite(prefix + ".index", change(read(prefix + ".index")))
         return prefix
+
     return make
 
 
@@ -326,6 +350,7 @@ def file_of_a_checkpoint(suffix):
         prefix = save_checkpoint(folder, {"a": np.float32([1])})
         overwrite(prefix + ".meta", b"")
         return prefix + suffix
+
     return make
 
 
@@ -344,53 +369,76 @@ def test_only_what_can_be_given_is_suggested(old_dir, wrong):
     assert f"{prefix!r}?" in suggested and suggested.count("model.ckpt-100") == 1 and "'checkpoint" not in suggested
 
 
-@pytest.mark.parametrize("make, words", [
-    pytest.param(nothing_there, ["nothing' does not exist", "neither as a directory nor as"], id="missing"),
-    pytest.param(lambda folder: folder / "a" / "b", ["does not exist, nor does '", "/old/a'"], id="parent missing"),
-    pytest.param(empty_directory, ["is a directory with nothing in it"], id="empty directory"),
-    pytest.param(unrelated_files, ["is a directory with no checkpoint in it"], id="no checkpoint in it"),
-    pytest.param(near_spelling, ["did you mean '", "/old/model.ckpt-100'"], id="near spelling"),
-    pytest.param(no_checkpoint_file, ["no readable file `checkpoint`", "/old/model.ckpt"], id="no file `checkpoint`"),
-    pytest.param(checkpoint_file_of(b"what?"), ["`checkpoint`", "/old/model.ckpt"], id="unreadable file `checkpoint`"),
-    pytest.param(checkpoint_file_of(b""), ["`checkpoint`", "/old/model.ckpt"], id="empty file `checkpoint`"),
-    pytest.param(checkpoint_file_of(b"\xff\xfe\0"), ["`checkpoint`", "/old/model.ckpt"], id="binary file `checkpoint`"),
-    pytest.param(latest_gone, [
-        "/checkpoint names '/where/it/was/model.ckpt-1'", "was the directory moved", "/old/model.ckpt-1",
-    ], id="latest is not there"),
-    pytest.param(no_data_file, ["is not whole", "model.ckpt.data-00000-of-00001 is missing"], id="no data file"),
-    pytest.param(one_of_two_data_files, ["is not whole", "data-00001-of-00002 is missing"], id="one shard missing"),
-    pytest.param(both_data_files_missing, [
-        "2 problems", "data-00000-of-00002 is missing", "data-00001-of-00002 is missing",
-    ], id="both shards missing"),
-    pytest.param(short_data_file, ["is not whole", "has 11 bytes, 12 by the index"], id="data file too short"),
-    pytest.param(
-        short_data_file_in_another_order, ["is not whole", "has 11 bytes, 16 by the index"], id="short, in another order"
-    ),
-    pytest.param(
-        short_data_file_of_a_partitioned_variable, ["is not whole", "has 11 bytes, 16 by the index"], id="slices cut short"
-    ),
-    pytest.param(both_data_files_short, [
-        "2 problems", "data-00000-of-00002 has 0 bytes", "data-00001-of-00002 has 0 bytes",
-    ], id="both shards too short"),
-    pytest.param(index_of(lambda content: b""), ["model.ckpt.index", "damaged"], id="empty index"),
-    pytest.param(index_of(lambda content: content[:-1]), ["model.ckpt.index", "damaged"], id="truncated index"),
-    pytest.param(index_of(lambda content: content[20:]), ["model.ckpt.index", "damaged"], id="index without its head"),
-    pytest.param(index_of(lambda content: b"\x07" * 500), ["model.ckpt.index", "damaged"], id="garbage index"),
-    pytest.param(index_is_a_directory, ["model.ckpt.index"], id="index is a directory"),
-    pytest.param(file_of_a_checkpoint(".index"), ["is one file of a checkpoint", "name its prefix: /"], id="an index file"),
-    pytest.param(file_of_a_checkpoint(".meta"), ["is one file of a checkpoint", "name its prefix: /"], id="a meta file"),
-    pytest.param(
-        file_of_a_checkpoint(".data-00000-of-00001"), ["is one file of a checkpoint", "name its prefix: /"], id="a data file"
-    ),
-    pytest.param(another_file, ["is a file, not a checkpoint"], id="another file"),
-    pytest.param(lambda folder: None, ["ckp_dir must be a directory or a checkpoint prefix, got None"], id="None"),
-    pytest.param(lambda folder: 7, ["ckp_dir must be", "got 7"], id="int"),
-    pytest.param(lambda folder: [str(folder)], ["ckp_dir must be", "got ['"], id="list"),
-    pytest.param(lambda folder: "", ["ckp_dir must be", "got ''"], id="empty string"),
-    pytest.param(lambda folder: "a\0b", ["ckp_dir must be", r"got 'a\x00b'"], id="NUL"),
-    pytest.param(lambda folder: b"\xff", ["ckp_dir"], id="no UTF-8"),
-    pytest.param(lambda folder: "nosuchfs://a/b", ["ckp_dir 'nosuchfs://a/b' cannot be read"], id="unknown filesystem"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        pytest.param(nothing_there, ["nothing' does not exist", "neither as a directory nor as"], id="missing"),
+        pytest.param(lambda folder: folder / "a" / "b", ["does not exist, nor does '", "/old/a'"], id="parent missing"),
+        pytest.param(empty_directory, ["is a directory with nothing in it"], id="empty directory"),
+        pytest.param(unrelated_files, ["is a directory with no checkpoint in it"], id="no checkpoint in it"),
+        pytest.param(near_spelling, ["did you mean '", "/old/model.ckpt-100'"], id="near spelling"),
+        pytest.param(no_checkpoint_file, ["no readable file `checkpoint`", "/old/model.ckpt"], id="no file `checkpoint`"),
+        pytest.param(checkpoint_file_of(b"what?"), ["`checkpoint`", "/old/model.ckpt"], id="unreadable file `checkpoint`"),
+        pytest.param(checkpoint_file_of(b""), ["`checkpoint`", "/old/model.ckpt"], id="empty file `checkpoint`"),
+        pytest.param(checkpoint_file_of(b"\xff\xfe\0"), ["`checkpoint`", "/old/model.ckpt"], id="binary file `checkpoint`"),
+        pytest.param(
+            latest_gone,
+            [
+                "/checkpoint names '/where/it/was/model.ckpt-1'",
+                "was the directory moved",
+                "/old/model.ckpt-1",
+            ],
+            id="latest is not there",
+        ),
+        pytest.param(no_data_file, ["is not whole", "model.ckpt.data-00000-of-00001 is missing"], id="no data file"),
+        pytest.param(one_of_two_data_files, ["is not whole", "data-00001-of-00002 is missing"], id="one shard missing"),
+        pytest.param(
+            both_data_files_missing,
+            [
+                "2 problems",
+                "data-00000-of-00002 is missing",
+                "data-00001-of-00002 is missing",
+            ],
+            id="both shards missing",
+        ),
+        pytest.param(short_data_file, ["is not whole", "has 11 bytes, 12 by the index"], id="data file too short"),
+        pytest.param(
+            short_data_file_in_another_order, ["is not whole", "has 11 bytes, 16 by the index"], id="short, in another order"
+        ),
+        pytest.param(
+            short_data_file_of_a_partitioned_variable, ["is not whole", "has 11 bytes, 16 by the index"], id="slices cut short"
+        ),
+        pytest.param(
+            both_data_files_short,
+            [
+                "2 problems",
+                "data-00000-of-00002 has 0 bytes",
+                "data-00001-of-00002 has 0 bytes",
+            ],
+            id="both shards too short",
+        ),
+        pytest.param(index_of(lambda content: b""), ["model.ckpt.index", "damaged"], id="empty index"),
+        pytest.param(index_of(lambda content: content[:-1]), ["model.ckpt.index", "damaged"], id="truncated index"),
+        pytest.param(index_of(lambda content: content[20:]), ["model.ckpt.index", "damaged"], id="index without its head"),
+        pytest.param(index_of(lambda content: b"\x07" * 500), ["model.ckpt.index", "damaged"], id="garbage index"),
+        pytest.param(index_is_a_directory, ["model.ckpt.index"], id="index is a directory"),
+        pytest.param(file_of_a_checkpoint(".index"), ["is one file of a checkpoint", "name its prefix: /"], id="an index file"),
+        pytest.param(file_of_a_checkpoint(".meta"), ["is one file of a checkpoint", "name its prefix: /"], id="a meta file"),
+        pytest.param(
+            file_of_a_checkpoint(".data-00000-of-00001"),
+            ["is one file of a checkpoint", "name its prefix: /"],
+            id="a data file",
+        ),
+        pytest.param(another_file, ["is a file, not a checkpoint"], id="another file"),
+        pytest.param(lambda folder: None, ["ckp_dir must be a directory or a checkpoint prefix, got None"], id="None"),
+        pytest.param(lambda folder: 7, ["ckp_dir must be", "got 7"], id="int"),
+        pytest.param(lambda folder: [str(folder)], ["ckp_dir must be", "got ['"], id="list"),
+        pytest.param(lambda folder: "", ["ckp_dir must be", "got ''"], id="empty string"),
+        pytest.param(lambda folder: "a\0b", ["ckp_dir must be", r"got 'a\x00b'"], id="NUL"),
+        pytest.param(lambda folder: b"\xff", ["ckp_dir"], id="no UTF-8"),
+        pytest.param(lambda folder: "nosuchfs://a/b", ["ckp_dir 'nosuchfs://a/b' cannot be read"], id="unknown filesystem"),
+    ],
+)
 def test_bad_ckp_dir(old_dir, new_graph, make, words):
     ckp_dir = make(old_dir)
     tf1.get_variable("a", [1])
@@ -407,7 +455,7 @@ def test_no_damaged_byte_of_the_index_goes_unnoticed(old_dir):
     good, before = read(prefix + ".index"), open_checkpoint(prefix)
     harmless = 0
     for at in range(len(good)):
-        overwrite(prefix + ".index", good[:at] + bytes([good[at] ^ 0x81]) + good[at + 1:])
+        overwrite(prefix + ".index", good[:at] + bytes([good[at] ^ 0x81]) + good[at + 1 :])
         try:
             assert open_checkpoint(prefix) == before  # A byte that nothing depends on, such as the footer's padding.
             harmless += 1

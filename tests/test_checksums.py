@@ -1,4 +1,5 @@
 """CRC32C in pieces, against the published values and the definition."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,15 +18,25 @@ def by_definition(data):
     return register ^ 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("data, checksum", [
-    (b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43), (bytes(range(32)), 0x46DD794E),
-])
+@pytest.mark.parametrize(
+    "data, checksum",
+    [
+        (b"", 0),
+        (b"123456789", 0xE3069283),
+        (bytes(32), 0x8A9136AA),
+        (b"\xff" * 32, 0x62A8AB43),
+        (bytes(range(32)), 0x46DD794E),
+    ],
+)
 def test_published_values(data, checksum):
     assert checksums.extend(0, data) == checksum
 
 
-@given(st.sampled_from([0, 1, 3, 1023, 1024, 2047, 2048, 2049, 65535, 65536, 131072, 131075, 200000]), st.integers(0, 99),
-       st.floats(0, 1))
+@given(
+    st.sampled_from([0, 1, 3, 1023, 1024, 2047, 2048, 2049, 65535, 65536, 131072, 131075, 200000]),
+    st.integers(0, 99),
+    st.floats(0, 1),
+)
 @settings(max_examples=25, deadline=None)
 def test_any_pieces_give_the_same(size, seed, cut):
     data = np.random.RandomState(seed).bytes(size)

@@ -1,4 +1,5 @@
 """What `include`, `rename` or `collection` chooses and the checkpoint does not have: an error, unless `missing="keep"`."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,21 +19,25 @@ def graph(old_dir, new_graph):
     return str(old_dir)
 
 
-@pytest.mark.parametrize("rules, missing", [
-    ({"include": "s"}, ["s/b"]),
-    ({"include": ["s/a", "head", "tower"]}, ["head"]),
-    ({"include": ""}, ["s/b", "t/a", "t/bias", "head"]),
-    ({"rename": {"old": "t"}}, ["t/bias"]),
-    ({"rename": {"old": "t"}, "include": "t/a"}, []),
-    ({"rename": {"old": "t"}, "include": ["t/a", "head"]}, ["head"]),
-    ({"rename": {"old/a": "t/a"}}, []),
-    ({"rename": {"o(l)d": "t"}}, ["t/bias"]),
-    ({"collection": "s"}, ["s/b"]),
-    ({"collection": "s", "exclude": "s/b"}, []),
-    ({"include": "s", "exclude": "s/b"}, []),
-    ({"exclude": "head"}, []),
-    ({}, []),
-], ids=str)
+@pytest.mark.parametrize(
+    "rules, missing",
+    [
+        ({"include": "s"}, ["s/b"]),
+        ({"include": ["s/a", "head", "tower"]}, ["head"]),
+        ({"include": ""}, ["s/b", "t/a", "t/bias", "head"]),
+        ({"rename": {"old": "t"}}, ["t/bias"]),
+        ({"rename": {"old": "t"}, "include": "t/a"}, []),
+        ({"rename": {"old": "t"}, "include": ["t/a", "head"]}, ["head"]),
+        ({"rename": {"old/a": "t/a"}}, []),
+        ({"rename": {"o(l)d": "t"}}, ["t/bias"]),
+        ({"collection": "s"}, ["s/b"]),
+        ({"collection": "s", "exclude": "s/b"}, []),
+        ({"include": "s", "exclude": "s/b"}, []),
+        ({"exclude": "head"}, []),
+        ({}, []),
+    ],
+    ids=str,
+)
 def test_is_refused(graph, rules, missing):
     if missing:
         with pytest.raises(WarmStartError) as caught:
@@ -62,9 +67,15 @@ def test_the_message_offers_close_spellings_and_the_ways_out(graph):
     )
 
 
-@pytest.mark.parametrize("rules", [
-    {"include": "s"}, {"collection": "s"}, {"rename": {"old/a": "s/a"}, "include": "s"},
-], ids=str)
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"include": "s"},
+        {"collection": "s"},
+        {"rename": {"old/a": "s/a"}, "include": "s"},
+    ],
+    ids=str,
+)
 def test_is_kept_where_that_is_asked_for(graph, rules):
     fates = {planned.new.name: planned for planned in plan_recovery(graph, missing="keep", **rules).variables}
     assert (fates["s/a"].action, fates["s/b"].action) == ("restored", "initialized")

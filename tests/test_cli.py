@@ -1,4 +1,5 @@
 """The command line: what list, diff and convert print, exit codes, pipes, terminals; the examples of docs/cli.md."""
+
 import contextlib
 import json
 import os
@@ -42,7 +43,7 @@ def error_of(capsys, *arguments):
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("estimator-warmstart: error: ") and "Traceback" not in printed.err
-    return printed.err[len("estimator-warmstart: error: "):].rstrip("\n")
+    return printed.err[len("estimator-warmstart: error: ") :].rstrip("\n")
 
 
 def json_of(capsys, *arguments, code=0):
@@ -55,8 +56,12 @@ def process(*arguments, **options):
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2"}
     return subprocess.Popen(
-        [sys.executable, "-m", "estimator_warmstart", *map(str, arguments)], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True, **options
+        [sys.executable, "-m", "estimator_warmstart", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        **options,
     )
 
 
@@ -86,11 +91,17 @@ class TestDocs:
 
     def test_every_example_prints_what_is_printed_there(self, here, capsys):
         # Under a relative path, as in the text.
-        save_checkpoint("old", {
-            "fm/w": np.float32([[1], [2], [3]]), "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
-            "fm/w/Adagrad": np.float32([[10], [20], [30]]), "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
-            "global_step": np.int64(7),
-        }, step=7)
+        save_checkpoint(
+            "old",
+            {
+                "fm/w": np.float32([[1], [2], [3]]),
+                "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
+                "fm/w/Adagrad": np.float32([[10], [20], [30]]),
+                "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
+                "global_step": np.int64(7),
+            },
+            step=7,
+        )
         build_new_model("new")
         (here / "params.json").write_text(re.search(r"```json\n(.*?)```", DOCS, re.DOTALL).group(1))
         codes = []
@@ -112,19 +123,42 @@ class TestList:
     def test_json(self, here, capsys):
         listed = json_of(capsys, "list", "old")
         assert listed["format"] == "name-based" and listed["totals"] == {
-            "variables": 3, "bytes": 44, "slots": 2, "slot_bytes": 36,
+            "variables": 3,
+            "bytes": 44,
+            "slots": 2,
+            "slot_bytes": 36,
         }
         assert listed["variables"][1] == {
-            "name": "fm/w", "shape": [3, 1], "dtype": "float32", "bytes": 12, "parts": 1, "path": None, "slots": [{
-                "slot": "Adagrad", "name": "fm/w/Adagrad", "shape": [3, 1], "dtype": "float32", "bytes": 12, "parts": 1,
-                "path": None,
-            }],
+            "name": "fm/w",
+            "shape": [3, 1],
+            "dtype": "float32",
+            "bytes": 12,
+            "parts": 1,
+            "path": None,
+            "slots": [
+                {
+                    "slot": "Adagrad",
+                    "name": "fm/w/Adagrad",
+                    "shape": [3, 1],
+                    "dtype": "float32",
+                    "bytes": 12,
+                    "parts": 1,
+                    "path": None,
+                }
+            ],
         }
 
-    @pytest.mark.parametrize("patterns, names", [
-        (["fm/w"], ["fm/w"]), (["fm"], ["fm/v", "fm/w"]), (["f"], None), ([".*/w", "global_step"], ["fm/w", "global_step"]),
-        (["fm/w/Adagrad"], ["fm/w/Adagrad"]), (["fm/v", "fm/w/Adagrad"], ["fm/v", "fm/w/Adagrad"]),
-    ])
+    @pytest.mark.parametrize(
+        "patterns, names",
+        [
+            (["fm/w"], ["fm/w"]),
+            (["fm"], ["fm/v", "fm/w"]),
+            (["f"], None),
+            ([".*/w", "global_step"], ["fm/w", "global_step"]),
+            (["fm/w/Adagrad"], ["fm/w/Adagrad"]),
+            (["fm/v", "fm/w/Adagrad"], ["fm/v", "fm/w/Adagrad"]),
+        ],
+    )
     def test_a_pattern_names_a_whole_variable_or_scope(self, here, capsys, patterns, names):
         arguments = ["list", "old"] + [f"--pattern={pattern}" for pattern in patterns]
         if names is None:
@@ -135,12 +169,18 @@ class TestList:
     def test_an_object_based_checkpoint(self, here, capsys):
         listed = json_of(capsys, "list", convert_checkpoint("old", "new/model.ckpt"))
         assert (listed["format"], [(each["name"], each["path"]) for each in listed["variables"]]) == (
-            "object-based", [("fm/v", "vars/fm/v"), ("fm/w", "vars/fm/w"), ("global_step", "vars/global_step")])
+            "object-based",
+            [("fm/v", "vars/fm/v"), ("fm/w", "vars/fm/w"), ("global_step", "vars/global_step")],
+        )
 
     def test_a_path_that_differs_from_the_name_is_shown(self, here, capsys):
         lines = output_of(capsys, "list", convert_checkpoint("old", "new/model.ckpt")).splitlines()
         assert [line.split()[:2] for line in lines[1:5]] == [
-            ["variable", "path"], ["-----------", "----------------"], ["fm/v", "vars/fm/v"], ["fm/w", "vars/fm/w"]]
+            ["variable", "path"],
+            ["-----------", "----------------"],
+            ["fm/v", "vars/fm/v"],
+            ["fm/w", "vars/fm/w"],
+        ]
         assert "path" not in output_of(capsys, "list", "old").splitlines()[1]
 
     @pytest.mark.parametrize("options", [[], ["--stats"]], ids=["", "with statistics"])
@@ -178,22 +218,33 @@ class TestListWithoutData:
 
 class TestStatistics:
     def test_of_floats(self, tmp_path, capsys):
-        assert statistics_of(capsys, tmp_path, {"w": np.float32([[3, -4], [np.nan, 0]])}) == {"w": {
-            "size": 4, "nan_count": 1, "minimum": -4.0, "maximum": 3.0, "mean": -1 / 3, "norm": 5.0,
-        }}
+        assert statistics_of(capsys, tmp_path, {"w": np.float32([[3, -4], [np.nan, 0]])}) == {
+            "w": {
+                "size": 4,
+                "nan_count": 1,
+                "minimum": -4.0,
+                "maximum": 3.0,
+                "mean": -1 / 3,
+                "norm": 5.0,
+            }
+        }
 
-    @pytest.mark.parametrize("value, least, greatest, mean, norm", [
-        (np.float16([3, -4]), -4.0, 3.0, -0.5, 5.0),
-        (np.float64([1e300, 2e300]), 1e300, 2e300, 1.5e300, "inf"),
-        (np.int8([-128, 127]), -128, 127, -0.5, np.sqrt(128 ** 2 + 127 ** 2)),
-        (np.int64([2 ** 62 + 1]), 2 ** 62 + 1, 2 ** 62 + 1, 2.0 ** 62, 2.0 ** 62),
-        (np.uint8([200, 100]), 100, 200, 150.0, np.sqrt(50000)),
-        (np.array([True, False, True, True]), False, True, 0.75, np.sqrt(3)),
-        (np.float32([-np.inf, 1]), "-inf", 1.0, "-inf", "inf"),
-        (np.float32([np.nan]), None, None, None, 0.0),
-        (np.zeros((0, 3), np.float32), None, None, None, 0.0),
-        (np.float32(7), 7.0, 7.0, 7.0, 7.0),
-    ], ids=lambda value: str(getattr(value, "dtype", "")))
+    @pytest.mark.parametrize(
+        "value, least, greatest, mean, norm",
+        [
+            (np.float16([3, -4]), -4.0, 3.0, -0.5, 5.0),
+            (np.float64([1e300, 2e300]), 1e300, 2e300, 1.5e300, "inf"),
+            (np.int8([-128, 127]), -128, 127, -0.5, np.sqrt(128**2 + 127**2)),
+            (np.int64([2**62 + 1]), 2**62 + 1, 2**62 + 1, 2.0**62, 2.0**62),
+            (np.uint8([200, 100]), 100, 200, 150.0, np.sqrt(50000)),
+            (np.array([True, False, True, True]), False, True, 0.75, np.sqrt(3)),
+            (np.float32([-np.inf, 1]), "-inf", 1.0, "-inf", "inf"),
+            (np.float32([np.nan]), None, None, None, 0.0),
+            (np.zeros((0, 3), np.float32), None, None, None, 0.0),
+            (np.float32(7), 7.0, 7.0, 7.0, 7.0),
+        ],
+        ids=lambda value: str(getattr(value, "dtype", "")),
+    )
     def test_of_each_dtype(self, tmp_path, capsys, value, least, greatest, mean, norm):
         found = statistics_of(capsys, tmp_path, {"w": value})["w"]
         assert (found["minimum"], found["maximum"], found["mean"]) == (least, greatest, mean)
@@ -204,9 +255,14 @@ class TestStatistics:
             tf1.get_variable("w", initializer=tf.cast(tf.constant([3.0, -4.0, np.nan]), tf.bfloat16))
             session.run(tf1.global_variables_initializer())
             tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
-        variable, = json_of(capsys, "list", tmp_path, "--stats")["variables"]
+        (variable,) = json_of(capsys, "list", tmp_path, "--stats")["variables"]
         assert variable["statistics"] == {
-            "size": 3, "nan_count": 1, "minimum": -4.0, "maximum": 3.0, "mean": -0.5, "norm": 5.0,
+            "size": 3,
+            "nan_count": 1,
+            "minimum": -4.0,
+            "maximum": 3.0,
+            "mean": -0.5,
+            "norm": 5.0,
         }
 
     def test_strings_have_none(self, tmp_path, capsys):
@@ -237,7 +293,7 @@ class TestStatistics:
         assert peak < 24 << 20
 
     def test_a_damaged_value_is_an_error(self, here, capsys):
-        data, = here.glob("old/*.data*")
+        (data,) = here.glob("old/*.data*")
         damaged = bytearray(data.read_bytes())
         damaged[0] ^= 1
         data.write_bytes(bytes(damaged))
@@ -273,45 +329,58 @@ class TestDiff:
 
     def test_every_kind(self, tmp_path, capsys):
         found = differences_of(
-            capsys, tmp_path,
+            capsys,
+            tmp_path,
             {"same": zeros(1), "grown": zeros(2), "cast": zeros(3), "gone": zeros(4), "fm/w": zeros(5)},
             {"same": zeros(1), "grown": zeros(3), "cast": np.float64([0, 0, 0]), "added": zeros(6), "ranker/fm/w": zeros(5)},
         )
         assert kinds_of(found) == {
-            "same same": "same", "grown grown": "shape changed", "cast cast": "dtype changed", "gone -": "only old",
-            "- added": "only new", "fm/w ranker/fm/w": "renamed",
+            "same same": "same",
+            "grown grown": "shape changed",
+            "cast cast": "dtype changed",
+            "gone -": "only old",
+            "- added": "only new",
+            "fm/w ranker/fm/w": "renamed",
         }
 
     def test_slots_follow_their_variable(self, tmp_path, capsys):
         found = differences_of(
-            capsys, tmp_path, {"w": zeros(2), "w/Adagrad": zeros(2), "b": zeros(1), "b/Adam": zeros(1)},
+            capsys,
+            tmp_path,
+            {"w": zeros(2), "w/Adagrad": zeros(2), "b": zeros(1), "b/Adam": zeros(1)},
             {"w": zeros(3), "w/Adagrad": zeros(3), "b": zeros(1), "b/Ftrl": zeros(1)},
         )
         assert [(each["kind"], each["slots"]) for each in found["variables"]] == [
-            ("same", ["Adam only old", "Ftrl only new"]), ("shape changed", []),
+            ("same", ["Adam only old", "Ftrl only new"]),
+            ("shape changed", []),
         ]
 
     def test_other_slots_alone_are_a_difference(self, tmp_path, capsys):
         assert differences_of(capsys, tmp_path, {"w": zeros(2), "w/Adam": zeros(2)}, {"w": zeros(2)})["differs"]
 
-    @pytest.mark.parametrize("old, new, rename", [
-        ({"fm/w": (2,), "fm/v": (2, 3)}, {"ranker/fm/w": (2,), "ranker/fm/v": (2, 3)}, [["fm", "ranker/fm"]]),
-        ({"fm/w": (2,), "dense/k": (2, 3)}, {"ranker/fm/w": (2,), "ranker/dense/k": (2, 3)}, [["", "ranker"]]),
-        ({"fm/w": (2,), "b": (1,)}, {"ranker/fm/w": (2,), "b": (1,)}, [["fm", "ranker/fm"]]),
-        # The scope's rule tells of fm/v too, which has grown.
-        ({"fm/w": (2,), "fm/v": (2, 3)}, {"a/fm/w": (2,), "a/fm/v": (9, 3), "b": (1,)}, [["fm", "a/fm"]]),
-        ({"fm/w": (2,), "fm/v": (2, 3)}, {"a/fm/w": (2,), "a/fm/v": (2, 3, 4)}, [["fm/w", "a/fm/w"]]),
-        ({"enc/l1/k": (2, 2), "enc/l11/k": (2, 2)}, {"l1/k": (2, 2), "l11/k": (2, 2)}, [["enc", ""]]),
-        # A scope's rule would take x/b along, which is there under its own name.
-        ({"x/k": (2,), "x/b": (1,)}, {"y/k": (2,), "x/b": (1,)}, [["x/k", "y/k"]]),
-        ({"a": (7,)}, {"b": (7,)}, []),
-        ({"dense/kernel": (3,)}, {"dense_1/kernels": (3,)}, [["dense/kernel", "dense_1/kernels"]]),
-        ({"a/k": (3,)}, {"b/k": (4,)}, []),
-        ({"a.b/k": (3,)}, {"c/k": (3,)}, [["a\\.b", "c"]]),
-    ])
+    @pytest.mark.parametrize(
+        "old, new, rename",
+        [
+            ({"fm/w": (2,), "fm/v": (2, 3)}, {"ranker/fm/w": (2,), "ranker/fm/v": (2, 3)}, [["fm", "ranker/fm"]]),
+            ({"fm/w": (2,), "dense/k": (2, 3)}, {"ranker/fm/w": (2,), "ranker/dense/k": (2, 3)}, [["", "ranker"]]),
+            ({"fm/w": (2,), "b": (1,)}, {"ranker/fm/w": (2,), "b": (1,)}, [["fm", "ranker/fm"]]),
+            # The scope's rule tells of fm/v too, which has grown.
+            ({"fm/w": (2,), "fm/v": (2, 3)}, {"a/fm/w": (2,), "a/fm/v": (9, 3), "b": (1,)}, [["fm", "a/fm"]]),
+            ({"fm/w": (2,), "fm/v": (2, 3)}, {"a/fm/w": (2,), "a/fm/v": (2, 3, 4)}, [["fm/w", "a/fm/w"]]),
+            ({"enc/l1/k": (2, 2), "enc/l11/k": (2, 2)}, {"l1/k": (2, 2), "l11/k": (2, 2)}, [["enc", ""]]),
+            # A scope's rule would take x/b along, which is there under its own name.
+            ({"x/k": (2,), "x/b": (1,)}, {"y/k": (2,), "x/b": (1,)}, [["x/k", "y/k"]]),
+            ({"a": (7,)}, {"b": (7,)}, []),
+            ({"dense/kernel": (3,)}, {"dense_1/kernels": (3,)}, [["dense/kernel", "dense_1/kernels"]]),
+            ({"a/k": (3,)}, {"b/k": (4,)}, []),
+            ({"a.b/k": (3,)}, {"c/k": (3,)}, [["a\\.b", "c"]]),
+        ],
+    )
     def test_the_offered_rename_does_what_is_shown(self, tmp_path, capsys, old, new, rename):
         found = differences_of(
-            capsys, tmp_path, {name: zeros(*shape) for name, shape in old.items()},
+            capsys,
+            tmp_path,
+            {name: zeros(*shape) for name, shape in old.items()},
             {name: zeros(*shape) for name, shape in new.items()},
         )
         assert found["rename"] == rename
@@ -347,12 +416,23 @@ class TestConvert:
 
 
 class TestExitCodes:
-    @pytest.mark.parametrize("arguments, said", [
-        ([], "COMMAND"), (["lst"], "invalid choice: 'lst'"), (["list"], "CKPT"), (["list", "a", "--statz"], "--statz"),
-        (["diff", "a"], "NEW"), (["plan", "a"], "--graph"), (["convert", "a", "b", "--to", "onnx"], "onnx"),
-        (["plan", "a", "--graph", "b", "--require-coverage", "90"], "must be a number from 0 to 1 (0.9 for 90 %), got '90'"),
-        (["plan", "a", "--graph", "b", "--require-coverage", "nan"], "got 'nan'"),
-    ])
+    @pytest.mark.parametrize(
+        "arguments, said",
+        [
+            ([], "COMMAND"),
+            (["lst"], "invalid choice: 'lst'"),
+            (["list"], "CKPT"),
+            (["list", "a", "--statz"], "--statz"),
+            (["diff", "a"], "NEW"),
+            (["plan", "a"], "--graph"),
+            (["convert", "a", "b", "--to", "onnx"], "onnx"),
+            (
+                ["plan", "a", "--graph", "b", "--require-coverage", "90"],
+                "must be a number from 0 to 1 (0.9 for 90 %), got '90'",
+            ),
+            (["plan", "a", "--graph", "b", "--require-coverage", "nan"], "got 'nan'"),
+        ],
+    )
     def test_of_wrong_arguments(self, capsys, arguments, said):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
@@ -360,10 +440,15 @@ class TestExitCodes:
         printed = capsys.readouterr()
         assert printed.out == "" and said in printed.err and printed.err.startswith("usage: estimator-warmstart")
 
-    @pytest.mark.parametrize("arguments, said", [
-        (["--help"], "convert"), (["list", "--help"], "--pattern"), (["plan", "--help"], "--require-coverage"),
-        (["--version"], f"estimator-warmstart {estimator_warmstart.__version__}"),
-    ])
+    @pytest.mark.parametrize(
+        "arguments, said",
+        [
+            (["--help"], "convert"),
+            (["list", "--help"], "--pattern"),
+            (["plan", "--help"], "--require-coverage"),
+            (["--version"], f"estimator-warmstart {estimator_warmstart.__version__}"),
+        ],
+    )
     def test_of_help_and_version(self, capsys, arguments, said):
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -1,4 +1,5 @@
 """`estimator-warmstart plan`: the same report as the training's log, from a params file and a graph."""
+
 import json
 import logging
 
@@ -28,7 +29,7 @@ def run(capsys, *arguments):
 def error_of(capsys, *arguments):
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "") and err.startswith("estimator-warmstart: error: ") and "Traceback" not in err
-    return err[len("estimator-warmstart: error: "):].rstrip("\n")
+    return err[len("estimator-warmstart: error: ") :].rstrip("\n")
 
 
 def write(path, params):
@@ -58,9 +59,16 @@ def meta(tmp_path):
 @pytest.fixture
 def config(fm_checkpoint, tmp_path):
     """The params of a warm start of that model from the article's, which covers 36 of its 44 bytes."""
-    return write(tmp_path / "params.json", {"warm_start": {
-        "ckp_dir": fm_checkpoint, "rename": {"fm": "ranker/fm"}, "adapters": {},
-    }})
+    return write(
+        tmp_path / "params.json",
+        {
+            "warm_start": {
+                "ckp_dir": fm_checkpoint,
+                "rename": {"fm": "ranker/fm"},
+                "adapters": {},
+            }
+        },
+    )
 
 
 class Graphs(tf.estimator.SessionRunHook):
@@ -77,7 +85,8 @@ def train(model_dir, params, optimizer):
     def model_fn(features, labels, mode):
         loss, train_op = build(optimizer)
         return tf.estimator.EstimatorSpec(
-            mode, loss=loss, train_op=train_op, training_hooks=[*hooks_from_params(params), graphs])
+            mode, loss=loss, train_op=train_op, training_hooks=[*hooks_from_params(params), graphs]
+        )
 
     estimator = tf.estimator.Estimator(model_fn, model_dir=str(model_dir))
     estimator.train(lambda: tf.data.Dataset.from_tensors({"x": tf.constant(0.0)}).repeat(2), steps=1)
@@ -86,8 +95,9 @@ def train(model_dir, params, optimizer):
 
 def logged_report(caplog):
     """The lines of the report that the training logged, after the one that says when it recovered."""
-    report, = (
-        record.getMessage() for record in caplog.records
+    (report,) = (
+        record.getMessage()
+        for record in caplog.records
         if record.name.endswith("estimator_warmstart") and "Warm start from" in record.getMessage()
     )
     return report.splitlines()[1:]
@@ -129,7 +139,7 @@ class TestAgreesWithTraining:
 
 class TestGraph:
     def test_a_meta_file_a_prefix_and_a_directory_are_the_same(self, config, meta, tmp_path, capsys):
-        prefix = meta[:-len(".meta")]
+        prefix = meta[: -len(".meta")]
         results = [run(capsys, config, "--graph", graph) for graph in (meta, prefix, tmp_path / "new")]
         assert results[0] == results[1] == results[2] and results[0][0] == 0
 
@@ -137,12 +147,15 @@ class TestGraph:
         monkeypatch.setenv("HOME", str(tmp_path))
         assert run(capsys, "~/params.json", "--graph", "~/new")[0] == 0
 
-    @pytest.mark.parametrize("name, content, said", [
-        ("a.meta", b"\xff\xff\xff", "cannot be read as a .meta file"),
-        ("a.meta", b"", "holds no graph"),
-        ("graph.pbtxt", b"node {}", "is not a .meta file"),
-        ("missing", None, "missing' does not exist; give a .meta file"),
-    ])
+    @pytest.mark.parametrize(
+        "name, content, said",
+        [
+            ("a.meta", b"\xff\xff\xff", "cannot be read as a .meta file"),
+            ("a.meta", b"", "holds no graph"),
+            ("graph.pbtxt", b"node {}", "is not a .meta file"),
+            ("missing", None, "missing' does not exist; give a .meta file"),
+        ],
+    )
     def test_that_is_none_is_an_error(self, config, tmp_path, capsys, name, content, said):
         if content is not None:
             (tmp_path / name).write_bytes(content)
@@ -191,7 +204,7 @@ class TestConfig:
 
     def test_json_has_one_report_for_each_hook(self, config, meta, capsys):
         code, out, err = run(capsys, config, "--graph", meta, "--json")
-        hook, = hooks_from_params(json.loads(config.read_text()))
+        (hook,) = hooks_from_params(json.loads(config.read_text()))
         assert (code, err) == (0, "")
         assert json.loads(out) == [json.loads(report_as_json(hook.plan_for(import_graph(meta))))]
 
@@ -200,18 +213,25 @@ class TestConfig:
         assert run(capsys, config, "--graph", meta) == (0, "No warm start: 'warm_start' asks for none\n", "")
         assert run(capsys, config, "--graph", meta, "--require-coverage", "0.1")[0] == 1
 
-    @pytest.mark.parametrize("name, text, said", [
-        ("a.json", "{", "a.json is not JSON: Expecting property name"),
-        ("a.json", "7", "a.json must hold a mapping, got 7"),
-        ("a.json", '{"warmstart": {"ckp_dir": "a"}}', "has no key 'warm_start' (did you mean 'warmstart'?)"),
-        ("a.json", '{"ckp_dir": "a", "adapters": {"v": "crop_or_pad", "v": {"take": "[:1]"}}}', "the key 'v' is there twice"),
-        ("a.yaml", "ckp_dir: a\nadapters:\n  v: crop_or_pad\n  v: {take: '[:1]'}\n", "twice in the mapping of line 3"),
-        ("a.yaml", "a: [", "a.yaml is not YAML: while parsing"),
-        ("a.yaml", "!!python/object/apply:os.getcwd []", "could not determine a constructor"),
-        ("a.json", '{"ckp_dir": "a", "include": "fm("}', "warm_start.include: the pattern 'fm(' is no regular expression"),
-        ("a.json", '{"ckp_dir": "a", "renames": {}}', "warm_start.renames is not known (did you mean 'rename'?)"),
-        ("a.json", "\udcff", "is not a text file in UTF-8"),
-    ])
+    @pytest.mark.parametrize(
+        "name, text, said",
+        [
+            ("a.json", "{", "a.json is not JSON: Expecting property name"),
+            ("a.json", "7", "a.json must hold a mapping, got 7"),
+            ("a.json", '{"warmstart": {"ckp_dir": "a"}}', "has no key 'warm_start' (did you mean 'warmstart'?)"),
+            (
+                "a.json",
+                '{"ckp_dir": "a", "adapters": {"v": "crop_or_pad", "v": {"take": "[:1]"}}}',
+                "the key 'v' is there twice",
+            ),
+            ("a.yaml", "ckp_dir: a\nadapters:\n  v: crop_or_pad\n  v: {take: '[:1]'}\n", "twice in the mapping of line 3"),
+            ("a.yaml", "a: [", "a.yaml is not YAML: while parsing"),
+            ("a.yaml", "!!python/object/apply:os.getcwd []", "could not determine a constructor"),
+            ("a.json", '{"ckp_dir": "a", "include": "fm("}', "warm_start.include: the pattern 'fm(' is no regular expression"),
+            ("a.json", '{"ckp_dir": "a", "renames": {}}', "warm_start.renames is not known (did you mean 'rename'?)"),
+            ("a.json", "\udcff", "is not a text file in UTF-8"),
+        ],
+    )
     def test_that_says_nothing_is_an_error(self, meta, tmp_path, capsys, name, text, said):
         (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
         assert said in error_of(capsys, tmp_path / name, "--graph", meta)
@@ -219,7 +239,8 @@ class TestConfig:
     def test_a_yaml_merge_may_override(self, fm_checkpoint, meta, tmp_path, capsys):
         (tmp_path / "a.yaml").write_text(
             "base: &base {missing: keep, rename: {fm: ranker/fm}, adapters: {}}\n"
-            f"warm_start: {{<<: *base, missing: error, ckp_dir: {fm_checkpoint}}}\n")
+            f"warm_start: {{<<: *base, missing: error, ckp_dir: {fm_checkpoint}}}\n"
+        )
         assert run(capsys, tmp_path / "a.yaml", "--graph", meta)[0] == 0
 
     def test_that_is_missing_is_an_error(self, meta, tmp_path, capsys):
@@ -239,7 +260,8 @@ class TestConfig:
     def test_what_training_would_refuse_is_an_error(self, fm_checkpoint, meta, tmp_path, capsys):
         config = write(tmp_path / "a.json", {"ckp_dir": fm_checkpoint, "recover_vars": {"fm/w": "ranker/fm/ww"}})
         assert "the graph has no new variable 'ranker/fm/ww' (did you mean 'ranker/fm/w'" in error_of(
-            capsys, config, "--graph", meta)
+            capsys, config, "--graph", meta
+        )
 
 
 class TestCoverage:
@@ -247,17 +269,21 @@ class TestCoverage:
     def test_is_required(self, config, meta, capsys, required, code):
         found, out, err = run(capsys, config, "--graph", meta, "--require-coverage", required)
         assert found == code and "Recovered: " in out
-        assert err == ("" if code == 0 else
-                       f"estimator-warmstart: coverage is 81.82 %, {100 * float(required):g} % is required\n")
+        assert err == (
+            "" if code == 0 else f"estimator-warmstart: coverage is 81.82 %, {100 * float(required):g} % is required\n"
+        )
 
     def test_of_several_hooks_is_that_of_all_together(self, fm_checkpoint, meta, tmp_path, capsys):
         other = tmp_path / "other"
         other.mkdir()
         save_checkpoint(other, {"table": np.zeros([4, 2], np.float32)})
-        config = write(tmp_path / "a.json", [
-            {"ckp_dir": fm_checkpoint, "recover_vars": {"fm/w": "ranker/fm/w"}},
-            {"ckp_dir": str(other), "recover_vars": {"table": "ranker/fm/v"}},
-        ])
+        config = write(
+            tmp_path / "a.json",
+            [
+                {"ckp_dir": fm_checkpoint, "recover_vars": {"fm/w": "ranker/fm/w"}},
+                {"ckp_dir": str(other), "recover_vars": {"table": "ranker/fm/v"}},
+            ],
+        )
         code, out, err = run(capsys, config, "--graph", meta, "--require-coverage", "1")
         assert (code, err, out.count("Warm start from")) == (0, "", 2)
 
@@ -269,7 +295,13 @@ class TestCoverage:
         assert (code, err) == (1, "estimator-warmstart: nothing is recovered\n") and "Recovered: 0 of" in out
 
     def test_min_coverage_of_the_params_is_an_error_as_in_training(self, fm_checkpoint, meta, tmp_path, capsys):
-        config = write(tmp_path / "a.json", {
-            "ckp_dir": fm_checkpoint, "rename": {"fm": "ranker/fm"}, "adapters": {}, "min_coverage": 0.9,
-        })
+        config = write(
+            tmp_path / "a.json",
+            {
+                "ckp_dir": fm_checkpoint,
+                "rename": {"fm": "ranker/fm"},
+                "adapters": {},
+                "min_coverage": 0.9,
+            },
+        )
         assert "min_coverage is 90 %" in error_of(capsys, config, "--graph", meta)

@@ -1,4 +1,5 @@
 """The article's collision: the old model has an A; the new one has an A of its own, and its B is to take the old A."""
+
 import json
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Params to hooks: what is read, what is refused and where, and that code, JSON Schema and docs/params.md say the same."""
+
 import argparse
 import inspect
 import itertools
@@ -50,10 +51,9 @@ def vocabularies(tmp_path, monkeypatch):
 
 def train(model_dir, params, shapes):
     """Trains one step of an Estimator with `params`; returns a reader of its first checkpoint."""
+
     def model_fn(features, labels, mode, params):
-        used = [
-            tf1.get_variable(name, shape, initializer=tf1.constant_initializer(COLD)) for name, shape in shapes.items()
-        ]
+        used = [tf1.get_variable(name, shape, initializer=tf1.constant_initializer(COLD)) for name, shape in shapes.items()]
         loss = tf.add_n([tf.reduce_sum(v) for v in used])
         step = tf1.train.get_global_step()
         train_op = tf1.train.AdagradOptimizer(params["learning_rate"]).minimize(loss, step)
@@ -67,19 +67,25 @@ def train(model_dir, params, shapes):
 class TestTraining:
     def test_the_collision_from_json(self, old_dir, tmp_path):
         save_checkpoint(old_dir, {"A": np.float32([1, 2])})
-        params = json.loads(json.dumps({
-            "learning_rate": 0.1, "warm_start": {"ckp_dir": str(old_dir), "recover_vars": {"A": "B"}}
-        }))
+        params = json.loads(
+            json.dumps({"learning_rate": 0.1, "warm_start": {"ckp_dir": str(old_dir), "recover_vars": {"A": "B"}}})
+        )
         reader = train(tmp_path / "new", params, {"A": [2], "B": [2]})
         assert reader.get_tensor("A").tolist() == [COLD, COLD]
         assert reader.get_tensor("B").tolist() == [1, 2]
 
     def test_adapters_from_yaml(self, old_dir, vocabularies, monkeypatch):
         monkeypatch.setenv("OLD_MODELS", str(old_dir.parent))
-        save_checkpoint(old_dir, {
-            "fm/v": np.float32([[1, 1], [2, 2], [9, 9]]), "dense/kernel": np.float32([[5], [6], [7]]),
-            "gone": np.float32([0]), "cut": np.float32([1, 2, 3]), "fm/v/Adagrad": np.float32([[10, 10], [20, 20], [90, 90]]),
-        })
+        save_checkpoint(
+            old_dir,
+            {
+                "fm/v": np.float32([[1, 1], [2, 2], [9, 9]]),
+                "dense/kernel": np.float32([[5], [6], [7]]),
+                "gone": np.float32([0]),
+                "cut": np.float32([1, 2, 3]),
+                "fm/v/Adagrad": np.float32([[10, 10], [20, 20], [90, 90]]),
+            },
+        )
         params = yaml.safe_load("""
             learning_rate: 0.1
             warm_start:
@@ -107,10 +113,13 @@ class TestTraining:
         for name, value in (("one", 1.0), ("two", 2.0)):
             (tmp_path / name).mkdir()
             save_checkpoint(tmp_path / name, {"v": np.float32([value])})
-        params = {"learning_rate": 0.1, "warm_start": [
-            {"ckp_dir": str(tmp_path / "one"), "recover_vars": {"v": ["a", "b"]}},
-            {"ckp_dir": str(tmp_path / "two"), "recover_vars": {"v": "c"}},
-        ]}
+        params = {
+            "learning_rate": 0.1,
+            "warm_start": [
+                {"ckp_dir": str(tmp_path / "one"), "recover_vars": {"v": ["a", "b"]}},
+                {"ckp_dir": str(tmp_path / "two"), "recover_vars": {"v": "c"}},
+            ],
+        }
         reader = train(tmp_path / "new", params, {name: [1] for name in "abcd"})
         assert [reader.get_tensor(name).tolist() for name in "abcd"] == [[1], [1], [2], [COLD]]
 
@@ -137,23 +146,42 @@ class HParamsLike:
 
 
 class TestWhatParamsMayBe:
-    @pytest.mark.parametrize("params", [
-        {"warm_start": ONE}, types.MappingProxyType({"warm_start": ONE}), types.SimpleNamespace(warm_start=ONE),
-        argparse.Namespace(warm_start=argparse.Namespace(**ONE)), Params(), HParamsLike(),
-        {"warm_start": [ONE]}, {"warm_start": (ONE,)}, {"warm_start": {"ckp_dir": pathlib.Path("/models/old")}},
-    ], ids=["dict", "mapping", "namespace", "namespaces", "attributes", "HParams-like", "list", "tuple", "a path object"])
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"warm_start": ONE},
+            types.MappingProxyType({"warm_start": ONE}),
+            types.SimpleNamespace(warm_start=ONE),
+            argparse.Namespace(warm_start=argparse.Namespace(**ONE)),
+            Params(),
+            HParamsLike(),
+            {"warm_start": [ONE]},
+            {"warm_start": (ONE,)},
+            {"warm_start": {"ckp_dir": pathlib.Path("/models/old")}},
+        ],
+        ids=["dict", "mapping", "namespace", "namespaces", "attributes", "HParams-like", "list", "tuple", "a path object"],
+    )
     def test_one_hook(self, params):
-        hook, = hooks_from_params(params)
+        (hook,) = hooks_from_params(params)
         assert type(hook) is VariableRecoverHook
 
     def test_hparams(self):
         training = pytest.importorskip("tensorflow.contrib.training", reason="TensorFlow 1 has HParams")
-        hook, = hooks_from_params(training.HParams(learning_rate=0.1, warm_start=ONE))
+        (hook,) = hooks_from_params(training.HParams(learning_rate=0.1, warm_start=ONE))
         assert type(hook) is VariableRecoverHook
 
-    @pytest.mark.parametrize("params", [
-        {}, {"warm_start": None}, {"warm_start": []}, {"learning_rate": 0.1}, types.SimpleNamespace(), argparse.Namespace(a=1),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {},
+            {"warm_start": None},
+            {"warm_start": []},
+            {"learning_rate": 0.1},
+            types.SimpleNamespace(),
+            argparse.Namespace(a=1),
+        ],
+        ids=str,
+    )
     def test_no_hook(self, params):
         assert hooks_from_params(params) == ()
 
@@ -168,20 +196,41 @@ class TestWhatParamsMayBe:
         with pytest.raises(WarmStartError, match="key must be a name, got None"):
             hooks_from_params(params, key=None)
 
-    @pytest.mark.parametrize("params", [
-        {"warmstart": ONE, "dropout": 0.5}, {"warmStart": ONE}, {"WARM_START": ONE}, {"warm-start": ONE}, {"wram_start": ONE},
-        {"warm_strat": [ONE]}, {"warmstar": {"ckpt_dir": "/models/old"}},
-        types.SimpleNamespace(warmstart={"ckp": "/models/old"}),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"warmstart": ONE, "dropout": 0.5},
+            {"warmStart": ONE},
+            {"WARM_START": ONE},
+            {"warm-start": ONE},
+            {"wram_start": ONE},
+            {"warm_strat": [ONE]},
+            {"warmstar": {"ckpt_dir": "/models/old"}},
+            types.SimpleNamespace(warmstart={"ckp": "/models/old"}),
+        ],
+        ids=str,
+    )
     def test_a_misspelt_key_is_an_error(self, params):
         with pytest.raises(WarmStartError, match=r"the params have no 'warm_start', but '.*', which looks like one; write"):
             hooks_from_params(params)
 
-    @pytest.mark.parametrize("name, value", [
-        ("warm_start_2", ONE), ("user_warm_start", ONE), ("warm_start_from", ONE), ("old_model", ONE), ("cold_start", ONE),
-        ("warmstart", True), ("warm_starts", 3), ("warmup_start", {"steps": 100}), ("warmstart", {"learning_rate": 0.1}),
-        ("warmstart", ["a", "b"]), ("warmstart", None),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "name, value",
+        [
+            ("warm_start_2", ONE),
+            ("user_warm_start", ONE),
+            ("warm_start_from", ONE),
+            ("old_model", ONE),
+            ("cold_start", ONE),
+            ("warmstart", True),
+            ("warm_starts", 3),
+            ("warmup_start", {"steps": 100}),
+            ("warmstart", {"learning_rate": 0.1}),
+            ("warmstart", ["a", "b"]),
+            ("warmstart", None),
+        ],
+        ids=str,
+    )
     def test_a_key_of_its_own_is_none(self, name, value, caplog):
         with caplog.at_level(logging.WARNING, logger="tensorflow"):
             assert hooks_from_params({name: value, "dropout": 0.5}) == ()
@@ -199,24 +248,42 @@ class TestHook:
     def given(self, monkeypatch):
         """The arguments that a hook is made with, from then on."""
         given = {}
-        monkeypatch.setattr(
-            "estimator_warmstart.api.params.VariableRecoverHook", lambda **options: given.update(options)
-        )
+        monkeypatch.setattr("estimator_warmstart.api.params.VariableRecoverHook", lambda **options: given.update(options))
         return given
 
-    @pytest.mark.parametrize("more, hook_class", [
-        ({}, VariableRecoverHook), ({"adapters": None}, VariableRecoverHook), ({"adapters": {}}, ShapeAdaptingRecoverHook),
-        ({"adapters": []}, ShapeAdaptingRecoverHook), ({"adapters": {"a": "crop_or_pad"}}, ShapeAdaptingRecoverHook),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "more, hook_class",
+        [
+            ({}, VariableRecoverHook),
+            ({"adapters": None}, VariableRecoverHook),
+            ({"adapters": {}}, ShapeAdaptingRecoverHook),
+            ({"adapters": []}, ShapeAdaptingRecoverHook),
+            ({"adapters": {"a": "crop_or_pad"}}, ShapeAdaptingRecoverHook),
+        ],
+        ids=str,
+    )
     def test_its_class_follows_from_adapters(self, more, hook_class):
-        hook, = hooks_from_params({"warm_start": {**ONE, **more}})
+        (hook,) = hooks_from_params({"warm_start": {**ONE, **more}})
         assert type(hook) is hook_class
 
-    @pytest.mark.parametrize("key, value", [
-        ("when", "every_train"), ("missing", "keep"), ("with_slots", True), ("check_finite", True), ("max_wait_secs", 5),
-        ("include", ["a", "b"]), ("exclude", "a"), ("rename", {"a": "b"}), ("collection", "trainable_variables"),
-        ("min_coverage", 0.25), ("recover_vars", {"a": ["b", "c"]}), ("model_dir", "/models/new"),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "key, value",
+        [
+            ("when", "every_train"),
+            ("missing", "keep"),
+            ("with_slots", True),
+            ("check_finite", True),
+            ("max_wait_secs", 5),
+            ("include", ["a", "b"]),
+            ("exclude", "a"),
+            ("rename", {"a": "b"}),
+            ("collection", "trainable_variables"),
+            ("min_coverage", 0.25),
+            ("recover_vars", {"a": ["b", "c"]}),
+            ("model_dir", "/models/new"),
+        ],
+        ids=str,
+    )
     def test_each_argument_reaches_it(self, key, value, given):
         hooks_from_params({"warm_start": {**ONE, key: value}})
         assert given == {**ONE, key: value}
@@ -228,23 +295,59 @@ class TestHook:
     def test_a_scope_without_a_variable_is_an_error_when_training_begins(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"v": np.float32([1])})
         tf1.get_variable("v", [1])
-        hook, = hooks_from_params({"warm_start": {"ckp_dir": str(old_dir), "adapters": {"w:0": "crop_or_pad"}}})
+        (hook,) = hooks_from_params({"warm_start": {"ckp_dir": str(old_dir), "adapters": {"w:0": "crop_or_pad"}}})
         with pytest.raises(WarmStartError, match="the adapter for 'w' fits no new variable"):
             hook.begin()
 
 
 class TestSlices:
-    @pytest.mark.parametrize("text, index", [
-        ("[:-1, :]", np.s_[:-1, :]), (":-1", np.s_[:-1]), (" [ 1 : 2 : 3 ] ", np.s_[1:2:3]), ("::-1", np.s_[::-1]),
-        ("...,0", np.s_[..., 0]), ("[newaxis, -2:]", np.s_[np.newaxis, -2:]), ("::", np.s_[::]), ("0", np.s_[0]),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "text, index",
+        [
+            ("[:-1, :]", np.s_[:-1, :]),
+            (":-1", np.s_[:-1]),
+            (" [ 1 : 2 : 3 ] ", np.s_[1:2:3]),
+            ("::-1", np.s_[::-1]),
+            ("...,0", np.s_[..., 0]),
+            ("[newaxis, -2:]", np.s_[np.newaxis, -2:]),
+            ("::", np.s_[::]),
+            ("0", np.s_[0]),
+        ],
+        ids=str,
+    )
     def test_is_what_numpy_makes_of_it(self, text, index):
         assert parse_slices(text, "take") == (index if isinstance(index, tuple) else (index,))
 
-    @pytest.mark.parametrize("text", [
-        "", "[]", "[", "[:", ":]", "a", "1.0", ":::", "::0", "::-00", "[:][:]", ":,", "[[0]]", "1 2", "- 1", "__import__('os')",
-        "np.s_[:]", "1e3", "0x10", "(0)", "0:len(x)", ". . .", "True", "1_0",
-    ], ids=repr)
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "[",
+            "[:",
+            ":]",
+            "a",
+            "1.0",
+            ":::",
+            "::0",
+            "::-00",
+            "[:][:]",
+            ":,",
+            "[[0]]",
+            "1 2",
+            "- 1",
+            "__import__('os')",
+            "np.s_[:]",
+            "1e3",
+            "0x10",
+            "(0)",
+            "0:len(x)",
+            ". . .",
+            "True",
+            "1_0",
+        ],
+        ids=repr,
+    )
     def test_anything_else_is_refused(self, text):
         with pytest.raises(WarmStartError, match=r"^here must be what stands between numpy's brackets"):
             parse_slices(text, "here")
@@ -293,13 +396,17 @@ BAD = [
     (remap(old_vocab=["a", 0.5]), ".adapters['fm/v'].remap_rows.old_vocab[1] must be a string or an integer, got 0.5"),
     (remap(num_oov_buckets=-1), ".remap_rows.num_oov_buckets must be an integer of 0 or more, got -1"),
     (remap(axis="0"), ".adapters['fm/v'].remap_rows.axis must be an integer, got '0'"),
-    ({"adapters": {"k": {"remap_segments": {"old_widths": {"a": 0}, "new_widths": {}}}}},
-     ".adapters['k'].remap_segments.old_widths['a'] must be an integer of 1 or more, got 0"),
+    (
+        {"adapters": {"k": {"remap_segments": {"old_widths": {"a": 0}, "new_widths": {}}}}},
+        ".adapters['k'].remap_segments.old_widths['a'] must be an integer of 1 or more, got 0",
+    ),
 ]
 # What only reading finds out, and the schema cannot tell.
 BAD_FOR_THE_CODE = [
-    ({"include": ["a", "b("]}, ".include[1]: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at "
-                               "position 1"),
+    (
+        {"include": ["a", "b("]},
+        ".include[1]: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at position 1",
+    ),
     ({"rename": {"b(": "c"}}, ".rename: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at"),
     ({"rename": {"b": r"\2"}}, ".rename['b']: the replacement '\\\\2' is not valid: invalid group reference 2 at position 1"),
     ({"adapters": {"b(": "crop_or_pad"}}, ".adapters['b(']: the pattern 'b(' is no regular expression"),
@@ -323,7 +430,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("value, told", BAD_FOR_THE_CODE, ids=[told for _, told in BAD_FOR_THE_CODE])
     def test_what_a_schema_cannot_tell(self, value, told):
-        problem, = problems_of({**ONE, **value})
+        (problem,) = problems_of({**ONE, **value})
         assert problem.startswith("warm_start") and told in problem
         assert VALIDATOR.is_valid({**ONE, **value})
 
@@ -336,33 +443,87 @@ class TestBadInput:
         assert problems_of({**ONE, "recover_vars": {1: "a"}}) == ["warm_start.recover_vars[1]: a name is a string, got 1"]
         assert problems_of({**ONE, True: 1})[0].startswith("warm_start.True is not known")
 
-    @pytest.mark.parametrize("number", [float("nan"), float("inf"), 10 ** 400], ids=["nan", "inf", "huge"])
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400], ids=["nan", "inf", "huge"])
     def test_numbers_that_are_none(self, number):
-        problem, = problems_of({**ONE, "max_wait_secs": number})
+        (problem,) = problems_of({**ONE, "max_wait_secs": number})
         assert problem.startswith("warm_start.max_wait_secs must be a number above 0, got ")
 
     def test_all_problems_come_at_once(self):
         with pytest.raises(WarmStartError) as caught:
-            hooks_from_params({"warm_start": [
-                {"ckp_dirs": "a", "adapters": {"v": [{"take": "x"}, {"remap_rows": {"old_vocab": "/a", "new_vocab": "/b"}}]}},
-                {**ONE, "missing": "kept", "rename": {"(": "a", "b": 1}},
-            ]})
+            hooks_from_params(
+                {
+                    "warm_start": [
+                        {
+                            "ckp_dirs": "a",
+                            "adapters": {"v": [{"take": "x"}, {"remap_rows": {"old_vocab": "/a", "new_vocab": "/b"}}]},
+                        },
+                        {**ONE, "missing": "kept", "rename": {"(": "a", "b": 1}},
+                    ]
+                }
+            )
         places = [re.match(r"[^ :]*", problem).group() for problem in caught.value.problems]
         assert places == [
-            "warm_start[0].ckp_dirs", "warm_start[0].ckp_dir", "warm_start[0].adapters['v'][0].take",
-            "warm_start[0].adapters['v'][1].remap_rows.old_vocab", "warm_start[0].adapters['v'][1].remap_rows.new_vocab",
-            "warm_start[1].missing", "warm_start[1].rename['b']", "warm_start[1].rename",
+            "warm_start[0].ckp_dirs",
+            "warm_start[0].ckp_dir",
+            "warm_start[0].adapters['v'][0].take",
+            "warm_start[0].adapters['v'][1].remap_rows.old_vocab",
+            "warm_start[0].adapters['v'][1].remap_rows.new_vocab",
+            "warm_start[1].missing",
+            "warm_start[1].rename['b']",
+            "warm_start[1].rename",
         ]
         assert str(caught.value).startswith("the params say no warm start that can be done, 8 problems:\n  * warm_start[0]")
 
 
 PLAIN = [
-    None, True, False, 0, 1, -1, 0.5, 1.0, -1.5, "", "a", ":1", "zeros", "fresh", "keep", "crop_or_pad", "take", "a\0",
-    [], ["a"], [1], [None], ["a", 1.0], [["a"]], [["a", "a"]], [["a", 1]], [["a", "a", "a"]], [["", "a"]], [[1, "a"]],
-    {}, {"a": "a"}, {"a": 1}, {"a": None}, {"a": ["a"]}, {"a": []}, {"": "a"}, {"a": "crop_or_pad"}, {"a": {"take": ":1"}},
-    {"a": ["crop_or_pad", {"crop_or_pad": {"fill": 0}}]}, {"a": {"crop_or_pad": {}, "take": ":"}}, {"a": {"take": "x"}},
-    {"fill": "mean"}, {"fill": "a"}, {"take": ":1"}, {"old_vocab": ["a"], "new_vocab": "a"}, {"old_vocab": ["a"]},
-    {"old_widths": {"a": 1}, "new_widths": [["a", 2.0]]}, {"old_widths": {"a": 1.5}, "new_widths": {"a": 1}},
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    0.5,
+    1.0,
+    -1.5,
+    "",
+    "a",
+    ":1",
+    "zeros",
+    "fresh",
+    "keep",
+    "crop_or_pad",
+    "take",
+    "a\0",
+    [],
+    ["a"],
+    [1],
+    [None],
+    ["a", 1.0],
+    [["a"]],
+    [["a", "a"]],
+    [["a", 1]],
+    [["a", "a", "a"]],
+    [["", "a"]],
+    [[1, "a"]],
+    {},
+    {"a": "a"},
+    {"a": 1},
+    {"a": None},
+    {"a": ["a"]},
+    {"a": []},
+    {"": "a"},
+    {"a": "crop_or_pad"},
+    {"a": {"take": ":1"}},
+    {"a": ["crop_or_pad", {"crop_or_pad": {"fill": 0}}]},
+    {"a": {"crop_or_pad": {}, "take": ":"}},
+    {"a": {"take": "x"}},
+    {"fill": "mean"},
+    {"fill": "a"},
+    {"take": ":1"},
+    {"old_vocab": ["a"], "new_vocab": "a"},
+    {"old_vocab": ["a"]},
+    {"old_widths": {"a": 1}, "new_widths": [["a", 2.0]]},
+    {"old_widths": {"a": 1.5}, "new_widths": {"a": 1}},
 ]
 NEEDED = {
     # With the tokens that aliases speak of.
@@ -379,9 +540,10 @@ def places():
     for name, kind in ADAPTERS.items():
         yield name, lambda value, name=name: {**ONE, "adapters": {"v": {name: value}}}
         for key in kind.schema.get("properties", ()):
-            yield f"{name}.{key}", lambda value, name=name, key=key: {
-                **ONE, "adapters": {"v": [{name: {**NEEDED.get(name, {}), key: value}}]}
-            }
+            yield (
+                f"{name}.{key}",
+                lambda value, name=name, key=key: {**ONE, "adapters": {"v": [{name: {**NEEDED.get(name, {}), key: value}}]}},
+            )
 
 
 class TestSchema:
@@ -417,9 +579,7 @@ class TestSchema:
             assert arguments == (["index"] if name == "take" else sorted(kind.schema["properties"]))
 
 
-ROWS = {
-    key: cells for key, *cells in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.*?) \| `(.*)` \|$", DOCS, re.MULTILINE)
-}
+ROWS = {key: cells for key, *cells in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.*?) \| `(.*)` \|$", DOCS, re.MULTILINE)}
 
 
 class TestDocs:
@@ -438,8 +598,11 @@ class TestDocs:
         else:
             signature, kind = inspect.signature(getattr(adapters, name)).parameters, ADAPTERS[name]
         if argument:
-            what_is_right = [rule for rule in problems_of({**ONE, "adapters": {"v": {name: {argument: object()}}}}) if
-                             rule.startswith(f"warm_start.adapters['v'].{key} must be ")]
+            what_is_right = [
+                rule
+                for rule in problems_of({**ONE, "adapters": {"v": {name: {argument: object()}}}})
+                if rule.startswith(f"warm_start.adapters['v'].{key} must be ")
+            ]
             assert what_is_right[0].startswith(f"warm_start.adapters['v'].{key} must be {what}, got ")
         else:
             assert kind.says == what
@@ -466,12 +629,13 @@ class TestDocs:
         names = {
             "hooks_from_params": hooks_from_params,
             "my_model": lambda features, labels, mode, params: tf.estimator.EstimatorSpec(
-                mode, loss=tf.constant(0.0), train_op=tf.no_op()),
+                mode, loss=tf.constant(0.0), train_op=tf.no_op()
+            ),
         }
         exec(blocks["python"], names)
         params = yaml.safe_load(blocks["yaml"])
         with tf.Graph().as_default():
-            hook, = names["model_fn"]({}, None, "train", params).training_hooks
+            (hook,) = names["model_fn"]({}, None, "train", params).training_hooks
             assert type(hook) is ShapeAdaptingRecoverHook
             assert not names["model_fn"]({}, None, "eval", params).training_hooks
         assert VALIDATOR.is_valid(params["warm_start"])

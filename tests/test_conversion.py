@@ -1,4 +1,5 @@
 """`convert_checkpoint`: name-based checkpoints become object-based ones and the reverse, every tensor bit for bit."""
+
 import os
 import pathlib
 import subprocess
@@ -17,8 +18,25 @@ from estimator_warmstart.errors import WarmStartError
 tf1 = tf.compat.v1
 
 BOOKKEEPING = {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
-DTYPES = ["bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
-          "qint8", "quint8", "uint8", "uint16", "uint32", "uint64"]
+DTYPES = [
+    "bfloat16",
+    "bool",
+    "complex64",
+    "complex128",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "qint8",
+    "quint8",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
 
 
 def contents(prefix):
@@ -36,10 +54,14 @@ def save_raw(folder, tensors, slices=None):
     """Saves {name: function that makes the tensor} by TensorFlow's own operation; returns the prefix."""
     prefix = str(folder / "model.ckpt")
     with tf.Graph().as_default(), tf1.Session() as session:
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=list(tensors), shape_and_slices=slices or [""] * len(tensors),
-            tensors=[make() for make in tensors.values()],
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=list(tensors),
+                shape_and_slices=slices or [""] * len(tensors),
+                tensors=[make() for make in tensors.values()],
+            )
+        )
     return prefix
 
 
@@ -66,13 +88,21 @@ class TestNameToObject:
     def test_a_dict_of_names_restores_slots_and_step_too(self, fm_checkpoint, tmp_path):
         new = convert_checkpoint(fm_checkpoint, tmp_path / "new" / "model.ckpt")
         assert new == str(tmp_path / "new" / "model.ckpt")
-        assert restored_dict(new, {
-            "fm/w": np.zeros([3, 1], np.float32), "fm/v": np.zeros([3, 2], np.float32),
-            "fm/w/Adagrad": np.zeros([3, 1], np.float32), "fm/v/Adagrad": np.zeros([3, 2], np.float32),
-            "global_step": np.int64(0),
-        }) == {
-            "fm/w": [[1], [2], [3]], "fm/v": [[1, 2], [3, 4], [5, 6]], "fm/w/Adagrad": [[10], [20], [30]],
-            "fm/v/Adagrad": [[10, 20], [30, 40], [50, 60]], "global_step": 7,
+        assert restored_dict(
+            new,
+            {
+                "fm/w": np.zeros([3, 1], np.float32),
+                "fm/v": np.zeros([3, 2], np.float32),
+                "fm/w/Adagrad": np.zeros([3, 1], np.float32),
+                "fm/v/Adagrad": np.zeros([3, 2], np.float32),
+                "global_step": np.int64(0),
+            },
+        ) == {
+            "fm/w": [[1], [2], [3]],
+            "fm/v": [[1, 2], [3, 4], [5, 6]],
+            "fm/w/Adagrad": [[10], [20], [30]],
+            "fm/v/Adagrad": [[10, 20], [30, 40], [50, 60]],
+            "global_step": 7,
         }
 
     def test_the_keys_are_those_of_tensorflow(self, old_dir, tmp_path):
@@ -106,8 +136,12 @@ class TestNameToObject:
 
     def test_every_dtype(self, old_dir, tmp_path):
         values = {
-            dtype: lambda dtype=dtype: tf.bitcast(tf.constant([1, 0], tf.uint8), dtype) if dtype.startswith("q")
-            else tf.cast(tf.constant([1, 0]), dtype) for dtype in DTYPES
+            dtype: lambda dtype=dtype: (
+                tf.bitcast(tf.constant([1, 0], tf.uint8), dtype)
+                if dtype.startswith("q")
+                else tf.cast(tf.constant([1, 0]), dtype)
+            )
+            for dtype in DTYPES
         }
         old = save_raw(old_dir, values)
         found = contents(convert_checkpoint(old, tmp_path / "new"))
@@ -118,13 +152,15 @@ class TestNameToObject:
         old = save_raw(old_dir, {"words": lambda: tf.constant(words), "word": lambda: tf.constant(b"x" * 100000)})
         new = convert_checkpoint(old, tmp_path / "new")
         assert restored_dict(new, {"words": np.full([2, 2], b"-", object), "word": b""}) == {
-            "words": words, "word": b"x" * 100000,
+            "words": words,
+            "word": b"x" * 100000,
         }
 
     def test_no_elements(self, old_dir, tmp_path):
         old = save_checkpoint(old_dir, {"none": np.zeros([0, 3], np.float32), "one": np.float32(1)})
         assert restored_dict(convert_checkpoint(old, tmp_path / "new"), {"none": np.zeros([0, 3], np.float32), "one": 0.0}) == {
-            "none": [], "one": 1.0,
+            "none": [],
+            "one": 1.0,
         }
 
     def test_a_tensor_of_many_pieces(self, old_dir, tmp_path):
@@ -161,7 +197,9 @@ def save_sharded(folder):
         devices = iter(["/cpu:0", "/cpu:1"])
         with tf1.device(lambda op: next(devices) if op.type == "VariableV2" else "/cpu:0"):
             tf1.get_variable(
-                "v", initializer=tf.constant([[1.0, 2], [3, 4], [5, 6]]), partitioner=tf1.fixed_size_partitioner(2),
+                "v",
+                initializer=tf.constant([[1.0, 2], [3, 4], [5, 6]]),
+                partitioner=tf1.fixed_size_partitioner(2),
                 use_resource=False,
             )
         saver = tf1.train.Saver(sharded=True)
@@ -171,11 +209,17 @@ def save_sharded(folder):
 
 
 def save_all_kinds(folder):
-    return save_raw(folder, {
-        "a/b.c": lambda: tf.constant([[1.5, float("nan")]]), "step": lambda: tf.constant(2**40, tf.int64),
-        "words": lambda: tf.constant([b"a", b"\0"]), "half": lambda: tf.cast(tf.constant([1, 2]), tf.bfloat16),
-        "none": lambda: tf.zeros([0]), "p\0q": lambda: tf.constant(-0.0),
-    })
+    return save_raw(
+        folder,
+        {
+            "a/b.c": lambda: tf.constant([[1.5, float("nan")]]),
+            "step": lambda: tf.constant(2**40, tf.int64),
+            "words": lambda: tf.constant([b"a", b"\0"]),
+            "half": lambda: tf.cast(tf.constant([1, 2]), tf.bfloat16),
+            "none": lambda: tf.zeros([0]),
+            "p\0q": lambda: tf.constant(-0.0),
+        },
+    )
 
 
 def save_partitioned(folder):
@@ -249,30 +293,37 @@ def save_with_graph(folder, names):
         key = path.replace("/", ".S") + "/.ATTRIBUTES/VARIABLE_VALUE"
         graph.nodes.add().attributes.add(name="VARIABLE_VALUE", full_name=name, checkpoint_key=key)
     keys = [node.attributes[0].checkpoint_key for node in list(graph.nodes)[1:]]
-    return save_raw(folder, {
-        "_CHECKPOINTABLE_OBJECT_GRAPH": lambda: tf.constant(graph.SerializeToString()),
-        **{key: lambda: tf.constant(1.0) for key in keys},
-    })
+    return save_raw(
+        folder,
+        {
+            "_CHECKPOINTABLE_OBJECT_GRAPH": lambda: tf.constant(graph.SerializeToString()),
+            **{key: lambda: tf.constant(1.0) for key in keys},
+        },
+    )
 
 
 class TestArguments:
-    @pytest.mark.parametrize("arguments, says", [
-        ({"to": "objects"}, r"to must be 'name' or 'object', got 'objects' \(did you mean 'object'\?\)"),
-        ({"to": None}, "to must be 'name' or 'object', got None"),
-        ({"to": "name", "model": tf.Module()}, "model is for to='object'"),
-        ({"optimizer": "adam"}, "optimizer needs model"),
-        ({"to": "name"}, "model.ckpt is name-based already; copy its files, .*model.ckpt.\\*"),
-        ({"source": "nowhere"}, "'nowhere' does not exist"),
-        ({"destination": 7}, "destination must be the prefix of the new checkpoint, such as 'new/model.ckpt', got 7"),
-        ({"destination": ""}, "destination must be the prefix of the new checkpoint"),
-        ({"destination": "FOLDER"}, "FOLDER' is a directory; name the prefix of the files in it: '.*FOLDER/model.ckpt'"),
-        ({"destination": "new/"}, "is a directory; name the prefix"),
-        ({"destination": "OLD/new"}, "OLD/new' is inside the source's directory '.*old', which is never written to"),
-        ({"destination": "OLD/below/it/new"}, "is inside the source's directory"),
-        ({"destination": "LINK/new"}, "is inside the source's directory"),
-        ({"model": "model"}, "model must be a Keras model or a tf.Module, got 'model'"),
-        ({"model": tf.Module()}, "model has no variables yet; build it first"),
-    ], ids=lambda value: type(value).__name__ if isinstance(value, dict) else str(value))
+    @pytest.mark.parametrize(
+        "arguments, says",
+        [
+            ({"to": "objects"}, r"to must be 'name' or 'object', got 'objects' \(did you mean 'object'\?\)"),
+            ({"to": None}, "to must be 'name' or 'object', got None"),
+            ({"to": "name", "model": tf.Module()}, "model is for to='object'"),
+            ({"optimizer": "adam"}, "optimizer needs model"),
+            ({"to": "name"}, "model.ckpt is name-based already; copy its files, .*model.ckpt.\\*"),
+            ({"source": "nowhere"}, "'nowhere' does not exist"),
+            ({"destination": 7}, "destination must be the prefix of the new checkpoint, such as 'new/model.ckpt', got 7"),
+            ({"destination": ""}, "destination must be the prefix of the new checkpoint"),
+            ({"destination": "FOLDER"}, "FOLDER' is a directory; name the prefix of the files in it: '.*FOLDER/model.ckpt'"),
+            ({"destination": "new/"}, "is a directory; name the prefix"),
+            ({"destination": "OLD/new"}, "OLD/new' is inside the source's directory '.*old', which is never written to"),
+            ({"destination": "OLD/below/it/new"}, "is inside the source's directory"),
+            ({"destination": "LINK/new"}, "is inside the source's directory"),
+            ({"model": "model"}, "model must be a Keras model or a tf.Module, got 'model'"),
+            ({"model": tf.Module()}, "model has no variables yet; build it first"),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, dict) else str(value),
+    )
     def test_one_clear_error(self, fm_checkpoint, tmp_path, arguments, says):
         (tmp_path / "FOLDER").mkdir()
         (tmp_path / "LINK").symlink_to(fm_checkpoint, target_is_directory=True)
@@ -307,13 +358,17 @@ class TestDestination:
         convert_checkpoint(fm_checkpoint, there, overwrite=True)
         assert set(contents(there)) > BOOKKEEPING
         assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
-            "checkpoint", "model.ckpt.data-00000-of-00001", "model.ckpt.index",
+            "checkpoint",
+            "model.ckpt.data-00000-of-00001",
+            "model.ckpt.index",
         ]
 
     def test_directories_that_are_missing_are_made_and_nothing_else_is(self, fm_checkpoint, tmp_path):
         convert_checkpoint(fm_checkpoint, tmp_path / "a" / "b" / "model.ckpt")
         assert sorted(path.name for path in (tmp_path / "a").rglob("*")) == [
-            "b", "model.ckpt.data-00000-of-00001", "model.ckpt.index",
+            "b",
+            "model.ckpt.data-00000-of-00001",
+            "model.ckpt.index",
         ]
 
     def test_a_name_without_a_directory(self, fm_checkpoint, tmp_path, monkeypatch):

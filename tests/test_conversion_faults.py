@@ -1,4 +1,5 @@
 """`convert_checkpoint` on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
+
 import hashlib
 import os
 import pathlib
@@ -30,20 +31,27 @@ def snapshot(folder):
     """{path: (when it was changed, hash of its bytes)} of all files."""
     return {
         str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in sorted(pathlib.Path(str(folder)).rglob("*")) if path.is_file()
+        for path in sorted(pathlib.Path(str(folder)).rglob("*"))
+        if path.is_file()
     }
 
 
 class TestDamagedSource:
-    @pytest.mark.parametrize("data, names", [
-        (np.float32([1, 2, 3]).tobytes(), "'a'"), (np.arange(4.0).tobytes(), "'b/c'"), (np.arange(4.0, 8).tobytes(), "'b/c'"),
-        (b"three", "'words'"),
-    ], ids=["plain", "first slice", "last slice", "string"])
+    @pytest.mark.parametrize(
+        "data, names",
+        [
+            (np.float32([1, 2, 3]).tobytes(), "'a'"),
+            (np.arange(4.0).tobytes(), "'b/c'"),
+            (np.arange(4.0, 8).tobytes(), "'b/c'"),
+            (b"three", "'words'"),
+        ],
+        ids=["plain", "first slice", "last slice", "string"],
+    )
     def test_a_flipped_bit(self, old, old_dir, tmp_path, data, names):
         path = pathlib.Path(old + ".data-00000-of-00001")
         content = path.read_bytes()
         place = content.index(data) + len(data) - 1
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         before = snapshot(old_dir)
         with pytest.raises(WarmStartError) as raised:
             convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
@@ -57,10 +65,14 @@ class TestDamagedSource:
             convert_checkpoint(old, tmp_path / "new")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
 
-    @pytest.mark.parametrize("spoil, says", [
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "it is cut short"),
-        (lambda path: path.unlink(), "is missing"),
-    ], ids=["cut short", "missing"])
+    @pytest.mark.parametrize(
+        "spoil, says",
+        [
+            (lambda path: path.write_bytes(path.read_bytes()[:-1]), "it is cut short"),
+            (lambda path: path.unlink(), "is missing"),
+        ],
+        ids=["cut short", "missing"],
+    )
     def test_a_data_file(self, old, tmp_path, spoil, says):
         spoil(pathlib.Path(old + ".data-00000-of-00001"))
         with pytest.raises(WarmStartError, match="data-00000-of-00001 .*" + says):
@@ -104,9 +116,14 @@ class TestPlaceThatCannotBeWritten:
     def test_a_full_disk(self, old_dir, tmp_path):
         disk = tmp_path / "disk"
         disk.mkdir()
-        mounted = shutil.which("mount") and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL,
-        ).returncode == 0
+        mounted = (
+            shutil.which("mount")
+            and subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],
+                stderr=subprocess.DEVNULL,
+            ).returncode
+            == 0
+        )
         if not mounted:
             pytest.skip("a disk that is small enough to fill needs the right to mount one")
         try:
@@ -277,10 +294,16 @@ class TestKilledBeforeAFileOperation:
         with tf.Graph().as_default(), tf1.Session() as session:
             parts = [str(tmp_path / f"part-{number}") for number in range(shards)]
             for number, part in enumerate(parts):
-                session.run(tf.raw_ops.SaveV2(
-                    prefix=part, tensor_names=[f"x{number}"], shape_and_slices=[""], tensors=[tf.constant(1.0)]))
-            session.run(tf.raw_ops.MergeV2Checkpoints(
-                checkpoint_prefixes=parts, destination_prefix=str(there / "model.ckpt"), delete_old_dirs=False))
+                session.run(
+                    tf.raw_ops.SaveV2(
+                        prefix=part, tensor_names=[f"x{number}"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
+                    )
+                )
+            session.run(
+                tf.raw_ops.MergeV2Checkpoints(
+                    checkpoint_prefixes=parts, destination_prefix=str(there / "model.ckpt"), delete_old_dirs=False
+                )
+            )
         (there / "model.ckpt.meta").write_text("of the old one")
         (there / "model.ckpt.notes").write_text("of somebody")
         done = run_python(KILL_OPERATIONS, old, tmp_path / "new", there)
@@ -306,7 +329,12 @@ class TestWhatIsNotOurs:
         assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
         convert_checkpoint(old, tmp_path / "new" / "m", overwrite=True)
         assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-            "here", "m.converting-link", "m.converting-notes", "m.data-00000-of-00001", "m.data-notes", "m.index",
+            "here",
+            "m.converting-link",
+            "m.converting-notes",
+            "m.data-00000-of-00001",
+            "m.data-notes",
+            "m.index",
         ]
         assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
 
@@ -317,6 +345,7 @@ class TestWhatIsNotOurs:
             save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
 
         from estimator_warmstart.checkpoint.data_writing import write_bundle
+
         monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", write_and_save)
         if overwrite:
             new = convert_checkpoint(old, tmp_path / "new" / "model.ckpt", overwrite=True)
@@ -326,7 +355,9 @@ class TestWhatIsNotOurs:
             convert_checkpoint(old, tmp_path / "new" / "model.ckpt")
         assert tf.train.load_variable(str(tmp_path / "new" / "model.ckpt"), "theirs").tolist() == [7]
         assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-            "checkpoint", "model.ckpt.data-00000-of-00001", "model.ckpt.index",
+            "checkpoint",
+            "model.ckpt.data-00000-of-00001",
+            "model.ckpt.index",
         ]
 
     @pytest.mark.parametrize("overwrite", [False, True])

@@ -1,4 +1,5 @@
 """`convert_checkpoint(model=..., optimizer=...)`: old values in a model's own object paths, and TF 1's slots in Keras's."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -61,26 +62,26 @@ OPTIMIZERS = {
         lambda keras: keras.RMSprop(0.01, momentum=0.5, epsilon=1e-10),
     ),
     "RMSProp without momentum": (
-        lambda: old_optimizers.RMSPropOptimizer(0.01), lambda keras: keras.RMSprop(0.01, epsilon=1e-10),
+        lambda: old_optimizers.RMSPropOptimizer(0.01),
+        lambda keras: keras.RMSprop(0.01, epsilon=1e-10),
     ),
     "centered RMSProp": (
         lambda: old_optimizers.RMSPropOptimizer(0.01, momentum=0.5, centered=True),
         lambda keras: keras.RMSprop(0.01, momentum=0.5, centered=True, epsilon=1e-10),
     ),
     "Adadelta": (
-        lambda: old_optimizers.AdadeltaOptimizer(0.1, epsilon=0.01), lambda keras: keras.Adadelta(0.1, epsilon=0.01),
+        lambda: old_optimizers.AdadeltaOptimizer(0.1, epsilon=0.01),
+        lambda keras: keras.Adadelta(0.1, epsilon=0.01),
     ),
     "Momentum of a falling rate": (
-        lambda: old_optimizers.MomentumOptimizer(
-            tf1.train.exponential_decay(0.1, tf1.train.get_global_step(), 1, 0.5), 0.9
-        ),
+        lambda: old_optimizers.MomentumOptimizer(tf1.train.exponential_decay(0.1, tf1.train.get_global_step(), 1, 0.5), 0.9),
         lambda keras: keras.SGD(tf.keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5), momentum=0.9),
     ),
 }
 
 
 class TestOptimizers:
-    @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][:len(KERAS)])
+    @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][: len(KERAS)])
     @pytest.mark.parametrize("name", list(OPTIMIZERS))
     def test_the_next_step_is_the_one_that_the_old_model_would_take(self, old_dir, tmp_path, name, keras):
         make_old, make_new = OPTIMIZERS[name]
@@ -94,13 +95,16 @@ class TestOptimizers:
             np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-6)
         assert int(tf.keras.backend.get_value(optimizer.iterations)) == 6
 
-    @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][:len(KERAS)])
+    @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][: len(KERAS)])
     def test_a_decaying_legacy_rate(self, old_dir, tmp_path, keras):
         if "decay" not in keras.SGD().get_config():
             pytest.skip("this optimizer has no decay")
-        old, expected = train_old(old_dir, lambda: old_optimizers.MomentumOptimizer(
-            tf1.train.inverse_time_decay(0.1, tf1.train.get_global_step(), 1, 0.5), 0.9
-        ))
+        old, expected = train_old(
+            old_dir,
+            lambda: old_optimizers.MomentumOptimizer(
+                tf1.train.inverse_time_decay(0.1, tf1.train.get_global_step(), 1, 0.5), 0.9
+            ),
+        )
         model = new_model()
         config = dict(keras.SGD(0.1, momentum=0.9).get_config(), decay=0.5)
         model.compile(keras.SGD.from_config(config), "mse")
@@ -137,14 +141,18 @@ class TestOptimizers:
         )
         assert tf.keras.backend.get_value(optimizer.learning_rate) == np.float32(0.025)
 
-    @pytest.mark.parametrize("old, new, says", [
-        ("centered RMSProp", lambda: tf.keras.optimizers.RMSprop(momentum=0.5), "make the optimizer with centered=True"),
-        ("RMSProp", lambda: tf.keras.optimizers.RMSprop(centered=True, momentum=0.5), "has no slot .*/RMSProp_2"),
-        ("Adam", lambda: tf.keras.optimizers.Adam(amsgrad=True), "'vhat' of 'dense/kernel' has no counterpart"),
-        ("Adam", lambda: tf.keras.optimizers.Adagrad(), "has no slot dense/bias/Adagrad"),
-        ("Adam", lambda: tf.keras.optimizers.Nadam(), "one of tf.keras.optimizers' Adadelta, Adagrad, Adam, Ftrl, RMSprop"),
-        ("Adam", lambda: old_optimizers.AdamOptimizer(), "optimizer must be one of tf.keras.optimizers'"),
-    ], ids=["was centered", "was not centered", "amsgrad", "another", "not one of the six", "of TensorFlow 1"])
+    @pytest.mark.parametrize(
+        "old, new, says",
+        [
+            ("centered RMSProp", lambda: tf.keras.optimizers.RMSprop(momentum=0.5), "make the optimizer with centered=True"),
+            ("RMSProp", lambda: tf.keras.optimizers.RMSprop(centered=True, momentum=0.5), "has no slot .*/RMSProp_2"),
+            ("Adam", lambda: tf.keras.optimizers.Adam(amsgrad=True), "'vhat' of 'dense/kernel' has no counterpart"),
+            ("Adam", lambda: tf.keras.optimizers.Adagrad(), "has no slot dense/bias/Adagrad"),
+            ("Adam", lambda: tf.keras.optimizers.Nadam(), "one of tf.keras.optimizers' Adadelta, Adagrad, Adam, Ftrl, RMSprop"),
+            ("Adam", lambda: old_optimizers.AdamOptimizer(), "optimizer must be one of tf.keras.optimizers'"),
+        ],
+        ids=["was centered", "was not centered", "amsgrad", "another", "not one of the six", "of TensorFlow 1"],
+    )
     def test_what_does_not_fit(self, old_dir, tmp_path, old, new, says):
         prefix, _ = train_old(old_dir, OPTIMIZERS[old][0])
         with pytest.raises(WarmStartError, match=says):

@@ -1,4 +1,5 @@
 """Files that are damaged or hostile, with right checksums: one error that says what is wrong, and the process lives on."""
+
 import json
 import os
 import pathlib
@@ -48,10 +49,12 @@ WHOLE = ((0, None),)
 
 def sliced(slices, stored=(), shape=(2,), data=b"\0" * 8):
     """An index with the variable v of such `slices`, and an entry for each of `stored`, {slice: entry}."""
+
     def make(folder):
         entries = {"v": entry(shape, slices=slices)}
         entries.update((key_of("v", *extents), value) for extents, value in dict(stored).items())
         return write(folder, entries, data)
+
     return make
 
 
@@ -81,7 +84,8 @@ INDEXES = [
     pytest.param(index_of(a=entry((-1,), size=8), b=entry(dtype=0)), ["2 problems", "'a' has", "'b' has"], id="all at once"),
     pytest.param(
         lambda folder: write(folder, {f"{number:03}": entry((-1,), size=8) for number in range(100)}),
-        ["21 problems", "and 80 more"], id="a hundred at once",
+        ["21 problems", "and 80 more"],
+        id="a hundred at once",
     ),
     pytest.param(index_of(**{"a": entry(), "\x1b[31m\n": entry(dtype=0)}), [r"\x1b[31m\n"], id="escapes in a name"),
     pytest.param(index_of(a=entry(), **{"x" * 2000000: entry()}), ["name of 2,000,000 bytes"], id="name of 2 MB"),
@@ -102,9 +106,7 @@ SLICES = [
     pytest.param(sliced([FIRST, LAST], {FIRST: ONE}), ["'v': the slice of shape [1] at [1] is not there"], id="missing"),
     pytest.param(sliced([FIRST], HALVES), ["is a slice that no tensor lists"], id="not listed"),
     pytest.param(sliced([FIRST, ((0, 2),)], HALVES), ["'v' has slices of 3 elements, its shape is [2]"], id="too many"),
-    pytest.param(
-        sliced([((0, 2),), ((1, 2),)], HALVES, (5,)), ["'v' has slices that overlap"], id="overlap, not the whole"
-    ),
+    pytest.param(sliced([((0, 2),), ((1, 2),)], HALVES, (5,)), ["'v' has slices that overlap"], id="overlap, not the whole"),
     pytest.param(
         sliced([((0, 2),), ((1, 2),)], HALVES, (4,)), ["'v' has slices that overlap"], id="overlap, as many as the whole"
     ),
@@ -115,14 +117,13 @@ SLICES = [
     pytest.param(
         sliced([FIRST, LAST], {FIRST: entry((2,)), LAST: ONE}), ["at [0] is another tensor, of shape [2]"], id="other shape"
     ),
-    pytest.param(
-        sliced([FIRST, LAST], {FIRST: entry((1,), 3), LAST: ONE}), ["at [0] is another tensor"], id="other dtype"
-    ),
+    pytest.param(sliced([FIRST, LAST], {FIRST: entry((1,), 3), LAST: ONE}), ["at [0] is another tensor"], id="other dtype"),
     pytest.param(
         sliced([FIRST, LAST], {FIRST: entry((1,), size=0), LAST: ONE}), ["at [0] has 0 bytes, 4 by its shape"], id="no bytes"
     ),
     pytest.param(
-        lambda folder: write(folder, {"v": entry(slices=[FIRST, LAST], size=8)}), ["'v' has slices and 8 bytes besides"],
+        lambda folder: write(folder, {"v": entry(slices=[FIRST, LAST], size=8)}),
+        ["'v' has slices and 8 bytes besides"],
         id="bytes besides",
     ),
 ]
@@ -137,7 +138,8 @@ TABLES = [
     pytest.param(raw([(0, b"", b""), (5, b"a", entry())]), ["goes beyond its block"], id="shares what is not there"),
     pytest.param(
         raw([(0, b"", crafted.header()), (0, b"x" * 2000000, b"")] + [(2000000, b"%05d" % n, b"") for n in range(9999)]),
-        ["its keys are longer than the file can hold"], id="keys of 20 GB",
+        ["its keys are longer than the file can hold"],
+        id="keys of 20 GB",
     ),
     pytest.param(raw([(0, b"a", entry())]), ["it has no header"], id="no header"),
     pytest.param(raw([(0, b"", b"\xff\xff")]), ["is not the index of a checkpoint"], id="garbage header"),
@@ -145,26 +147,32 @@ TABLES = [
     pytest.param(raw(plain(b"a"), restarts=[0, 9999]), ["a restart that is not there"], id="a restart beyond"),
     pytest.param(raw(plain(b"a"), restarts=[4]), ["does not begin with a whole key"], id="no restart at the begin"),
     pytest.param(
-        raw([(0, b"", crafted.header()), (0, b"aa", entry()), (1, b"b", entry())],
-            restarts=[0, 7 + len(crafted.header()) - 4, 7 + len(crafted.header() + entry()) + 1]),
-        ["does not begin with a whole key"], id="a restart with half a key",
+        raw(
+            [(0, b"", crafted.header()), (0, b"aa", entry()), (1, b"b", entry())],
+            restarts=[0, 7 + len(crafted.header()) - 4, 7 + len(crafted.header() + entry()) + 1],
+        ),
+        ["does not begin with a whole key"],
+        id="a restart with half a key",
     ),
 ]
 
 
 def with_body(body, restarts=(0,)):
     """An index whose only block has the bytes `body`."""
+
     def make(folder):
         content = bytearray()
         handle = crafted.append_block(content, body, list(restarts))
         meta = crafted.append_block(content, b"", [0])
         index = crafted.append_block(content, varint(0) + varint(1) + varint(len(handle)) + b"z" + handle, [0])
         return write(folder, bytes(content) + (meta + index).ljust(40, b"\0") + crafted.struct.pack("<Q", crafted.MAGIC))
+
     return make
 
 
 def with_blocks(*handles):
     """An index that says that its blocks are at such places."""
+
     def make(folder):
         content = bytearray()
         crafted.append_block(content, varint(0) * 2 + varint(len(crafted.header())) + crafted.header(), [0])
@@ -176,6 +184,7 @@ def with_blocks(*handles):
             body += varint(0) + varint(1) + varint(len(handle)) + b"%d" % number + handle
         index = crafted.append_block(content, body, starts)
         return write(folder, bytes(content) + (meta + index).ljust(40, b"\0") + crafted.struct.pack("<Q", crafted.MAGIC))
+
     return make
 
 
@@ -195,22 +204,27 @@ GRAPHS = [
     pytest.param(lambda folder: object_based(folder, b"\xff garbage"), ["is not an object graph"], id="garbage"),
     pytest.param(
         lambda folder: object_based(folder, object_graph(({"b": 5}, {"a": "a"}, []))),
-        ["node 0 leads to node 5, there are 1"], id="child out of range",
+        ["node 0 leads to node 5, there are 1"],
+        id="child out of range",
     ),
     pytest.param(
-        lambda folder: object_based(folder, object_graph(({"b": -1}, {"a": "a"}, []))), ["leads to node -1"],
+        lambda folder: object_based(folder, object_graph(({"b": -1}, {"a": "a"}, []))),
+        ["leads to node -1"],
         id="negative child",
     ),
     pytest.param(
-        lambda folder: object_based(folder, object_graph(({}, {"a": "a"}, [("m", 0, 7)]))), ["leads to node 7"],
+        lambda folder: object_based(folder, object_graph(({}, {"a": "a"}, [("m", 0, 7)]))),
+        ["leads to node 7"],
         id="slot out of range",
     ),
     pytest.param(
-        lambda folder: object_based(folder, object_graph(({}, {"a": "a"}, [("m", -3, 0)]))), ["leads to node -3"],
+        lambda folder: object_based(folder, object_graph(({}, {"a": "a"}, [("m", -3, 0)]))),
+        ["leads to node -3"],
         id="slot of a variable out of range",
     ),
     pytest.param(
-        lambda folder: object_based(folder, object_graph(({}, {"a": "a" * 20000}, []))), ["more than 10,000 characters"],
+        lambda folder: object_based(folder, object_graph(({}, {"a": "a" * 20000}, []))),
+        ["more than 10,000 characters"],
         id="a name of 20,000 characters",
     ),
     pytest.param(index_of(**{crafted.OBJECT_GRAPH: entry()}), ["is not one string"], id="numbers for a graph"),
@@ -219,11 +233,13 @@ GRAPHS = [
     ),
     pytest.param(
         lambda folder: write(folder, {crafted.OBJECT_GRAPH: entry((), 7, size=10)}, crafted.strings(b"", lengths=[2**40])),
-        ["lengths of its strings are damaged"], id="a graph of a terabyte",
+        ["lengths of its strings are damaged"],
+        id="a graph of a terabyte",
     ),
     pytest.param(
         lambda folder: write(folder, {crafted.OBJECT_GRAPH: entry((), 7, size=6)}, crafted.strings(b"x")),
-        ["cannot be read"], id="a graph without its checksum",
+        ["cannot be read"],
+        id="a graph without its checksum",
     ),
 ]
 
@@ -270,17 +286,33 @@ class TestWhatIsRight:
         assert tf.train.load_variable(prefix, "a").tolist() == [0, 0]
         assert open_checkpoint(prefix).variables["a"].shape == (2,)
 
-    @pytest.mark.parametrize("start, length", [
-        (0, 1), (62, 2), (63, 64), (64, 65), (8191, 1), (8192, 8192), (2**20 - 1, 1), (2**20, 2), (2**34, 3), (2**55, 1),
-        (2**61 + 5, 1),
-    ])
+    @pytest.mark.parametrize(
+        "start, length",
+        [
+            (0, 1),
+            (62, 2),
+            (63, 64),
+            (64, 65),
+            (8191, 1),
+            (8192, 8192),
+            (2**20 - 1, 1),
+            (2**20, 2),
+            (2**34, 3),
+            (2**55, 1),
+            (2**61 + 5, 1),
+        ],
+    )
     def test_the_key_of_a_slice(self, old_dir, start, length):
         prefix = str(old_dir / "model.ckpt")
         with tf.Graph().as_default(), tf1.Session() as session:
-            session.run(tf.raw_ops.SaveV2(
-                prefix=prefix, tensor_names=["v"], shape_and_slices=[f"{2**62} 1 {start},{length}:-"],
-                tensors=[tf.zeros([length, 1])],
-            ))
+            session.run(
+                tf.raw_ops.SaveV2(
+                    prefix=prefix,
+                    tensor_names=["v"],
+                    shape_and_slices=[f"{2**62} 1 {start},{length}:-"],
+                    tensors=[tf.zeros([length, 1])],
+                )
+            )
         assert open_checkpoint(prefix).variables["v"].slices == (((start, 0), (length, 1)),)
 
     def test_slices_of_two_axes(self, old_dir):
@@ -310,7 +342,6 @@ class TestWhatIsRight:
 
     def test_an_object_graph_without_nodes(self, old_dir):
         assert open_checkpoint(object_based(old_dir, object_graph())).find("a") is None
-
 
 
 class TestStrings:
@@ -398,11 +429,17 @@ def meta(tmp_path):
 
 
 class TestGraphs:
-    @pytest.mark.parametrize("kind, value, words", [
-        ("int64_list", 5, "holds 5, which is not a"), ("float_list", 0.5, "holds 0.5, which is not a"),
-        ("bytes_list", b"\xff\xff", "cannot be imported"), ("bytes_list", b"", "cannot be imported"),
-        ("node_list", "\x1b[31m", r"\x1b[31m"), ("node_list", "nothere:0", "does not exist in the graph"),
-    ])
+    @pytest.mark.parametrize(
+        "kind, value, words",
+        [
+            ("int64_list", 5, "holds 5, which is not a"),
+            ("float_list", 0.5, "holds 0.5, which is not a"),
+            ("bytes_list", b"\xff\xff", "cannot be imported"),
+            ("bytes_list", b"", "cannot be imported"),
+            ("node_list", "\x1b[31m", r"\x1b[31m"),
+            ("node_list", "nothere:0", "does not exist in the graph"),
+        ],
+    )
     @pytest.mark.parametrize("key", ["variables", "trainable_variables", "global_step"])
     def test_collections_with_other_things(self, meta, tmp_path, capsys, key, kind, value, words):
         graph, arguments = meta
@@ -421,7 +458,10 @@ def test_a_thousand_random_changes(tmp_path):
     """In a process of its own, since what is tested is that it lives on: its last number is the one that ended it."""
     program = pathlib.Path(__file__).resolve().parent / "mutations.py"
     done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path / "work"), "0", "1000"], capture_output=True,
-        text=True, timeout=300, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"),
+        [sys.executable, str(program), str(tmp_path / "work"), "0", "1000"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"),
     )
     assert (done.returncode, done.stdout.split()[-1:]) == (0, ["999"]), done.stderr[-3000:]

@@ -1,4 +1,5 @@
 """Params that nobody wrote by hand: one error with the place, within a moment, and nothing that a terminal would obey."""
+
 import re
 
 import pytest
@@ -25,11 +26,15 @@ FILES = [
     pytest.param("a.yaml", MERGES, ["its aliases make more than 1,000,000 values"], id="merges that multiply"),
     pytest.param("a.yaml", "a: &a [*a]\n", ["or lead to themselves"], id="an alias of itself"),
     pytest.param(
-        "a.yaml", "ckp_dir: old\n" + "".join(f"{key}: 1\n" for key in MANY), ["warm_start.k0 is not known", "19,980 more keys"],
+        "a.yaml",
+        "ckp_dir: old\n" + "".join(f"{key}: 1\n" for key in MANY),
+        ["warm_start.k0 is not known", "19,980 more keys"],
         id="20,000 keys, YAML",
     ),
     pytest.param(
-        "a.json", '{"ckp_dir": "old"' + "".join(f', "{key}": 1' for key in MANY) + "}", ["19,980 more keys"],
+        "a.json",
+        '{"ckp_dir": "old"' + "".join(f', "{key}": 1' for key in MANY) + "}",
+        ["19,980 more keys"],
         id="20,000 keys, JSON",
     ),
     pytest.param("a.json", '{"max_wait_secs": ' + "9" * 5000 + "}", ["a number has 5,000 digits"], id="digits"),
@@ -42,10 +47,15 @@ FILES = [
     pytest.param("a.yaml", "[" * 2000, ["a.yaml is not YAML"], id="brackets, YAML"),
     pytest.param("a.json", r'{"ckp_dir": "old", "\u001b[31m\u202e": 1}', [r"warm_start.\x1b[31m\u202e is not"], id="key"),
     pytest.param(
-        "a.json", r'{"ckp_dir": "old", "\u001b": 1, "\u001b": 1}', [r"the key '\x1b' is there twice"], id="a key twice",
+        "a.json",
+        r'{"ckp_dir": "old", "\u001b": 1, "\u001b": 1}',
+        [r"the key '\x1b' is there twice"],
+        id="a key twice",
     ),
     pytest.param(
-        "a.json", r'{"ckp_dir": "old", "adapters": {"v": "\u001b[31m"}}', [r"warm_start.adapters['v'].\x1b[31m"],
+        "a.json",
+        r'{"ckp_dir": "old", "adapters": {"v": "\u001b[31m"}}',
+        [r"warm_start.adapters['v'].\x1b[31m"],
         id="an adapter",
     ),
 ]
@@ -62,19 +72,34 @@ def test_a_file(tmp_path, monkeypatch, capsys, name, text, words):
         assert word in err
 
 
-@pytest.mark.parametrize("text", [
-    " " * 20000 + "x", ":" + " " * 20000 + ":" + " " * 20000 + "x", "0" * 20000, "::" + "0" * 20000, "9" * 5000,
-    ":" + "9" * 5000, "0," * 20000 + "x",
-], ids=["blanks", "blanks between", "zeros", "a step of zeros", "digits", "an end of digits", "commas"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 20000 + "x",
+        ":" + " " * 20000 + ":" + " " * 20000 + "x",
+        "0" * 20000,
+        "::" + "0" * 20000,
+        "9" * 5000,
+        ":" + "9" * 5000,
+        "0," * 20000 + "x",
+    ],
+    ids=["blanks", "blanks between", "zeros", "a step of zeros", "digits", "an end of digits", "commas"],
+)
 def test_a_slice(text):
     with pytest.raises(WarmStartError, match=r"warm_start\.adapters\['v'\]\.take must be what stands between") as raised:
         hooks_from_params({"warm_start": {"ckp_dir": "old", "adapters": {"v": {"take": text}}}})
     assert len(str(raised.value)) < 500
 
 
-@pytest.mark.parametrize("pattern", ["(" * 5000 + ")" * 5000, "a{99999999999}", "a{" + "9" * 5000 + "}"], ids=[
-    "parentheses", "repeats", "digits",
-])
+@pytest.mark.parametrize(
+    "pattern",
+    ["(" * 5000 + ")" * 5000, "a{99999999999}", "a{" + "9" * 5000 + "}"],
+    ids=[
+        "parentheses",
+        "repeats",
+        "digits",
+    ],
+)
 def test_a_pattern(pattern):
     adapters = {pattern: "crop_or_pad"}
     for options in ({"include": pattern}, {"exclude": pattern}, {"rename": {pattern: "a"}}, {"adapters": adapters}):

@@ -1,4 +1,5 @@
 """What can be done to values of each dtype: the plan's table, held against what sessions really do."""
+
 import os
 
 import numpy as np
@@ -27,7 +28,7 @@ def values(dtype):
 
 def padded(value, rows, columns, fill):
     whole = np.full([rows, columns], fill, value.dtype)
-    whole[:value.shape[0], :value.shape[1]] = value[:rows, :columns]
+    whole[: value.shape[0], : value.shape[1]] = value[:rows, :columns]
     return whole
 
 
@@ -47,10 +48,8 @@ CASES = {
     "columns_initial": ([4, 4], 1, PAD(), lambda old: padded(old, 4, 4, old[1, 1])),
     "both_initial": ([5, 4], 1, PAD(), lambda old: padded(old, 5, 4, old[1, 1])),
     "reversed": ([4, 3], 1, adapters.take(np.s_[::-1]), lambda old: old[::-1]),
-    "remapped": (
-        [3, 3], 1, adapters.remap_rows(list("abcd"), list("dax")), lambda old: padded(old[[3, 0]], 3, 3, old[1, 1])),
-    "segments": (
-        [4, 3], 1, adapters.remap_segments({"a": 1, "b": 2}, {"b": 2, "a": 1}, axis=1), lambda old: old[:, [1, 2, 0]]),
+    "remapped": ([3, 3], 1, adapters.remap_rows(list("abcd"), list("dax")), lambda old: padded(old[[3, 0]], 3, 3, old[1, 1])),
+    "segments": ([4, 3], 1, adapters.remap_segments({"a": 1, "b": 2}, {"b": 2, "a": 1}, axis=1), lambda old: old[:, [1, 2, 0]]),
     "transposed": ([3, 4], 1, adapters.transform(tf.transpose), lambda old: old.T),
     "rows_zeros": ([5, 3], 1, PAD("zeros"), lambda old: padded(old, 5, 3, 0)),
     "columns_number": ([4, 4], 1, PAD(1), lambda old: padded(old, 4, 4, 1)),
@@ -64,9 +63,15 @@ NOT_OF_BOOLS = ["mean"]
 def variable(name, dtype, shape, parts=1):
     """A new variable; its initial value is the old value's second in the second row, everywhere."""
     return tf1.get_variable(
-        name, shape, dtype, lambda shape, dtype=None, partition_info=None: tf.fill(shape, tf.constant(
-            values(tf.as_dtype(dtype).name)[1, 1], dtype)),
-        partitioner=tf1.fixed_size_partitioner(parts) if parts > 1 else None, use_resource=True)
+        name,
+        shape,
+        dtype,
+        lambda shape, dtype=None, partition_info=None: tf.fill(
+            shape, tf.constant(values(tf.as_dtype(dtype).name)[1, 1], dtype)
+        ),
+        partitioner=tf1.fixed_size_partitioner(parts) if parts > 1 else None,
+        use_resource=True,
+    )
 
 
 def save(old_dir, dtypes):
@@ -75,10 +80,20 @@ def save(old_dir, dtypes):
         for dtype in dtypes:
             for name, parts in (("v", None), ("p", tf1.fixed_size_partitioner(2))):
                 tf1.get_variable(
-                    f"{name}/{dtype}", [4, 3], dtype,
-                    lambda shape, dtype=None, partition_info=None: tf.constant(values(tf.as_dtype(dtype).name)[
-                        slice(partition_info.var_offset[0], partition_info.var_offset[0] + shape[0]) if partition_info else
-                        slice(None)], dtype), partitioner=parts, use_resource=True)
+                    f"{name}/{dtype}",
+                    [4, 3],
+                    dtype,
+                    lambda shape, dtype=None, partition_info=None: tf.constant(
+                        values(tf.as_dtype(dtype).name)[
+                            slice(partition_info.var_offset[0], partition_info.var_offset[0] + shape[0])
+                            if partition_info
+                            else slice(None)
+                        ],
+                        dtype,
+                    ),
+                    partitioner=parts,
+                    use_resource=True,
+                )
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver().save(session, os.path.join(str(old_dir), "model.ckpt"))
     return str(old_dir)
@@ -88,9 +103,14 @@ def is_allowed(dtype, case):
     return case not in {"string": NOT_OF_STRINGS, "bool": NOT_OF_BOOLS}.get(dtype, [])
 
 
-@pytest.mark.parametrize("source, cases", [
-    ("v", list(CASES)), ("p", ["whole", "parts", "both_cut_in_parts", "rows_initial"]),
-], ids=["from a whole", "from parts"])
+@pytest.mark.parametrize(
+    "source, cases",
+    [
+        ("v", list(CASES)),
+        ("p", ["whole", "parts", "both_cut_in_parts", "rows_initial"]),
+    ],
+    ids=["from a whole", "from parts"],
+)
 def test_what_the_plan_allows_really_runs(old_dir, new_graph, source, cases):
     old = save(old_dir, HAS_VARIABLES)
     recover_vars, made, named = {}, {}, {}
@@ -109,14 +129,20 @@ def test_what_the_plan_allows_really_runs(old_dir, new_graph, source, cases):
     for name, value in found.items():
         case, dtype = name.split("/")
         expected = CASES[case][3](values(dtype).astype(np.float32) if dtype == "bfloat16" else values(dtype))
-        assert value.astype(str if dtype == "string" else np.complex128).tolist() == expected.astype(
-            str if dtype == "string" else np.complex128).tolist(), name
+        assert (
+            value.astype(str if dtype == "string" else np.complex128).tolist()
+            == expected.astype(str if dtype == "string" else np.complex128).tolist()
+        ), name
 
 
-@pytest.mark.parametrize("dtype, case", [
-    *(("string", case) for case in NOT_OF_STRINGS), *(("bool", case) for case in NOT_OF_BOOLS),
-    *((dtype, case) for dtype in QUANTIZED for case in CASES if case != "whole"),
-])
+@pytest.mark.parametrize(
+    "dtype, case",
+    [
+        *(("string", case) for case in NOT_OF_STRINGS),
+        *(("bool", case) for case in NOT_OF_BOOLS),
+        *((dtype, case) for dtype in QUANTIZED for case in CASES if case != "whole"),
+    ],
+)
 def test_what_it_does_not_allow_is_a_problem_of_the_plan(old_dir, new_graph, dtype, case):
     shape, parts, adapter, _ = CASES[case]
     old = save(old_dir, [dtype])
@@ -138,11 +164,18 @@ def test_quantized_values_are_restored_as_they_are(old_dir, new_graph, dtype):
             assert value.astype(int).tolist() == NUMBERS.tolist()
 
 
-@pytest.mark.parametrize("dtype, fill, word", [
-    ("int8", 200, "out of the range of int8"), ("uint8", -1, "out of the range of uint8"),
-    ("float16", 1e6, "out of the range of float16"), ("bool", 2, "is not a bool"), ("bool", 0.5, "is not a bool"),
-    ("string", 1, "is not a string"), ("string", "mean", "is not a string"),
-])
+@pytest.mark.parametrize(
+    "dtype, fill, word",
+    [
+        ("int8", 200, "out of the range of int8"),
+        ("uint8", -1, "out of the range of uint8"),
+        ("float16", 1e6, "out of the range of float16"),
+        ("bool", 2, "is not a bool"),
+        ("bool", 0.5, "is not a bool"),
+        ("string", 1, "is not a string"),
+        ("string", "mean", "is not a string"),
+    ],
+)
 def test_fills_that_the_dtype_does_not_have(old_dir, new_graph, dtype, fill, word):
     save_checkpoint(old_dir, {"v": values(dtype)})
     variable("v", dtype, [5, 3])

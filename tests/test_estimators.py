@@ -1,4 +1,5 @@
 """warm_started: any Estimator, through everything that an Estimator does."""
+
 import json
 import logging
 import os
@@ -28,7 +29,9 @@ def collision_model(features, labels, mode, params):
     b = tf1.get_variable("B", [2], initializer=tf1.zeros_initializer())
     loss = -tf.reduce_sum(a) - tf.reduce_sum(b)
     return tf.estimator.EstimatorSpec(
-        mode, loss=loss, predictions={"b": tf.expand_dims(tf.identity(b), 0)},
+        mode,
+        loss=loss,
+        predictions={"b": tf.expand_dims(tf.identity(b), 0)},
         train_op=tf1.train.GradientDescentOptimizer(1.0).minimize(loss, tf1.train.get_global_step()),
         export_outputs={"serving_default": tf.estimator.export.PredictOutput(tf.identity(b))},
     )
@@ -51,7 +54,8 @@ def old_a(old_dir):
 
 def custom(tmp_path, **config):
     return tf.estimator.Estimator(
-        collision_model, params={"a": 7.0}, config=tf.estimator.RunConfig(model_dir=str(tmp_path / "new"), **config))
+        collision_model, params={"a": 7.0}, config=tf.estimator.RunConfig(model_dir=str(tmp_path / "new"), **config)
+    )
 
 
 def value_at(model_dir, step, name):
@@ -91,8 +95,10 @@ class TestCustom:
         new = warm_started(custom(tmp_path), old_a, {"A": "B"})
         exporter = tf.estimator.FinalExporter("final", serving_input)
         metrics, exports = tf.estimator.train_and_evaluate(
-            new, tf.estimator.TrainSpec(one_row, max_steps=2),
-            tf.estimator.EvalSpec(one_row, steps=1, exporters=[exporter], start_delay_secs=0, throttle_secs=0))
+            new,
+            tf.estimator.TrainSpec(one_row, max_steps=2),
+            tf.estimator.EvalSpec(one_row, steps=1, exporters=[exporter], start_delay_secs=0, throttle_secs=0),
+        )
         assert metrics["loss"] == -(9 + 9 + 5 + 6)
         assert value_at_export(os.fsdecode(exports[0]), "B") == [5, 6]
 
@@ -115,7 +121,8 @@ class TestCustom:
         (tmp_path / "other").mkdir()
         other = save_checkpoint(tmp_path / "other", {"A": np.float32([11, 12])})
         before = tf.estimator.Estimator(
-            collision_model, str(tmp_path / "new"), params={"a": 7.0}, warm_start_from=warm_start_settings(other, {"A": "A"}))
+            collision_model, str(tmp_path / "new"), params={"a": 7.0}, warm_start_from=warm_start_settings(other, {"A": "A"})
+        )
         warm_started(before, old_a, {"A": "B"}).train(one_row, steps=1)
         assert value_at(tmp_path / "new", 0, "A") == [11, 12]
         assert value_at(tmp_path / "new", 0, "B") == [3, 4]
@@ -141,8 +148,12 @@ def head_with_slots(features, labels, mode, params):
         loss -= tf.reduce_sum(auxiliary)
         train_op = tf1.train.MomentumOptimizer(1.0, 0.5).minimize(loss, tf1.train.get_global_step())
     return tf.estimator.EstimatorSpec(
-        mode, loss=loss, train_op=train_op, predictions={"w": tf.expand_dims(tf.identity(w), 0)},
-        export_outputs={"serving_default": tf.estimator.export.PredictOutput(tf.identity(w))})
+        mode,
+        loss=loss,
+        train_op=train_op,
+        predictions={"w": tf.expand_dims(tf.identity(w), 0)},
+        export_outputs={"serving_default": tf.estimator.export.PredictOutput(tf.identity(w))},
+    )
 
 
 def files_in(folder):
@@ -182,9 +193,14 @@ class TestUntrained:
     def test_exports_all_modes_warm(self, old_dir, tmp_path):
         save_checkpoint(old_dir, {"w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6])})
         new = warm_started(
-            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir), with_slots=True, missing="keep")
-        exported = os.fsdecode(new.experimental_export_all_saved_models(str(tmp_path / "export"), {
-            tf.estimator.ModeKeys.TRAIN: training_input, tf.estimator.ModeKeys.PREDICT: serving_input}))
+            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir), with_slots=True, missing="keep"
+        )
+        exported = os.fsdecode(
+            new.experimental_export_all_saved_models(
+                str(tmp_path / "export"),
+                {tf.estimator.ModeKeys.TRAIN: training_input, tf.estimator.ModeKeys.PREDICT: serving_input},
+            )
+        )
         assert value_at_export(exported, "w") == [3, 4]
         assert value_at_export(exported, "w/Momentum") == [5, 6]
 
@@ -205,26 +221,35 @@ class TestUntrained:
         os.rename(old_a, old_a + "-gone")
         assert new.evaluate(one_row, steps=1)["loss"] == -(8 + 8 + 4 + 5)
 
-    @pytest.mark.parametrize("options", [
-        {"recover_vars": {"w": "w", "w/Momentum": "w/Momentum", "auxiliary": "auxiliary"}},
-        {"include": ["w", "auxiliary"], "adapters": {"w/Momentum": adapters.crop_or_pad()}},
-        {"include": "w", "exclude": "auxiliary"},
-        {"rename": {"w": "w", "auxiliary": "auxiliary"}},
-        {"adapters": {"auxiliary": adapters.crop_or_pad()}, "min_coverage": 0.9},
-    ], ids=["recover_vars", "include", "exclude", "rename", "adapters"])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"recover_vars": {"w": "w", "w/Momentum": "w/Momentum", "auxiliary": "auxiliary"}},
+            {"include": ["w", "auxiliary"], "adapters": {"w/Momentum": adapters.crop_or_pad()}},
+            {"include": "w", "exclude": "auxiliary"},
+            {"rename": {"w": "w", "auxiliary": "auxiliary"}},
+            {"adapters": {"auxiliary": adapters.crop_or_pad()}, "min_coverage": 0.9},
+        ],
+        ids=["recover_vars", "include", "exclude", "rename", "adapters"],
+    )
     def test_what_only_training_has_is_no_problem(self, old_dir, tmp_path, options):
-        save_checkpoint(old_dir, {
-            "w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6]), "auxiliary": np.float32([1, 1, 1])})
+        save_checkpoint(
+            old_dir, {"w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6]), "auxiliary": np.float32([1, 1, 1])}
+        )
         new = warm_started(tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir), **options)
         assert next(new.predict(one_row))["w"].tolist() == [3, 4]
         new.train(one_row, steps=1)
         assert value_at(tmp_path / "new", 0, "w") == [3, 4]
 
-    @pytest.mark.parametrize("run", [
-        lambda new, _: new.evaluate(one_row, steps=1),
-        lambda new, _: next(new.predict(one_row)),
-        lambda new, folder: new.export_saved_model(folder, serving_input),
-    ], ids=["evaluate", "predict", "export_saved_model"])
+    @pytest.mark.parametrize(
+        "run",
+        [
+            lambda new, _: new.evaluate(one_row, steps=1),
+            lambda new, _: next(new.predict(one_row)),
+            lambda new, folder: new.export_saved_model(folder, serving_input),
+        ],
+        ids=["evaluate", "predict", "export_saved_model"],
+    )
     def test_what_does_not_fit_is_a_problem_as_in_training(self, old_a, tmp_path, run):
         (tmp_path / "larger").mkdir()
         larger = save_checkpoint(tmp_path / "larger", {"A": np.float32([3, 4, 5])})
@@ -235,8 +260,10 @@ class TestUntrained:
     def test_a_name_that_may_be_misspelt_is_told(self, old_dir, tmp_path, caplog):
         save_checkpoint(old_dir, {"w": np.float32([3, 4]), "w/Momentum": np.float32([5, 6]), "x": np.float32([1])})
         new = warm_started(
-            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")), str(old_dir),
-            {"w": "w:0", "w/Momentum": "w/Momentum", "x": "auxilary"})
+            tf.estimator.Estimator(head_with_slots, str(tmp_path / "new")),
+            str(old_dir),
+            {"w": "w:0", "w/Momentum": "w/Momentum", "x": "auxilary"},
+        )
         assert next(new.predict(one_row))["w"].tolist() == [3, 4]
         assert "This graph has no new variable 'auxilary': an error when training begins" in caplog.text
         with pytest.raises(WarmStartError, match="the graph has no new variable 'auxilary'"):
@@ -250,7 +277,8 @@ class TestUntrained:
         add_metrics = tf1.estimator.add_metrics if hasattr(tf1.estimator, "add_metrics") else tf.estimator.add_metrics
         before = tf1.estimator.Estimator(collision_model, params={"a": 7.0}, model_dir=str(tmp_path / "new"))
         new = add_metrics(
-            warm_started(before, old_a, {"A": "B"}), lambda predictions: {"b": tf1.metrics.mean(predictions["b"])})
+            warm_started(before, old_a, {"A": "B"}), lambda predictions: {"b": tf1.metrics.mean(predictions["b"])}
+        )
         assert new.evaluate(one_row, steps=1)["b"] == 3.5
 
     def test_mirrored(self, old_a, tmp_path):
@@ -261,7 +289,8 @@ class TestUntrained:
     def test_a_saver_of_its_own_format(self, old_a, tmp_path):
         def model_fn(features, labels, mode, params):
             return collision_model(features, labels, mode, params)._replace(
-                scaffold=tf1.train.Scaffold(saver=make_saver(saver_format="object")))
+                scaffold=tf1.train.Scaffold(saver=make_saver(saver_format="object"))
+            )
 
         before = tf.estimator.Estimator(model_fn, str(tmp_path / "new"), params={"a": 7.0})
         new = warm_started(before, old_a, {"A": "B"})
@@ -306,16 +335,22 @@ class TestCanned:
 
         def classifier(name, extra):
             return tf.estimator.DNNLinearCombinedClassifier(
-                dnn_hidden_units=[3], model_dir=str(tmp_path / name), **columns(tmp_path / f"{name}.txt", extra))
+                dnn_hidden_units=[3], model_dir=str(tmp_path / name), **columns(tmp_path / f"{name}.txt", extra)
+            )
 
         classifier("old", False).train(rides(False), steps=3)
         old = open_checkpoint(str(tmp_path / "old"))
         cities = adapters.remap_rows(str(tmp_path / "old.txt"), str(tmp_path / "new.txt"))
 
-        new = warm_started(classifier("new", True), str(tmp_path / "old"), adapters={
-            ".*/city_embedding": cities, "linear/.*/city": cities, "dnn/hiddenlayer_0/kernel": adapters.remap_segments(
-                {"city": 2}, {"age": 1, "city": 2}),
-        })
+        new = warm_started(
+            classifier("new", True),
+            str(tmp_path / "old"),
+            adapters={
+                ".*/city_embedding": cities,
+                "linear/.*/city": cities,
+                "dnn/hiddenlayer_0/kernel": adapters.remap_segments({"city": 2}, {"age": 1, "city": 2}),
+            },
+        )
         new.evaluate(rides(True), steps=1)  # No slots there.
         new.train(rides(True), steps=1)
 
@@ -335,8 +370,13 @@ class TestCanned:
     def test_a_keras_model(self, tmp_path):
         def estimator(name, value):
             tf.keras.backend.clear_session()
-            model = tf.keras.Sequential([tf.keras.layers.Dense(
-                1, input_shape=(2,), name="dense", kernel_initializer=tf1.keras.initializers.Constant(value))])
+            model = tf.keras.Sequential(
+                [
+                    tf.keras.layers.Dense(
+                        1, input_shape=(2,), name="dense", kernel_initializer=tf1.keras.initializers.Constant(value)
+                    )
+                ]
+            )
             model.compile("sgd", "mse")
             return tf.keras.estimator.model_to_estimator(model, model_dir=str(tmp_path / name))
 
@@ -360,7 +400,10 @@ class TestTraces:
         assert trace["checkpoint"] == os.path.join(old_a, "model.ckpt-70")
         assert (trace["coverage"], trace["recovered_bytes"]) == (0.5, 8)
         assert {each["new"]: each["action"] for each in trace["variables"]} == {
-            "A": "initialized", "B": "restored", "global_step": "initialized"}
+            "A": "initialized",
+            "B": "restored",
+            "global_step": "initialized",
+        }
         assert trace["seconds"] >= 0 and len(trace["index_sha256"]) == 64
 
     def test_the_source_step(self, fm_checkpoint, tmp_path):
@@ -400,14 +443,17 @@ class TestTraces:
 
 
 class TestBadArguments:
-    @pytest.mark.parametrize("make, message", [
-        (lambda new, old: warm_started(new, old, {"A": "B"}, with_slot=True), r"no argument 'with_slot' \(did you mean"),
-        (lambda new, old: warm_started(new, old, ["A"]), "recover_vars must be a dict"),
-        (lambda new, old: warm_started(new, old + "x"), "does not exist"),
-        (lambda new, old: warm_started(new.model_fn, old), "estimator must be a tf.estimator.Estimator, got function"),
-        (lambda new, old: warm_started(new, old, adapters={"B": 3}), "adapters"),
-        (lambda new, old: warm_started(new, old, when="often"), "when must be"),
-    ])
+    @pytest.mark.parametrize(
+        "make, message",
+        [
+            (lambda new, old: warm_started(new, old, {"A": "B"}, with_slot=True), r"no argument 'with_slot' \(did you mean"),
+            (lambda new, old: warm_started(new, old, ["A"]), "recover_vars must be a dict"),
+            (lambda new, old: warm_started(new, old + "x"), "does not exist"),
+            (lambda new, old: warm_started(new.model_fn, old), "estimator must be a tf.estimator.Estimator, got function"),
+            (lambda new, old: warm_started(new, old, adapters={"B": 3}), "adapters"),
+            (lambda new, old: warm_started(new, old, when="often"), "when must be"),
+        ],
+    )
     def test_are_refused_at_once(self, old_a, tmp_path, make, message):
         with pytest.raises(WarmStartError, match=message):
             make(custom(tmp_path), old_a)
@@ -425,7 +471,8 @@ class TestBadArguments:
     def test_a_tpu_estimator(self, old_a, tmp_path):
         tpu = tf1.estimator.tpu
         new = tpu.TPUEstimator(
-            collision_model, config=tpu.RunConfig(model_dir=str(tmp_path / "new")), use_tpu=False, train_batch_size=1)
+            collision_model, config=tpu.RunConfig(model_dir=str(tmp_path / "new")), use_tpu=False, train_batch_size=1
+        )
         with pytest.raises(WarmStartError, match="give the hook to training_hooks of the TPUEstimatorSpec"):
             warm_started(new, old_a)
 

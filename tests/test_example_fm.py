@@ -1,4 +1,5 @@
 """The FM example's models and curves are right, and whole runs show what a warm start gains."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -22,8 +23,10 @@ example = fm_example.example
 def test_the_model_is_rendles_equation_and_a_dense_layer(example, new_graph, tmp_path):
     (tmp_path / "vocabulary.txt").write_text("a\nb\n")
     params = {
-        "dense_widths": [("price", 1), ("place", 2)], "vocabulary_file": str(tmp_path / "vocabulary.txt"),
-        "hash_buckets": None, "factors": 2,
+        "dense_widths": [("price", 1), ("place", 2)],
+        "vocabulary_file": str(tmp_path / "vocabulary.txt"),
+        "hash_buckets": None,
+        "factors": 2,
     }
     features = {
         "tokens": tf.constant([["b", "a", "nobody"]]),
@@ -55,21 +58,36 @@ def test_the_model_is_rendles_equation_and_a_dense_layer(example, new_graph, tmp
 def test_rows_follow_their_tokens_and_weights_their_features(example, new_graph, old_dir, tmp_path, with_slots):
     # Rows of a, b and what is not in the vocabulary.
     old = {
-        "fm/w": [[1], [2], [3]], "fm/v": [[1, 2], [3, 4], [5, 6]], "fm/b": [7], "dense/kernel": [[8], [9]],
-        "fm/w/Adagrad": [[10], [20], [30]], "fm/v/Adagrad": [[10, 20], [30, 40], [50, 60]], "fm/b/Adagrad": [70],
+        "fm/w": [[1], [2], [3]],
+        "fm/v": [[1, 2], [3, 4], [5, 6]],
+        "fm/b": [7],
+        "dense/kernel": [[8], [9]],
+        "fm/w/Adagrad": [[10], [20], [30]],
+        "fm/v/Adagrad": [[10, 20], [30, 40], [50, 60]],
+        "fm/b/Adagrad": [70],
         "dense/kernel/Adagrad": [[80], [90]],
     }
     save_checkpoint(old_dir, {name: np.float32(value) for name, value in old.items()})
     (old_dir / "vocabulary.txt").write_text("a\nb\n")
     (tmp_path / "vocabulary.txt").write_text("b\nc\na\n")
     params = {
-        "task": "click", "factors": 2, "hash_buckets": None, "learning_rate": 0.1, "l2": 0.0, "initial_accumulator": 0.5,
-        "old_model_dir": str(old_dir), "with_slots": with_slots,
-        "old_vocabulary_file": str(old_dir / "vocabulary.txt"), "vocabulary_file": str(tmp_path / "vocabulary.txt"),
-        "old_dense_widths": [("price", 1), ("place", 1)], "dense_widths": [("price", 1), ("hour", 2), ("place", 1)],
+        "task": "click",
+        "factors": 2,
+        "hash_buckets": None,
+        "learning_rate": 0.1,
+        "l2": 0.0,
+        "initial_accumulator": 0.5,
+        "old_model_dir": str(old_dir),
+        "with_slots": with_slots,
+        "old_vocabulary_file": str(old_dir / "vocabulary.txt"),
+        "vocabulary_file": str(tmp_path / "vocabulary.txt"),
+        "old_dense_widths": [("price", 1), ("place", 1)],
+        "dense_widths": [("price", 1), ("hour", 2), ("place", 1)],
     }
     features = {
-        "tokens": tf.constant([["a", "b"]]), "price": tf.constant([[0.0]]), "hour": tf.constant([[0.0, 0.0]]),
+        "tokens": tf.constant([["a", "b"]]),
+        "price": tf.constant([[0.0]]),
+        "hour": tf.constant([[0.0, 0.0]]),
         "place": tf.constant([[0.0]]),
     }
     spec = example("warm").adapting_model_fn(features, tf.constant([1.0]), tf.estimator.ModeKeys.TRAIN, params)
@@ -127,9 +145,7 @@ def test_more_is_better_for_auc(example):
 
 def test_curves_stand_side_by_side_in_print(example):
     curves = example("curves")
-    named = {
-        name: [curves.Point(0, {"log loss": 2 * auc, "AUC": auc})] for name, auc in (("cold", 0.25), ("no slots", 0.375))
-    }
+    named = {name: [curves.Point(0, {"log loss": 2 * auc, "AUC": auc})] for name, auc in (("cold", 0.25), ("no slots", 0.375))}
 
     assert curves.table(named).splitlines() == [
         "                 AUC                 log loss",
@@ -209,8 +225,7 @@ def test_a_whole_run_on_ratings(tmp_path):
     random = np.random.RandomState(2)
     films = random.randint(0, 40, 4000)
     lines = [
-        f"{random.randint(0, 50)}\t{film}\t{film % 5 + 1}\t{880000000 + number * 3600}"
-        for number, film in enumerate(films)
+        f"{random.randint(0, 50)}\t{film}\t{film % 5 + 1}\t{880000000 + number * 3600}" for number, film in enumerate(films)
     ]
     write_ratings(tmp_path, lines)
     arguments = ["--old-steps", "400", "--steps", "1", "--output-dir", tmp_path / "out"]
@@ -234,8 +249,18 @@ def test_a_whole_run_with_a_changed_vocabulary(tmp_path):
     out = tmp_path / "out"
 
     ended = run_example(
-        "--case", "vocabulary", "--movielens", tmp_path, "--old-steps", "400", "--steps", "4", "--output-dir", out,
-        "--initial-accumulator", "0.001",
+        "--case",
+        "vocabulary",
+        "--movielens",
+        tmp_path,
+        "--old-steps",
+        "400",
+        "--steps",
+        "4",
+        "--output-dir",
+        out,
+        "--initial-accumulator",
+        "0.001",
     )
 
     assert ended.returncode == 0, ended.stderr
@@ -261,9 +286,7 @@ def test_a_whole_run_with_a_changed_vocabulary(tmp_path):
     )
     without, _ = model_of(out / "no_slots" / "model.ckpt-0", out / "vocabulary.txt")
     np.testing.assert_array_equal(without.get_tensor("ranker/fm/w"), new.get_tensor("ranker/fm/w"))
-    np.testing.assert_array_equal(
-        without.get_tensor("ranker/fm/w/Adagrad"), np.full((len(new_rows) + 1, 1), 0.001, np.float32)
-    )
+    np.testing.assert_array_equal(without.get_tensor("ranker/fm/w/Adagrad"), np.full((len(new_rows) + 1, 1), 0.001, np.float32))
 
 
 def model_of(prefix, vocabulary):
@@ -276,10 +299,12 @@ def test_a_whole_run_on_a_criteo_file(tmp_path):
     """The category C1 says whether it was clicked."""
     random = np.random.RandomState(2)
     path = tmp_path / "train.txt"
-    path.write_text("".join(
-        criteo_line(label, categories=[f"{label}{random.randint(0, 10)}"] + CATEGORIES[1:]) + "\n"
-        for label in random.randint(0, 2, 400)
-    ))
+    path.write_text(
+        "".join(
+            criteo_line(label, categories=[f"{label}{random.randint(0, 10)}"] + CATEGORIES[1:]) + "\n"
+            for label in random.randint(0, 2, 400)
+        )
+    )
     ended = run_example("--criteo", path, "--old-steps", "30", "--steps", "1", "--output-dir", tmp_path / "out")
 
     assert ended.returncode == 0, ended.stderr
@@ -292,7 +317,18 @@ def test_all_ways_to_warm_start_come_to_the_same(case, tmp_path):
     curves = {}
     for via in ("hook", "params", "wrapper"):
         ended = run_example(
-            "--case", case, "--via", via, "--rows", "3000", "--old-steps", "20", "--steps", "2", "--output-dir", tmp_path / via,
+            "--case",
+            case,
+            "--via",
+            via,
+            "--rows",
+            "3000",
+            "--old-steps",
+            "20",
+            "--steps",
+            "2",
+            "--output-dir",
+            tmp_path / via,
         )
         assert ended.returncode == 0, ended.stderr
         curves[via] = re.findall(r"^ +\d+ .*\d\.\d{4}$", ended.stdout, re.MULTILINE)

@@ -1,4 +1,5 @@
 """The FM example reads its three inputs right, splits them by time, and refuses what it cannot use."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,7 +23,7 @@ def test_a_line_of_u_data_becomes_user_film_hour_weekday_and_rating(example, tmp
     write_ratings(tmp_path, [f"196\t242\t3\t{NOON}", f"186\t302\t5\t{NOON + DAY + 6 * 3600}"])
     path = str(tmp_path / "u.data")
 
-    (features, labels), = example("source").fetch(lambda: movielens.columns(path).map(movielens.examples))
+    ((features, labels),) = example("source").fetch(lambda: movielens.columns(path).map(movielens.examples))
 
     assert features["tokens"].tolist() == [[b"user=196", b"film=242"], [b"user=186", b"film=302"]]
     np.testing.assert_allclose(features["hour"], [[0, -1], [-1, 0]], atol=1e-6)  # sine, cosine of noon and of six
@@ -59,7 +60,7 @@ def test_no_rating_is_evaluated_that_is_earlier_than_one_trained_on(example, tmp
     source = movielens.load(write_ratings(tmp_path, lines[::-1]))
 
     old, train, evaluation = (
-        [when[user[len("user="):]] for user, _ in tokens(example, part)]
+        [when[user[len("user=") :]] for user, _ in tokens(example, part)]
         for part in (source.old, source.train, source.evaluation)
     )
 
@@ -85,13 +86,15 @@ def test_the_real_ratings_are_split_by_time_into_days_with_known_and_new_users(e
         pytest.skip(f"no MovieLens 100K in {real_data_dir}")
     movielens, source = example("movielens"), example("movielens").load(str(folder))
     parts = (source.old, source.train, source.evaluation)
-    seconds = np.concatenate([
-        chunk["seconds"] for chunk in example("source").fetch(lambda: movielens.columns(str(folder / "u.data")))
-    ])
+    seconds = np.concatenate(
+        [chunk["seconds"] for chunk in example("source").fetch(lambda: movielens.columns(str(folder / "u.data")))]
+    )
     split = movielens.split_by_time(seconds)
 
     assert [part.when for part in parts] == [
-        "20 September 1997 to 23 February 1998", "24 February 1998 to 23 March 1998", "24 March 1998 to 20 April 1998",
+        "20 September 1997 to 23 February 1998",
+        "24 February 1998 to 23 March 1998",
+        "24 March 1998 to 20 April 1998",
     ]
     expected = [
         (seconds < split.train_from).sum(),
@@ -108,17 +111,29 @@ def test_the_real_ratings_are_split_by_time_into_days_with_known_and_new_users(e
 
 # Criteo
 
+
 def test_a_criteo_line_becomes_39_tokens_and_13_logarithms(example, tmp_path):
     criteo = example("criteo")
     path = tmp_path / "train.txt"
     path.write_text(criteo_line(1) + "\n" + criteo_line(0, [""] * 13, [""] * 26) + "\n")
 
-    (features, labels), = example("source").fetch(lambda: criteo.columns(str(path), 0, 2).map(criteo.examples))
+    ((features, labels),) = example("source").fetch(lambda: criteo.columns(str(path), 0, 2).map(criteo.examples))
 
     first, missing = features["tokens"].tolist()
     # ln(3)^2 = 1.2, ln(7)^2 = 3.8, ln(1382)^2 = 52.3, ln(181)^2 = 27.02
     assert first[:13] == [
-        b"I1=1", b"I2=", b"I3=-1", b"I4=0", b"I5=2", b"I6=>1", b"I7=>3", b"I8=>52", b"I9=", b"I10=", b"I11=", b"I12=",
+        b"I1=1",
+        b"I2=",
+        b"I3=-1",
+        b"I4=0",
+        b"I5=2",
+        b"I6=>1",
+        b"I7=>3",
+        b"I8=>52",
+        b"I9=",
+        b"I10=",
+        b"I11=",
+        b"I12=",
         b"I13=>27",
     ]
     assert first[13:16] == [b"C1=68fd1e64", b"C2=", b"C3=00000003"]
@@ -136,7 +151,7 @@ def test_criteo_rows_are_split_by_their_order(example, tmp_path):
     source = example("criteo").load(str(path), rows=20)
 
     order = [
-        [int(row[13][len("C1="):], 16) for row in tokens(example, part)]
+        [int(row[13][len("C1=") :], 16) for row in tokens(example, part)]
         for part in (source.old, source.train, source.evaluation)
     ]
     assert order == [list(range(14)), list(range(14, 17)), list(range(17, 20))]
@@ -179,7 +194,10 @@ def test_the_rows_with_known_tokens_alone_are_kept(example):
     source = example("source")
     features = {"tokens": [["a", "b"], ["a", "c"], ["b", "b"]], "price": [[1.0], [2.0], [3.0]]}
     part = source.Part(
-        "today", 3, lambda: tf.data.Dataset.from_tensors((features, [10.0, 20.0, 30.0])), ("b", "a", "c"),
+        "today",
+        3,
+        lambda: tf.data.Dataset.from_tensors((features, [10.0, 20.0, 30.0])),
+        ("b", "a", "c"),
     )
 
     known = source.known_rows(part, ["a", "b", "elsewhere"])
@@ -202,7 +220,7 @@ def test_the_rows_have_the_feature_that_is_added_to_the_dense_layer(example, tmp
     old, new = source.dense_change
     assert {feature: features[feature].shape[1] for feature in new} == new
     # The new feature is not the last one: rows of the old kernel move.
-    assert [feature for feature in new if feature in old] == list(old) != list(new)[:len(old)]
+    assert [feature for feature in new if feature in old] == list(old) != list(new)[: len(old)]
 
 
 # What the user did wrong
@@ -270,10 +288,20 @@ def test_unusable_arguments_are_one_message_and_status_2(example, tmp_path, caps
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--steps", "0"], ["--steps", "-1"], ["--old-steps", "many"], ["--rows", "0"], ["--seed", "-1"],
-     ["--movielens", "a", "--criteo", "b"], ["--movielens", "a", "--rows", "9"],
-     ["--criteo", "a", "--case", "vocabulary"], ["--case", "other"], ["--initial-accumulator", "0"],
-     ["--initial-accumulator", "1e-46"], ["--initial-accumulator", "nan"]],
+    [
+        ["--steps", "0"],
+        ["--steps", "-1"],
+        ["--old-steps", "many"],
+        ["--rows", "0"],
+        ["--seed", "-1"],
+        ["--movielens", "a", "--criteo", "b"],
+        ["--movielens", "a", "--rows", "9"],
+        ["--criteo", "a", "--case", "vocabulary"],
+        ["--case", "other"],
+        ["--initial-accumulator", "0"],
+        ["--initial-accumulator", "1e-46"],
+        ["--initial-accumulator", "nan"],
+    ],
     ids=" ".join,
 )
 def test_arguments_that_make_no_sense_end_with_status_2(example, capsys, arguments):

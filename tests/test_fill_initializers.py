@@ -1,4 +1,5 @@
 """Initializers as the fill of what is new: what they are asked for, and what is refused."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,6 +35,7 @@ class NeedsList(Counting):
 @pytest.fixture
 def grown(old_dir, new_graph):
     """Recovers v [3, 2] and its Adagrad slot by an adapter; returns v, the slot, and the new slot's graph."""
+
     def run(adapter, shape, parts=None):
         save_checkpoint(old_dir, {"v": OLD, "v/Adagrad": SLOT})
         partitioner = tf1.fixed_size_partitioner(parts) if parts else None
@@ -46,17 +48,38 @@ def grown(old_dir, new_graph):
     return run
 
 
-@pytest.mark.parametrize("adapter, shape, expected, asked", [
-    pytest.param(lambda fill: adapters.crop_or_pad(fill), [5, 2], [[1, 2], [3, 4], [5, 6], [1, 1], [1, 1]], [2, 2], id="rows"),
-    pytest.param(lambda fill: adapters.crop_or_pad(fill), [3, 4],
-                 [[1, 2, 1, 1], [3, 4, 1, 1], [5, 6, 1, 1]], [3, 2], id="columns"),
-    pytest.param(lambda fill: adapters.remap_segments({"x": 1, "y": 2}, {"y": 2, "z": 1, "x": 2}, fill=fill), [5, 2],
-                 [[3, 4], [5, 6], [1, 1], [1, 2], [1, 1]], [2, 2], id="segments"),
-    pytest.param(lambda fill: adapters.remap_rows(list("abc"), list("xcya"), fill=fill), [4, 2],
-                 [[1, 1], [5, 6], [1, 1], [1, 2]], "tensor", id="tokens"),
-    pytest.param(lambda fill: [adapters.take(np.s_[::-1]), adapters.crop_or_pad(fill)], [4, 2],
-                 [[5, 6], [3, 4], [1, 2], [1, 1]], [1, 2], id="reversed"),
-])
+@pytest.mark.parametrize(
+    "adapter, shape, expected, asked",
+    [
+        pytest.param(
+            lambda fill: adapters.crop_or_pad(fill), [5, 2], [[1, 2], [3, 4], [5, 6], [1, 1], [1, 1]], [2, 2], id="rows"
+        ),
+        pytest.param(
+            lambda fill: adapters.crop_or_pad(fill), [3, 4], [[1, 2, 1, 1], [3, 4, 1, 1], [5, 6, 1, 1]], [3, 2], id="columns"
+        ),
+        pytest.param(
+            lambda fill: adapters.remap_segments({"x": 1, "y": 2}, {"y": 2, "z": 1, "x": 2}, fill=fill),
+            [5, 2],
+            [[3, 4], [5, 6], [1, 1], [1, 2], [1, 1]],
+            [2, 2],
+            id="segments",
+        ),
+        pytest.param(
+            lambda fill: adapters.remap_rows(list("abc"), list("xcya"), fill=fill),
+            [4, 2],
+            [[1, 1], [5, 6], [1, 1], [1, 2]],
+            "tensor",
+            id="tokens",
+        ),
+        pytest.param(
+            lambda fill: [adapters.take(np.s_[::-1]), adapters.crop_or_pad(fill)],
+            [4, 2],
+            [[5, 6], [3, 4], [1, 2], [1, 1]],
+            [1, 2],
+            id="reversed",
+        ),
+    ],
+)
 def test_makes_the_new_positions_only(grown, adapter, shape, expected, asked):
     fill = Counting()
     value, slot = grown(adapter(fill), shape)
@@ -85,11 +108,14 @@ def test_one_that_takes_no_tensor_makes_the_whole_part(grown):
     assert value.tolist() == [[100, 101], [5, 6], [104, 105], [1, 2]]
 
 
-@pytest.mark.parametrize("make", [
-    pytest.param(lambda: tf1.random_uniform_initializer(2.0, 3.0, seed=4), id="v1"),
-    pytest.param(lambda: tf.random_uniform_initializer(2.0, 3.0, seed=4), id="of this TensorFlow"),
-    pytest.param(lambda: tf.keras.initializers.RandomUniform(2.0, 3.0, seed=4), id="Keras"),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: tf1.random_uniform_initializer(2.0, 3.0, seed=4), id="v1"),
+        pytest.param(lambda: tf.random_uniform_initializer(2.0, 3.0, seed=4), id="of this TensorFlow"),
+        pytest.param(lambda: tf.keras.initializers.RandomUniform(2.0, 3.0, seed=4), id="Keras"),
+    ],
+)
 @pytest.mark.parametrize("tokens", [False, True], ids=["rows", "tokens"])
 def test_tensorflows_own(grown, make, tokens):
     adapter = adapters.remap_rows(list("abc"), list("abcx"), fill=make()) if tokens else adapters.crop_or_pad(make())
@@ -107,11 +133,14 @@ def test_a_keras_initializer_without_a_seed_draws_for_each_part(grown):
     assert len(set(value[3:].ravel().tolist())) == 12
 
 
-@pytest.mark.parametrize("fill, words", [
-    pytest.param(lambda shape, dtype=None: tf.zeros(shape, tf.float64), ["made float64 (4, 2) where float32"], id="dtype"),
-    pytest.param(lambda shape, dtype=None: tf.zeros([7], dtype), ["made float32 (7,) where float32 [4, 2] is"], id="shape"),
-    pytest.param(lambda: 3, ["raised TypeError"], id="no initializer"),
-])
+@pytest.mark.parametrize(
+    "fill, words",
+    [
+        pytest.param(lambda shape, dtype=None: tf.zeros(shape, tf.float64), ["made float64 (4, 2) where float32"], id="dtype"),
+        pytest.param(lambda shape, dtype=None: tf.zeros([7], dtype), ["made float32 (7,) where float32 [4, 2] is"], id="shape"),
+        pytest.param(lambda: 3, ["raised TypeError"], id="no initializer"),
+    ],
+)
 def test_what_it_cannot_make_is_said_by_the_plan(grown, fill, words):
     with pytest.raises(WarmStartError) as caught:
         grown(adapters.crop_or_pad(fill), [4, 2])
@@ -125,10 +154,14 @@ def test_a_class_of_initializers(grown):
 
 
 class TestAPartitionedVariableAsAKey:
-    @pytest.mark.parametrize("key", [
-        pytest.param(lambda v: v, id="itself"), pytest.param(lambda v: list(v)[-1], id="a part"),
-        pytest.param(lambda v: "v", id="its name"),
-    ])
+    @pytest.mark.parametrize(
+        "key",
+        [
+            pytest.param(lambda v: v, id="itself"),
+            pytest.param(lambda v: list(v)[-1], id="a part"),
+            pytest.param(lambda v: "v", id="its name"),
+        ],
+    )
     @pytest.mark.parametrize("parts", [1, 2])
     def test_names_the_whole(self, old_dir, new_graph, key, parts):
         save_checkpoint(old_dir, {"v": OLD})

@@ -1,4 +1,5 @@
 """Importing the package beside a TensorFlow that it cannot work with: one ImportError that names those it can."""
+
 import os
 import subprocess
 import sys
@@ -36,8 +37,11 @@ def import_beside(folder, stand_in, module):
     (folder / "tensorflow" / "__init__.py").write_text(stand_in)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT.format(module=module)], env=dict(os.environ, PYTHONPATH=path), timeout=120,
-        capture_output=True, text=True,
+        [sys.executable, "-c", IMPORT.format(module=module)],
+        env=dict(os.environ, PYTHONPATH=path),
+        timeout=120,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

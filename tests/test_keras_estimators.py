@@ -1,4 +1,5 @@
 """Keras models as Estimators: recovered from Keras weights and from one another, slots too, before anyone sees a cold value."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,7 +84,8 @@ class TestFromKerasWeights:
         root = "" if "weights" in tf.train.latest_checkpoint(str(folder)) else "model/"
         pairs = {
             f"{root}layer_with_weights-{number}/{what}": f"{layer}/{what}"
-            for number, layer in enumerate(["body", "top"]) for what in ("kernel", "bias")
+            for number, layer in enumerate(["body", "top"])
+            for what in ("kernel", "bias")
         }
         hook = VariableRecoverHook(folder, pairs, with_slots=True)
         train(keras_models.estimator(tmp_path / "new", names=("body", "top")), hook)

@@ -1,4 +1,5 @@
 """Keras optimizers in a graph: their count of steps goes with their moments, their hyperparameters stay the new ones."""
+
 import os
 
 import numpy as np
@@ -42,7 +43,8 @@ def trained_objects(old_dir):
         for _ in range(3):
             session.run(step)
         tf.train.Checkpoint(**{name.replace("/", "_"): value for name, value in values().items()}).save(
-            os.path.join(str(old_dir), "objects"))
+            os.path.join(str(old_dir), "objects")
+        )
     return str(old_dir)
 
 
@@ -55,7 +57,7 @@ def test_the_count_of_steps_goes_with_the_moments(fixture, request, new_graph):
         recover_variables(session, old, with_slots=True)
         new = {name: session.run(variable).tolist() for name, variable in values().items()}
     assert new["Adam/iter"] == 3
-    assert new["Adam/w/m"] == pytest.approx([1 - 0.9 ** 3] * 2)
+    assert new["Adam/w/m"] == pytest.approx([1 - 0.9**3] * 2)
     assert new["Adam/learning_rate"] == pytest.approx(0.001)
 
 
@@ -65,7 +67,10 @@ def test_below_another_scope_and_beside_another_adam(trained, new_graph):
     tf1.train.AdamOptimizer().minimize(tf.reduce_sum(tf1.get_variable("v", [2])))
     sources = {planned.new.name: planned.old.name for planned in plan_recovery(trained, with_slots=True).recovered}
     assert sources == {
-        "w": "w", "training/Adam/iter": "Adam/iter", "training/Adam/w/m": "Adam/w/m", "training/Adam/w/v": "Adam/w/v",
+        "w": "w",
+        "training/Adam/iter": "Adam/iter",
+        "training/Adam/w/m": "Adam/w/m",
+        "training/Adam/w/v": "Adam/w/v",
     }
 
 
@@ -84,14 +89,20 @@ def test_hyperparameters_do_not_count_as_parameters(trained, new_graph):
 
 def test_a_hyperparameter_is_recovered_where_it_is_named(trained, new_graph):
     model(0.001)
-    plan, = plan_recovery(trained, {"Adam/learning_rate": "Adam/learning_rate"}).recovered
+    (plan,) = plan_recovery(trained, {"Adam/learning_rate": "Adam/learning_rate"}).recovered
     assert plan.old.name == "Adam/learning_rate"
 
 
 OPTIMIZERS = {
-    "legacy": (getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers), [
-        "SGD/iter", "SGD/decay", "SGD/learning_rate", "SGD/momentum",
-    ]),
+    "legacy": (
+        getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers),
+        [
+            "SGD/iter",
+            "SGD/decay",
+            "SGD/learning_rate",
+            "SGD/momentum",
+        ],
+    ),
     "since 2.11": (tf.keras.optimizers, ["iteration", "learning_rate"]),
 }
 if not hasattr(tf.keras.optimizers, "legacy"):
@@ -147,8 +158,10 @@ def test_plain_sgd_in_a_scope_or_twice(old_dir, new_graph, generation):
     assert len(hyperparameters_of_plan(plan)) == 2 * len(OPTIMIZERS[generation][1])
 
 
-@pytest.mark.parametrize("generation, left", [("legacy", ["SGD/iter", "SGD/decay", "SGD/momentum"]), (
-    "since 2.11", ["iteration", "current_learning_rate"])])
+@pytest.mark.parametrize(
+    "generation, left",
+    [("legacy", ["SGD/iter", "SGD/decay", "SGD/momentum"]), ("since 2.11", ["iteration", "current_learning_rate"])],
+)
 def test_plain_sgd_with_a_schedule(fm_checkpoint, new_graph, generation, left):
     if generation not in OPTIMIZERS:
         pytest.skip("this TensorFlow has one generation of Keras optimizers")
@@ -196,10 +209,19 @@ def step(optimizer, variable):
 class TestScalarsOfTheModelsOwn:
     """Called as an optimizer's are, and recovered as any other."""
 
-    @pytest.mark.parametrize("names", [
-        ["model/learning_rate"], ["scope/momentum"], ["scope/learning_rate", "scope/decay"], ["learning_rate", "iteration"],
-        ["iteration", "learning_rate"], ["SGD/momentum", "SGD/decay"], ["good_steps"],
-    ], ids=lambda names: " ".join(names))
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["model/learning_rate"],
+            ["scope/momentum"],
+            ["scope/learning_rate", "scope/decay"],
+            ["learning_rate", "iteration"],
+            ["iteration", "learning_rate"],
+            ["SGD/momentum", "SGD/decay"],
+            ["good_steps"],
+        ],
+        ids=lambda names: " ".join(names),
+    )
     @pytest.mark.parametrize("trainable", [False, True], ids=["", "trainable"])
     def test_alone(self, old_dir, new_graph, names, trainable):
         save_checkpoint(old_dir, {name: np.float32(7) for name in names})
@@ -214,7 +236,11 @@ class TestScalarsOfTheModelsOwn:
         tf1.get_variable("model/learning_rate", [], trainable=False, use_resource=True)
         sgd(first, 0.1)
         tf1.get_variable("momentum", [], trainable=False, use_resource=True)
-        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == ["model/learning_rate", "w", "momentum"]
+        assert [planned.new.name for planned in plan_recovery(str(old_dir)).recovered] == [
+            "model/learning_rate",
+            "w",
+            "momentum",
+        ]
 
     def test_in_the_scope_of_slots(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"dnn/momentum": np.float32(7)})
@@ -250,5 +276,9 @@ def test_nadams_product_of_momenta_goes_with_its_moments(old_dir, new_graph):
     nadam(0.1)
     assert [planned.new.name for planned in plan_recovery(old).recovered] == ["w"]
     assert {planned.new.name for planned in plan_recovery(old, with_slots=True).recovered} == {
-        "w", "Nadam/w/m", "Nadam/w/v", "Nadam/iter", "Nadam/momentum_cache",
+        "w",
+        "Nadam/w/m",
+        "Nadam/w/v",
+        "Nadam/iter",
+        "Nadam/momentum_cache",
     }

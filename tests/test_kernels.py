@@ -1,4 +1,5 @@
 """A kernel whose input axis was cropped or padded by default is a warning; a table whose rows were is none."""
+
 import logging
 
 import numpy as np
@@ -27,8 +28,10 @@ USES = {
     "matmul of a resource": (lambda: tf.matmul(tf.ones([1, 4]), weights(4, 3, use_resource=True)), {0}),
     "matmul from the left": (lambda: tf.matmul(weights(4, 3), tf.ones([3, 1])), {1}),
     "matmul transposed": (lambda: tf.matmul(tf.ones([1, 3]), weights(4, 3), transpose_b=True), {1}),
-    "matmul of parts": (lambda: tf.matmul(tf.ones([1, 4]), tf.convert_to_tensor(
-        weights(4, 3, partitioner=tf1.fixed_size_partitioner(2)))), {0}),
+    "matmul of parts": (
+        lambda: tf.matmul(tf.ones([1, 4]), tf.convert_to_tensor(weights(4, 3, partitioner=tf1.fixed_size_partitioner(2)))),
+        {0},
+    ),
     "batches": (lambda: tf.matmul(tf.ones([2, 1, 4]), weights(2, 4, 3)), {1}),
     "dense": (lambda: tf1.layers.dense(tf.ones([1, 4]), 3), {0}),
     "dense of three axes": (lambda: tf1.layers.dense(tf.ones([1, 2, 4]), 3), {0}),
@@ -40,8 +43,10 @@ USES = {
     "lookup of parts": (lambda: lookup(weights(4, 3, partitioner=tf1.fixed_size_partitioner(2))), set()),
     "lookup and logits": (lambda: tf.matmul(lookup(weights(4, 3)), weights(4, 3), transpose_b=True), set()),
     "ids": (lambda: tf.matmul(tf.one_hot([1], 4), weights(4, 3)), set()),
-    "sparse ids": (lambda: tf.sparse.sparse_dense_matmul(
-        tf.sparse.SparseTensor([[0, 1]], [1.0], [1, 4]), weights(4, 3)), set()),
+    "sparse ids": (
+        lambda: tf.sparse.sparse_dense_matmul(tf.sparse.SparseTensor([[0, 1]], [1.0], [1, 4]), weights(4, 3)),
+        set(),
+    ),
     "a vector": (lambda: weights(4) * 2.0, set()),
     "nothing": (lambda: weights(4, 3), set()),
 }
@@ -85,10 +90,14 @@ def test_input_axes_where_a_function_uses_it(new_graph, name, axes):
 @pytest.fixture
 def census(old_dir, new_graph):
     """An embedding that grew from 2 to 3 columns, in front of a dense layer with a numeric column: [5 + ids], [3, 1]."""
-    save_checkpoint(old_dir, {
-        "embeddings": np.zeros([5, 2], np.float32), "dense/kernel": np.float32([[1], [2], [3]]),
-        "dense/bias": np.zeros(1, np.float32),
-    })
+    save_checkpoint(
+        old_dir,
+        {
+            "embeddings": np.zeros([5, 2], np.float32),
+            "dense/kernel": np.float32([[1], [2], [3]]),
+            "dense/bias": np.zeros(1, np.float32),
+        },
+    )
     rows = tf.nn.embedding_lookup(weights(6, 3, name="embeddings"), tf.constant([1]))
     made = tf1.layers.dense(tf.concat([rows, tf.ones([1, 1])], 1), 1, name="dense")
     tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(made))
@@ -109,9 +118,14 @@ class TestWarning:
         assert plan.warnings == (WARNING,)
         assert f"Warning: {WARNING}" in format_report(plan).split("\n")
 
-    @pytest.mark.parametrize("adapter", [
-        adapters.remap_segments({"a": 2, "x": 1}, {"a": 3, "x": 1}), adapters.crop_or_pad(),
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "adapter",
+        [
+            adapters.remap_segments({"a": 2, "x": 1}, {"a": 3, "x": 1}),
+            adapters.crop_or_pad(),
+        ],
+        ids=str,
+    )
     def test_not_of_a_named_adapter(self, census, adapter):
         assert plan_recovery(census, adapters={"dense/kernel": adapter}).warnings == ()
 

@@ -1,4 +1,5 @@
 """Local variables as new ones: chosen by their collection, recovered in each session that initializes them."""
+
 import json
 import os
 import socket
@@ -32,6 +33,7 @@ def old(old_dir):
 @pytest.fixture
 def model(new_graph):
     """Builds the new model: the local `seen` and `w/copy`, the global `w`, and an operation that adds 10 to all."""
+
     def build(**options):
         seen, copy = (
             tf1.get_variable(name, [2], initializer=tf1.zeros_initializer(), collections=[LOCAL], trainable=False, **options)
@@ -56,13 +58,17 @@ class TestChoice:
         (seen, copy, _), _ = model()
         assert match_variables(old, collection="local_variables") == {"seen": seen, "w/copy": copy}
 
-    @pytest.mark.parametrize("rules, taken", [
-        (dict(collection=LOCAL, include="seen"), {"seen": "seen"}),
-        (dict(collection=LOCAL, rename={"w": ["seen"]}, include="seen"), {"seen": "w"}),
-        (dict(recover_vars={"w": "seen"}), {"seen": "w"}),
-        ({}, {"w": "w"}),
-        (dict(include="w"), {"w": "w"}),
-    ], ids=repr)
+    @pytest.mark.parametrize(
+        "rules, taken",
+        [
+            (dict(collection=LOCAL, include="seen"), {"seen": "seen"}),
+            (dict(collection=LOCAL, rename={"w": ["seen"]}, include="seen"), {"seen": "w"}),
+            (dict(recover_vars={"w": "seen"}), {"seen": "w"}),
+            ({}, {"w": "w"}),
+            (dict(include="w"), {"w": "w"}),
+        ],
+        ids=repr,
+    )
     def test_in_a_plan(self, old, model, rules, taken):
         model()
         plan = plan_recovery(old, **rules)
@@ -131,8 +137,13 @@ class TestSessions:
 
     def test_adapted_and_partitioned(self, old, new_graph):
         seen = tf1.get_variable(
-            "seen", [3], initializer=tf1.constant_initializer(-1.0), collections=[LOCAL], trainable=False,
-            partitioner=tf1.fixed_size_partitioner(2))
+            "seen",
+            [3],
+            initializer=tf1.constant_initializer(-1.0),
+            collections=[LOCAL],
+            trainable=False,
+            partitioner=tf1.fixed_size_partitioner(2),
+        )
         tf1.get_variable("w", [2])
         hook = ShapeAdaptingRecoverHook(old, collection=LOCAL)
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
@@ -144,5 +155,5 @@ class TestSessions:
             session.run([tf1.global_variables_initializer(), tf1.local_variables_initializer()])
             recover_variables(session, old, collection=LOCAL)
             assert [value.tolist() for value in session.run([seen, copy, w])] == [[1, 2], [5, 6], [0, 0]]
-        hook, = hooks_from_params({"warm_start": {"ckp_dir": old, "collection": "local_variables"}})
+        (hook,) = hooks_from_params({"warm_start": {"ckp_dir": old, "collection": "local_variables"}})
         assert [planned.new.name for planned in hook.plan_for(tf1.get_default_graph()).recovered] == ["seen", "w/copy"]

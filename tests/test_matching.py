@@ -1,4 +1,5 @@
 """Which new variable takes which old one: `match_variables`, and the forms of `recover_vars`."""
+
 import re
 
 import numpy as np
@@ -35,27 +36,26 @@ def match(old_dir, new_graph):
 LAYERS = ["hidden1/kernel", "hidden1/bias", "hidden2/kernel", "hidden2/bias", "hidden10/kernel", "outputs/kernel"]
 
 
-
-
-
-
 class TestInclude:
-    @pytest.mark.parametrize("include, found", [
-        pytest.param(None, LAYERS, id="everything"),
-        pytest.param("hidden[123]", LAYERS[:4], id="a class of scopes, and never hidden10"),
-        pytest.param("hidden1", LAYERS[:2], id="a scope"),
-        pytest.param("hidden1/", LAYERS[:2], id="a scope with its slash"),
-        pytest.param("hidden1/kernel", LAYERS[:1], id="a variable"),
-        pytest.param(["outputs", "hidden2/bias"], ["hidden2/bias", "outputs/kernel"], id="a list"),
-        pytest.param(("outputs",), ["outputs/kernel"], id="a tuple"),
-        pytest.param("hidden1|outputs", [*LAYERS[:2], LAYERS[5]], id="an alternative"),
-        pytest.param(".*/kernel", [LAYERS[0], LAYERS[2], LAYERS[4], LAYERS[5]], id="a last part"),
-        pytest.param(r"hidden\d", LAYERS[:4], id="one digit"),
-        pytest.param(r"hidden\d+", LAYERS[:5], id="digits"),
-        pytest.param("(?i)HIDDEN1", LAYERS[:2], id="in capitals"),
-        pytest.param("", LAYERS, id="the root"),
-        pytest.param("/", LAYERS, id="the root as a slash"),
-    ])
+    @pytest.mark.parametrize(
+        "include, found",
+        [
+            pytest.param(None, LAYERS, id="everything"),
+            pytest.param("hidden[123]", LAYERS[:4], id="a class of scopes, and never hidden10"),
+            pytest.param("hidden1", LAYERS[:2], id="a scope"),
+            pytest.param("hidden1/", LAYERS[:2], id="a scope with its slash"),
+            pytest.param("hidden1/kernel", LAYERS[:1], id="a variable"),
+            pytest.param(["outputs", "hidden2/bias"], ["hidden2/bias", "outputs/kernel"], id="a list"),
+            pytest.param(("outputs",), ["outputs/kernel"], id="a tuple"),
+            pytest.param("hidden1|outputs", [*LAYERS[:2], LAYERS[5]], id="an alternative"),
+            pytest.param(".*/kernel", [LAYERS[0], LAYERS[2], LAYERS[4], LAYERS[5]], id="a last part"),
+            pytest.param(r"hidden\d", LAYERS[:4], id="one digit"),
+            pytest.param(r"hidden\d+", LAYERS[:5], id="digits"),
+            pytest.param("(?i)HIDDEN1", LAYERS[:2], id="in capitals"),
+            pytest.param("", LAYERS, id="the root"),
+            pytest.param("/", LAYERS, id="the root as a slash"),
+        ],
+    )
     def test_takes_whole_variables_and_whole_scopes(self, match, include, found):
         assert match(LAYERS, LAYERS, include=include) == {name: name for name in found}
 
@@ -93,11 +93,14 @@ class TestInclude:
 
 
 class TestExclude:
-    @pytest.mark.parametrize("exclude, left_out", [
-        pytest.param("hidden1", LAYERS[:2], id="a scope, and never hidden10"),
-        pytest.param(["hidden[12]", "outputs"], [*LAYERS[:4], LAYERS[5]], id="a list"),
-        pytest.param(".*/bias", [LAYERS[1], LAYERS[3]], id="a last part"),
-    ])
+    @pytest.mark.parametrize(
+        "exclude, left_out",
+        [
+            pytest.param("hidden1", LAYERS[:2], id="a scope, and never hidden10"),
+            pytest.param(["hidden[12]", "outputs"], [*LAYERS[:4], LAYERS[5]], id="a list"),
+            pytest.param(".*/bias", [LAYERS[1], LAYERS[3]], id="a last part"),
+        ],
+    )
     def test_leaves_out(self, match, exclude, left_out):
         assert list(match(LAYERS, LAYERS, exclude=exclude)) == [name for name in LAYERS if name not in left_out]
 
@@ -120,24 +123,46 @@ class TestExclude:
 
 
 class TestRename:
-    @pytest.mark.parametrize("old_names, new_names, rename, found", [
-        pytest.param(["a"], ["b"], {"a": "b"}, {"a": "b"}, id="a variable"),
-        pytest.param(["fm/w", "fm/v"], ["ranker/w", "ranker/v"], {"fm": "ranker"}, {"fm/w": "ranker/w", "fm/v": "ranker/v"},
-                     id="a scope"),
-        pytest.param(["fm/w", "fm_2/w"], ["x/w", "fm_2/w"], {"fm": "x"}, {"fm/w": "x/w", "fm_2/w": "fm_2/w"}, id="anchored"),
-        pytest.param(["w", "deep/b"], ["model/w", "model/deep/b"], {"": "model"}, {"w": "model/w", "deep/b": "model/deep/b"},
-                     id="from the root"),
-        pytest.param(["model/w", "model/deep/b"], ["w", "deep/b"], {"model": ""}, {"model/w": "w", "model/deep/b": "deep/b"},
-                     id="to the root"),
-        pytest.param(["w"], ["model/w"], {"/": "model/"}, {"w": "model/w"}, id="slashes"),
-        pytest.param(["enc/layer_3/k"], ["b3/k"], {r"enc/layer_(\d+)": r"b\1"}, {"enc/layer_3/k": "b3/k"}, id="group"),
-        pytest.param(["enc/layer_3/k"], ["b3/k"], {r"enc/layer_(?P<n>\d)": r"b\g<n>"}, {"enc/layer_3/k": "b3/k"}, id="named"),
-        pytest.param(["a/b/k"], ["b/a/k"], {r"(\w+)/(\w+)": r"\2/\1"}, {"a/b/k": "b/a/k"}, id="two groups"),
-        pytest.param(["t1/k", "t2/k", "t9/k"], ["x1/k", "y/k"], [("t1", "x1"), (r"t[29]", "y")], None, id="two for one"),
-        pytest.param(["a", "b"], ["b", "a"], {"a": "b", "b": "a"}, {"a": "b", "b": "a"}, id="swapped"),
-        pytest.param(["A"], ["A", "B"], {"A": "B"}, {"A": "B"}, id="only new B takes old A"),
-        pytest.param(["A", "B"], ["A"], {"B": "A"}, {"B": "A"}, id="renamed beats its own name"),
-    ])
+    @pytest.mark.parametrize(
+        "old_names, new_names, rename, found",
+        [
+            pytest.param(["a"], ["b"], {"a": "b"}, {"a": "b"}, id="a variable"),
+            pytest.param(
+                ["fm/w", "fm/v"],
+                ["ranker/w", "ranker/v"],
+                {"fm": "ranker"},
+                {"fm/w": "ranker/w", "fm/v": "ranker/v"},
+                id="a scope",
+            ),
+            pytest.param(
+                ["fm/w", "fm_2/w"], ["x/w", "fm_2/w"], {"fm": "x"}, {"fm/w": "x/w", "fm_2/w": "fm_2/w"}, id="anchored"
+            ),
+            pytest.param(
+                ["w", "deep/b"],
+                ["model/w", "model/deep/b"],
+                {"": "model"},
+                {"w": "model/w", "deep/b": "model/deep/b"},
+                id="from the root",
+            ),
+            pytest.param(
+                ["model/w", "model/deep/b"],
+                ["w", "deep/b"],
+                {"model": ""},
+                {"model/w": "w", "model/deep/b": "deep/b"},
+                id="to the root",
+            ),
+            pytest.param(["w"], ["model/w"], {"/": "model/"}, {"w": "model/w"}, id="slashes"),
+            pytest.param(["enc/layer_3/k"], ["b3/k"], {r"enc/layer_(\d+)": r"b\1"}, {"enc/layer_3/k": "b3/k"}, id="group"),
+            pytest.param(
+                ["enc/layer_3/k"], ["b3/k"], {r"enc/layer_(?P<n>\d)": r"b\g<n>"}, {"enc/layer_3/k": "b3/k"}, id="named"
+            ),
+            pytest.param(["a/b/k"], ["b/a/k"], {r"(\w+)/(\w+)": r"\2/\1"}, {"a/b/k": "b/a/k"}, id="two groups"),
+            pytest.param(["t1/k", "t2/k", "t9/k"], ["x1/k", "y/k"], [("t1", "x1"), (r"t[29]", "y")], None, id="two for one"),
+            pytest.param(["a", "b"], ["b", "a"], {"a": "b", "b": "a"}, {"a": "b", "b": "a"}, id="swapped"),
+            pytest.param(["A"], ["A", "B"], {"A": "B"}, {"A": "B"}, id="only new B takes old A"),
+            pytest.param(["A", "B"], ["A"], {"B": "A"}, {"B": "A"}, id="renamed beats its own name"),
+        ],
+    )
     def test_goes_from_old_to_new(self, match, old_names, new_names, rename, found):
         if found is None:
             with pytest.raises(WarmStartError, match="rename gives the new 'y/k' two old ones: 't2/k' and 't9/k'"):
@@ -145,10 +170,17 @@ class TestRename:
         else:
             assert match(old_names, new_names, rename=rename) == found
 
-    @pytest.mark.parametrize("rename, found", [
-        pytest.param([("fm/w", "special"), ("fm", "ranker")], {"fm/w": "special", "fm/v": "ranker/v"}, id="the narrow first"),
-        pytest.param({"fm/w": "special", "fm": "ranker"}, {"fm/w": "special", "fm/v": "ranker/v"}, id="in the order of a dict"),
-    ])
+    @pytest.mark.parametrize(
+        "rename, found",
+        [
+            pytest.param(
+                [("fm/w", "special"), ("fm", "ranker")], {"fm/w": "special", "fm/v": "ranker/v"}, id="the narrow first"
+            ),
+            pytest.param(
+                {"fm/w": "special", "fm": "ranker"}, {"fm/w": "special", "fm/v": "ranker/v"}, id="in the order of a dict"
+            ),
+        ],
+    )
     def test_the_first_that_fits_wins(self, match, rename, found):
         assert match(["fm/w", "fm/v"], ["special", "ranker/w", "ranker/v"], rename=rename) == found
 
@@ -161,18 +193,28 @@ class TestRename:
 
 
 class TestRenameToSeveral:
-    @pytest.mark.parametrize("old_names, new_names, rename, found", [
-        pytest.param(["v1"], ["v1", "v2"], {"v1": ["v1", "v2"]}, {"v1": ["v1", "v2"]}, id="its own name and another"),
-        pytest.param(["fm/w", "fm/v"], ["a/w", "a/v", "b/w", "b/v"], {"fm": ("a", "b")},
-                     {"fm/w": ["a/w", "b/w"], "fm/v": ["a/v", "b/v"]}, id="a scope"),
-        pytest.param(["enc/l3/k"], ["l3/k", "x/3/k"], {r"enc/l(\d)": [r"l\1", r"x/\1"]}, {"enc/l3/k": ["l3/k", "x/3/k"]},
-                     id="groups"),
-        pytest.param(["fm/w", "fm/v"], ["a/w", "b/v"], {"fm": ["a", "b"]}, {"fm/w": "a/w", "fm/v": "b/v"},
-                     id="each has some of it"),
-        pytest.param(["a"], ["b"], {"a": ["b"]}, {"a": "b"}, id="a list of one"),
-        pytest.param(["a"], ["b"], {"a": ["b", "/b/"]}, {"a": "b"}, id="the same twice"),
-        pytest.param(["m/w"], ["w", "x/w"], [("m", ["", "x"])], {"m/w": ["w", "x/w"]}, id="the root, in a list of pairs"),
-    ])
+    @pytest.mark.parametrize(
+        "old_names, new_names, rename, found",
+        [
+            pytest.param(["v1"], ["v1", "v2"], {"v1": ["v1", "v2"]}, {"v1": ["v1", "v2"]}, id="its own name and another"),
+            pytest.param(
+                ["fm/w", "fm/v"],
+                ["a/w", "a/v", "b/w", "b/v"],
+                {"fm": ("a", "b")},
+                {"fm/w": ["a/w", "b/w"], "fm/v": ["a/v", "b/v"]},
+                id="a scope",
+            ),
+            pytest.param(
+                ["enc/l3/k"], ["l3/k", "x/3/k"], {r"enc/l(\d)": [r"l\1", r"x/\1"]}, {"enc/l3/k": ["l3/k", "x/3/k"]}, id="groups"
+            ),
+            pytest.param(
+                ["fm/w", "fm/v"], ["a/w", "b/v"], {"fm": ["a", "b"]}, {"fm/w": "a/w", "fm/v": "b/v"}, id="each has some of it"
+            ),
+            pytest.param(["a"], ["b"], {"a": ["b"]}, {"a": "b"}, id="a list of one"),
+            pytest.param(["a"], ["b"], {"a": ["b", "/b/"]}, {"a": "b"}, id="the same twice"),
+            pytest.param(["m/w"], ["w", "x/w"], [("m", ["", "x"])], {"m/w": ["w", "x/w"]}, id="the root, in a list of pairs"),
+        ],
+    )
     def test_one_old_scope_for_several_new_ones(self, match, old_names, new_names, rename, found):
         assert match(old_names, new_names, rename=rename) == found
 
@@ -191,9 +233,16 @@ class TestRenameToSeveral:
         rules = {"fm": ["a", "b"]}
         by_rename = plan_recovery(fm_checkpoint, rename=rules, with_slots=True)
         by_name = plan_recovery(fm_checkpoint, match_variables(fm_checkpoint, rename=rules), with_slots=True)
-        assert taken(by_rename) == taken(by_name) == {
-            "a/v": "fm/v", "b/v": "fm/v", "a/v/Adagrad": "fm/v/Adagrad", "b/v/Adagrad": "fm/v/Adagrad",
-        }
+        assert (
+            taken(by_rename)
+            == taken(by_name)
+            == {
+                "a/v": "fm/v",
+                "b/v": "fm/v",
+                "a/v/Adagrad": "fm/v/Adagrad",
+                "b/v/Adagrad": "fm/v/Adagrad",
+            }
+        )
 
 
 class TestSlotsByTheirVariable:
@@ -213,8 +262,10 @@ class TestSlotsByTheirVariable:
 
     def test_two_of_that_name(self, old, new_graph):
         zeros("moment")
-        with pytest.raises(WarmStartError, match="2 slots of the checkpoint are called 'v/Adagrad'; give the name of one: "
-                                                 "'one/v/Adagrad', 'two/v/Adagrad'"):
+        with pytest.raises(
+            WarmStartError,
+            match="2 slots of the checkpoint are called 'v/Adagrad'; give the name of one: 'one/v/Adagrad', 'two/v/Adagrad'",
+        ):
             plan_recovery(old, {"v/Adagrad": "moment"})
         assert taken(plan_recovery(old, rename={"two/v/Adagrad": "moment"})) == {"moment": "two/v/Adagrad"}
 
@@ -234,41 +285,58 @@ def book(match, old_dir, new_graph):
     return run
 
 
-@pytest.mark.parametrize("rules, words", [
-    pytest.param(dict(include="depe"), ["include 'depe' fits no new variable (did you mean 'deep"], id="include, a scope"),
-    pytest.param(dict(include="deep/kernle"), ["include 'deep/kernle' fits no", "did you mean 'deep/kernel'"], id="include"),
-    pytest.param(dict(include="dense"), ["include 'dense' fits no new variable"], id="include of an old name"),
-    pytest.param(dict(exclude="setp"), ["exclude 'setp' fits no new variable (did you mean 'step'?)"], id="exclude"),
-    pytest.param(dict(rename={"dence": "deep"}), ["rename 'dence' fits no old variable (did you mean 'dense"], id="rename old"),
-    pytest.param(
-        dict(rename={"dense": "depe"}), ["rename 'dense' -> 'depe' makes 'depe/", "did you mean 'deep/"], id="rename, new"
-    ),
-    pytest.param(
-        dict(rename={"deep": "dense"}), ["rename 'deep' fits no old variable", "rename goes from old to new"],
-        id="the wrong way round",
-    ),
-    pytest.param(
-        dict(rename={"dense": "deep"}, include="deep/bias", exclude="deep/bias"),
-        ["rename 'dense' -> 'deep' makes 'deep/", "of nothing a new variable to fill"], id="renamed to what is excluded",
-    ),
-    pytest.param(dict(include="("), ["include: the pattern '(' is no regular expression: ", "position 0"], id="syntax"),
-    pytest.param(dict(exclude="a[b"), ["exclude: the pattern 'a[b' is no regular expression"], id="syntax of exclude"),
-    pytest.param(dict(rename={"*": "x"}), ["rename: the pattern '*' is no regular expression"], id="syntax of rename"),
-    pytest.param(dict(include=3), ["include must be a pattern or a list of patterns, got 3"], id="include a number"),
-    pytest.param(dict(include={"a": "b"}), ["include must be a pattern or a list of patterns, got {'a'"], id="include a dict"),
-    pytest.param(dict(exclude=["a", 3]), ["exclude: a pattern is a string, got 3"], id="exclude holds a number"),
-    pytest.param(dict(rename="dense"), ["rename must be a dict", "got 'dense'"], id="rename a string"),
-    pytest.param(dict(rename=7), ["rename must be a dict", "got 7"], id="rename a number"),
-    pytest.param(dict(rename=["dense"]), ["rename must be made of pairs", "got 'dense'"], id="rename without pairs"),
-    pytest.param(dict(rename=[("a", "b", "c")]), ["rename must be made of pairs", "got ('a', 'b', 'c')"], id="rename of three"),
-    pytest.param(dict(rename={"dense": None}), ["rename must be made of pairs", "got ('dense', None)"], id="rename to None"),
-    pytest.param(dict(rename={3: "deep"}), ["rename: a pattern is a string, got 3"], id="rename from a number"),
-    pytest.param(
-        dict(rename={"dense": r"deep\1"}), [r"rename['dense']: the replacement 'deep\\1' is not valid"], id="no such group"
-    ),
-    pytest.param(dict(collection="my_collection"), ["the graph's collection 'my_collection' has no variable"], id="collection"),
-    pytest.param(dict(collection="losses"), ["the graph's collection 'losses' has no variable"], id="no variables"),
-])
+@pytest.mark.parametrize(
+    "rules, words",
+    [
+        pytest.param(dict(include="depe"), ["include 'depe' fits no new variable (did you mean 'deep"], id="include, a scope"),
+        pytest.param(
+            dict(include="deep/kernle"), ["include 'deep/kernle' fits no", "did you mean 'deep/kernel'"], id="include"
+        ),
+        pytest.param(dict(include="dense"), ["include 'dense' fits no new variable"], id="include of an old name"),
+        pytest.param(dict(exclude="setp"), ["exclude 'setp' fits no new variable (did you mean 'step'?)"], id="exclude"),
+        pytest.param(
+            dict(rename={"dence": "deep"}), ["rename 'dence' fits no old variable (did you mean 'dense"], id="rename old"
+        ),
+        pytest.param(
+            dict(rename={"dense": "depe"}), ["rename 'dense' -> 'depe' makes 'depe/", "did you mean 'deep/"], id="rename, new"
+        ),
+        pytest.param(
+            dict(rename={"deep": "dense"}),
+            ["rename 'deep' fits no old variable", "rename goes from old to new"],
+            id="the wrong way round",
+        ),
+        pytest.param(
+            dict(rename={"dense": "deep"}, include="deep/bias", exclude="deep/bias"),
+            ["rename 'dense' -> 'deep' makes 'deep/", "of nothing a new variable to fill"],
+            id="renamed to what is excluded",
+        ),
+        pytest.param(dict(include="("), ["include: the pattern '(' is no regular expression: ", "position 0"], id="syntax"),
+        pytest.param(dict(exclude="a[b"), ["exclude: the pattern 'a[b' is no regular expression"], id="syntax of exclude"),
+        pytest.param(dict(rename={"*": "x"}), ["rename: the pattern '*' is no regular expression"], id="syntax of rename"),
+        pytest.param(dict(include=3), ["include must be a pattern or a list of patterns, got 3"], id="include a number"),
+        pytest.param(
+            dict(include={"a": "b"}), ["include must be a pattern or a list of patterns, got {'a'"], id="include a dict"
+        ),
+        pytest.param(dict(exclude=["a", 3]), ["exclude: a pattern is a string, got 3"], id="exclude holds a number"),
+        pytest.param(dict(rename="dense"), ["rename must be a dict", "got 'dense'"], id="rename a string"),
+        pytest.param(dict(rename=7), ["rename must be a dict", "got 7"], id="rename a number"),
+        pytest.param(dict(rename=["dense"]), ["rename must be made of pairs", "got 'dense'"], id="rename without pairs"),
+        pytest.param(
+            dict(rename=[("a", "b", "c")]), ["rename must be made of pairs", "got ('a', 'b', 'c')"], id="rename of three"
+        ),
+        pytest.param(
+            dict(rename={"dense": None}), ["rename must be made of pairs", "got ('dense', None)"], id="rename to None"
+        ),
+        pytest.param(dict(rename={3: "deep"}), ["rename: a pattern is a string, got 3"], id="rename from a number"),
+        pytest.param(
+            dict(rename={"dense": r"deep\1"}), [r"rename['dense']: the replacement 'deep\\1' is not valid"], id="no such group"
+        ),
+        pytest.param(
+            dict(collection="my_collection"), ["the graph's collection 'my_collection' has no variable"], id="collection"
+        ),
+        pytest.param(dict(collection="losses"), ["the graph's collection 'losses' has no variable"], id="no variables"),
+    ],
+)
 def test_rules_that_cannot_be(book, rules, words):
     zeros("counter", collections=[tf1.GraphKeys.LOCAL_VARIABLES])
     tf1.add_to_collection("losses", tf.constant(0.0))
@@ -356,26 +424,32 @@ def table(fm_checkpoint, new_graph):
 
 
 class TestRecoverVars:
-    @pytest.mark.parametrize("value, names", [
-        pytest.param(lambda t: t["w"], ["w"], id="variable"),
-        pytest.param(lambda t: "w", ["w"], id="name"),
-        pytest.param(lambda t: "w:0", ["w"], id="name:0"),
-        pytest.param(lambda t: [t["w"]], ["w"], id="list of one"),
-        pytest.param(lambda t: [t["w"], t["copy"]], ["w", "copy"], id="list of two"),
-        pytest.param(lambda t: (t["w"], "copy:0"), ["w", "copy"], id="tuple of both forms"),
-        pytest.param(lambda t: [t["w"], "w"], ["w"], id="the same twice"),
-    ])
+    @pytest.mark.parametrize(
+        "value, names",
+        [
+            pytest.param(lambda t: t["w"], ["w"], id="variable"),
+            pytest.param(lambda t: "w", ["w"], id="name"),
+            pytest.param(lambda t: "w:0", ["w"], id="name:0"),
+            pytest.param(lambda t: [t["w"]], ["w"], id="list of one"),
+            pytest.param(lambda t: [t["w"], t["copy"]], ["w", "copy"], id="list of two"),
+            pytest.param(lambda t: (t["w"], "copy:0"), ["w", "copy"], id="tuple of both forms"),
+            pytest.param(lambda t: [t["w"], "w"], ["w"], id="the same twice"),
+        ],
+    )
     def test_plain(self, fm_checkpoint, table, value, names):
         assert taken(plan_recovery(fm_checkpoint, {"fm/w": value(table)})) == dict.fromkeys(names, "fm/w")
 
-    @pytest.mark.parametrize("value", [
-        pytest.param(lambda t: t["v"], id="PartitionedVariable"),
-        pytest.param(lambda t: t["parts"], id="list of its parts"),
-        pytest.param(lambda t: tuple(reversed(t["parts"])), id="parts in another order"),
-        pytest.param(lambda t: "v", id="name"),
-        pytest.param(lambda t: [t["v"]], id="list of a PartitionedVariable"),
-        pytest.param(lambda t: [t["parts"], "v"], id="list of both"),
-    ])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param(lambda t: t["v"], id="PartitionedVariable"),
+            pytest.param(lambda t: t["parts"], id="list of its parts"),
+            pytest.param(lambda t: tuple(reversed(t["parts"])), id="parts in another order"),
+            pytest.param(lambda t: "v", id="name"),
+            pytest.param(lambda t: [t["v"]], id="list of a PartitionedVariable"),
+            pytest.param(lambda t: [t["parts"], "v"], id="list of both"),
+        ],
+    )
     def test_partitioned(self, fm_checkpoint, table, value):
         assert taken(plan_recovery(fm_checkpoint, {"fm/v": value(table)})) == {"v": "fm/v"}
 
@@ -384,27 +458,30 @@ class TestRecoverVars:
         assert taken(plan_recovery(fm_checkpoint, {"fm/v": [table["v"], list(more)]})) == {"v": "fm/v", "more": "fm/v"}
         assert taken(plan_recovery(fm_checkpoint, {"fm/v": table["parts"] + list(more)})) == {"v": "fm/v", "more": "fm/v"}
 
-    @pytest.mark.parametrize("value, words", [
-        pytest.param(lambda t: t["parts"][1], ["1 of the 2 parts of the new 'v' given", "or its name 'v'"], id="one part"),
-        pytest.param(lambda t: t["parts"][:1], ["1 of the 2 parts of the new 'v' given"], id="list of one part"),
-        pytest.param(lambda t: "v/part_0", ["'v/part_0' is one part of the new 'v'"], id="name of a part"),
-        pytest.param(lambda t: "v/part_0:0", ["'v/part_0' is one part of the new 'v'"], id="name:0 of a part"),
-        pytest.param(lambda t: "cpoy", ["no new variable 'cpoy' (did you mean 'copy'?)"], id="misspelled"),
-        pytest.param(lambda t: "copy:1", ["no new variable 'copy:1' (did you mean 'copy'?)"], id="name:1"),
-        pytest.param(lambda t: "", ["no new variable ''"], id="empty name"),
-        pytest.param(lambda t: t["stranger"], ["variable 'w' is not of the graph", "give its name"], id="of another graph"),
-        pytest.param(lambda t: t["count"], ["'count' is neither among the graph's global variables nor"], id="of its own"),
-        pytest.param(lambda t: [], ["an empty list of new variables"], id="empty list"),
-        pytest.param(lambda t: [[]], ["an empty list of new variables"], id="list of an empty list"),
-        pytest.param(lambda t: tf1.get_default_graph(), ["is no variable", "give a variable of the new graph"], id="graph"),
-        pytest.param(lambda t: tf.zeros([3, 1]), ["is no variable"], id="tensor"),
-        pytest.param(lambda t: np.zeros([3, 1]), ["is no variable"], id="array"),
-        pytest.param(lambda t: t["w"].initializer, ["is no variable"], id="operation"),
-        pytest.param(lambda t: None, ["None is no variable"], id="None"),
-        pytest.param(lambda t: 7, ["7 is no variable"], id="number"),
-        pytest.param(lambda t: [t["w"], 7], ["7 is no variable"], id="list with a number"),
-        pytest.param(lambda t: {"w": t["w"]}, ["is no variable"], id="dict"),
-    ])
+    @pytest.mark.parametrize(
+        "value, words",
+        [
+            pytest.param(lambda t: t["parts"][1], ["1 of the 2 parts of the new 'v' given", "or its name 'v'"], id="one part"),
+            pytest.param(lambda t: t["parts"][:1], ["1 of the 2 parts of the new 'v' given"], id="list of one part"),
+            pytest.param(lambda t: "v/part_0", ["'v/part_0' is one part of the new 'v'"], id="name of a part"),
+            pytest.param(lambda t: "v/part_0:0", ["'v/part_0' is one part of the new 'v'"], id="name:0 of a part"),
+            pytest.param(lambda t: "cpoy", ["no new variable 'cpoy' (did you mean 'copy'?)"], id="misspelled"),
+            pytest.param(lambda t: "copy:1", ["no new variable 'copy:1' (did you mean 'copy'?)"], id="name:1"),
+            pytest.param(lambda t: "", ["no new variable ''"], id="empty name"),
+            pytest.param(lambda t: t["stranger"], ["variable 'w' is not of the graph", "give its name"], id="of another graph"),
+            pytest.param(lambda t: t["count"], ["'count' is neither among the graph's global variables nor"], id="of its own"),
+            pytest.param(lambda t: [], ["an empty list of new variables"], id="empty list"),
+            pytest.param(lambda t: [[]], ["an empty list of new variables"], id="list of an empty list"),
+            pytest.param(lambda t: tf1.get_default_graph(), ["is no variable", "give a variable of the new graph"], id="graph"),
+            pytest.param(lambda t: tf.zeros([3, 1]), ["is no variable"], id="tensor"),
+            pytest.param(lambda t: np.zeros([3, 1]), ["is no variable"], id="array"),
+            pytest.param(lambda t: t["w"].initializer, ["is no variable"], id="operation"),
+            pytest.param(lambda t: None, ["None is no variable"], id="None"),
+            pytest.param(lambda t: 7, ["7 is no variable"], id="number"),
+            pytest.param(lambda t: [t["w"], 7], ["7 is no variable"], id="list with a number"),
+            pytest.param(lambda t: {"w": t["w"]}, ["is no variable"], id="dict"),
+        ],
+    )
     def test_what_cannot_be_filled(self, fm_checkpoint, table, value, words):
         with pytest.raises(WarmStartError) as caught:
             plan_recovery(fm_checkpoint, {"fm/w": value(table)})

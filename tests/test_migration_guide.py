@@ -3,6 +3,7 @@
 Source: https://www.tensorflow.org/guide/migrate/migrating_checkpoints, and the forms of an assignment map in the
 documentation of `tf.compat.v1.train.init_from_checkpoint`.
 """
+
 import os
 import subprocess
 import sys
@@ -52,7 +53,9 @@ class TestTf1CheckpointIntoTf2Code:
                 model.inner.c = tf.Variable([0.0, 0.0], name="c")
             step = tf1.train.get_or_create_global_step()
             return tf.estimator.EstimatorSpec(
-                mode, loss=tf.constant(1.0), train_op=tf.group(model.a.assign_add(10.0), step.assign_add(1)),
+                mode,
+                loss=tf.constant(1.0),
+                train_op=tf.group(model.a.assign_add(10.0), step.assign_add(1)),
                 training_hooks=[VariableRecoverHook(old_dir)],
                 scaffold=tf1.train.Scaffold(saver=ScaffoldCheckpoint(model=model, step=step)),
             )
@@ -73,7 +76,10 @@ class TestTf1CheckpointIntoTf2Code:
             step = tf1.train.get_or_create_global_step()
             hook = VariableRecoverHook(old_dir, rename={"head/dense": "ranker"})
             return tf.estimator.EstimatorSpec(
-                mode, predictions={"y": output}, loss=tf.reduce_sum(output), train_op=step.assign_add(1),
+                mode,
+                predictions={"y": output},
+                loss=tf.reduce_sum(output),
+                train_op=step.assign_add(1),
                 training_hooks=[hook],
             )
 
@@ -114,20 +120,26 @@ def tf2_checkpoints(tmp_path_factory):
 class TestTf2CheckpointIntoTf1Code:
     """An object-based checkpoint; the new code has `get_variable` and saves by name."""
 
-    @pytest.mark.parametrize(("kind", "recovery"), [
-        ("list", {}),
-        ("lists", {}),
-        ("lists", {"recover_vars": {"unscoped/0": "a", "unscoped/1": "b", "scoped/0": "scoped/c"}}),
-        ("dict", {}),
-        ("unnamed list", {"recover_vars": {"variables/0": "a", "variables/1": "b", "variables/2": "scoped/c"}}),
-        ("unnamed dict", {"rename": {"var_list": ""}}),
-    ], ids=["list", "lists", "lists by path", "dict", "unnamed list", "unnamed dict"])
+    @pytest.mark.parametrize(
+        ("kind", "recovery"),
+        [
+            ("list", {}),
+            ("lists", {}),
+            ("lists", {"recover_vars": {"unscoped/0": "a", "unscoped/1": "b", "scoped/0": "scoped/c"}}),
+            ("dict", {}),
+            ("unnamed list", {"recover_vars": {"variables/0": "a", "variables/1": "b", "variables/2": "scoped/c"}}),
+            ("unnamed dict", {"rename": {"var_list": ""}}),
+        ],
+        ids=["list", "lists", "lists by path", "dict", "unnamed list", "unnamed dict"],
+    )
     def test_into_an_estimator(self, tf2_checkpoints, tmp_path, kind, recovery):
         def model_fn(features, labels, mode):
             a, b, c = zeros("a", []), zeros("b", []), zeros("scoped/c", [2])
             step = tf1.train.get_or_create_global_step()
             return tf.estimator.EstimatorSpec(
-                mode, loss=a + b + tf.reduce_sum(c), train_op=tf1.assign_add(step, 1),
+                mode,
+                loss=a + b + tf.reduce_sum(c),
+                train_op=tf1.assign_add(step, 1),
                 training_hooks=[VariableRecoverHook(tf2_checkpoints / kind, **recovery)],
             )
 
@@ -172,21 +184,35 @@ class Form(NamedTuple):
 NAMES = {"old_scope_1/var1": "new_scope_1/var1", "old_scope_1/var2": "new_scope_2/var2"}
 FORMS = {
     "scope to scope": Form(
-        scopes, lambda new: {"old_scope_1/": "new_scope_1/"}, {"old_scope_1": "new_scope_1"},
+        scopes,
+        lambda new: {"old_scope_1/": "new_scope_1/"},
+        {"old_scope_1": "new_scope_1"},
         {"old_scope_1/var1": "new_scope_1/var1", "old_scope_1/var2": "new_scope_1/var2"},
     ),
     "name to name": Form(scopes, lambda new: NAMES, None, NAMES),
     "name to variable": Form(
-        scopes, lambda new: {"old_scope_1/var1": new["var1"], "old_scope_1/var2": new["other"]}, None, NAMES,
+        scopes,
+        lambda new: {"old_scope_1/var1": new["var1"], "old_scope_1/var2": new["other"]},
+        None,
+        NAMES,
     ),
     "name to list of partitions": Form(
-        scopes, lambda new: {"old_scope_2/var3": list(new["var3"])}, None, {"old_scope_2/var3": "new_scope_2/var3"},
+        scopes,
+        lambda new: {"old_scope_2/var3": list(new["var3"])},
+        None,
+        {"old_scope_2/var3": "new_scope_2/var3"},
     ),
     "name of a partitioned one": Form(
-        scopes, lambda new: {"old_scope_2/var3": "new_scope_2/var3"}, None, {"old_scope_2/var3": "new_scope_2/var3"},
+        scopes,
+        lambda new: {"old_scope_2/var3": "new_scope_2/var3"},
+        None,
+        {"old_scope_2/var3": "new_scope_2/var3"},
     ),
     "root to scope": Form(
-        root, lambda new: {"/": "new_scope/"}, {"": "new_scope"}, {name: f"new_scope/{name}" for name in OLD_SCOPES},
+        root,
+        lambda new: {"/": "new_scope/"},
+        {"": "new_scope"},
+        {name: f"new_scope/{name}" for name in OLD_SCOPES},
     ),
 }
 
@@ -222,16 +248,25 @@ class TestAnEstimatorWithACheckpointScaffold:
             checkpoint = ScaffoldCheckpoint(step=step)
             checkpoint.var_list = {"var": v}  # The constructor of 1.15 takes no dict.
             return tf.estimator.EstimatorSpec(
-                mode, predictions=v, loss=tf.constant(1.0),
-                train_op=tf.group(tf1.assign_add(v, 2.0), tf1.assign_add(step, 1)), training_hooks=list(hooks),
+                mode,
+                predictions=v,
+                loss=tf.constant(1.0),
+                train_op=tf.group(tf1.assign_add(v, 2.0), tf1.assign_add(step, 1)),
+                training_hooks=list(hooks),
                 scaffold=tf1.train.Scaffold(saver=checkpoint) if saves_objects else None,
             )
 
         return tf.estimator.Estimator(model_fn, str(folder))
 
-    @pytest.mark.parametrize(("old_objects", "new_objects"), [(False, True), (True, False), (True, True)], ids=[
-        "TF1 to TF2", "TF2 to TF1", "TF2 to TF2",
-    ])
+    @pytest.mark.parametrize(
+        ("old_objects", "new_objects"),
+        [(False, True), (True, False), (True, True)],
+        ids=[
+            "TF1 to TF2",
+            "TF2 to TF1",
+            "TF2 to TF2",
+        ],
+    )
     def test_is_warm_started(self, tmp_path, old_objects, new_objects):
         self.estimator(tmp_path / "old", old_objects).train(dataset, steps=3)
         hook = VariableRecoverHook(tmp_path / "old")

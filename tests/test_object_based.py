@@ -1,4 +1,5 @@
 """Object-based checkpoints and SavedModels as the old model: names, paths, slots, and what cannot be had."""
+
 import glob
 import os
 import subprocess
@@ -80,14 +81,21 @@ class TestNamesAndPaths:
         save_objects(old_dir, build)
         zeros("a", [2]), zeros("b", [2])
         for path, new in (("model/w", "a"), ("model/weight", "b")):
-            plan, = plan_recovery(old_dir, {path: new}).recovered
+            (plan,) = plan_recovery(old_dir, {path: new}).recovered
             assert plan.old.name == "w"
 
     def test_names_that_variables_share_go_by_their_paths(self, old_dir, new_graph):
-        save_objects(old_dir, lambda: tf.train.Checkpoint(**{
-            key: tf1.Variable([float(number)], name="same", use_resource=True) if number < 2 else variable("other", [2.0])
-            for number, key in enumerate(["first", "second", "third"])
-        }))
+        save_objects(
+            old_dir,
+            lambda: tf.train.Checkpoint(
+                **{
+                    key: tf1.Variable([float(number)], name="same", use_resource=True)
+                    if number < 2
+                    else variable("other", [2.0])
+                    for number, key in enumerate(["first", "second", "third"])
+                }
+            ),
+        )
         # In one graph the second is called same_1; a model that is built twice, each time in its own, has the name twice.
         assert sorted(open_checkpoint(old_dir).variables) == ["other", "same", "same_1"]
         name_alike(old_dir, b"same_1", b"same")
@@ -118,20 +126,28 @@ class TestNamesAndPaths:
         assert {old: new.op.name for old, new in pairs.items()} == {"model/vars/fm/w": "fm/w"}
         assert recovered(old_dir, {"model/vars/fm/w": "fm/w", "model/vars/fm.v/x": "v"}) == {"fm/w": [1], "v": [2]}
 
-    @pytest.mark.parametrize("rename, found", [
-        pytest.param({"model/tower": "ranker", "model": "top"}, {"fm/v": "ranker/v", "fm/w": "top/w"}, id="scopes of paths"),
-        pytest.param({"model/w": ["top/w", "copy"]}, {"fm/w": ["top/w", "copy"]}, id="a path, to two"),
-        pytest.param({r"/model/(\w+)/v": r"ranker/v"}, {"fm/v": "ranker/v"}, id="a group and a slash"),
-        pytest.param({"fm/w": "top/w", "model": ""}, {"fm/w": "top/w", "fm/v": "tower/v"}, id="names and paths"),
-        pytest.param({"model/w/.OPTIMIZER_SLOT/optimizer/accumulator": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot's path"),
-        pytest.param({"model/w/Adagrad": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot, by its variable's path"),
-    ])
+    @pytest.mark.parametrize(
+        "rename, found",
+        [
+            pytest.param(
+                {"model/tower": "ranker", "model": "top"}, {"fm/v": "ranker/v", "fm/w": "top/w"}, id="scopes of paths"
+            ),
+            pytest.param({"model/w": ["top/w", "copy"]}, {"fm/w": ["top/w", "copy"]}, id="a path, to two"),
+            pytest.param({r"/model/(\w+)/v": r"ranker/v"}, {"fm/v": "ranker/v"}, id="a group and a slash"),
+            pytest.param({"fm/w": "top/w", "model": ""}, {"fm/w": "top/w", "fm/v": "tower/v"}, id="names and paths"),
+            pytest.param(
+                {"model/w/.OPTIMIZER_SLOT/optimizer/accumulator": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot's path"
+            ),
+            pytest.param({"model/w/Adagrad": "copy"}, {"fm/w/Adagrad": "copy"}, id="a slot, by its variable's path"),
+        ],
+    )
     def test_rename_takes_paths(self, old_dir, new_graph, rename, found):
         save_objects(old_dir, fm_objects)
         zeros("ranker/v", [3]), zeros("tower/v", [3]), zeros("top/w", [2]), zeros("copy", [2])
         pairs = match_variables(old_dir, rename=rename)
-        assert {old: [each.op.name for each in new] if isinstance(new, list) else new.op.name
-                for old, new in pairs.items()} == found
+        assert {
+            old: [each.op.name for each in new] if isinstance(new, list) else new.op.name for old, new in pairs.items()
+        } == found
 
     def test_a_pattern_that_fits_names_is_none_of_paths(self, old_dir, new_graph):
         save_objects(old_dir, lambda: tf.train.Checkpoint(fm=variable("b", [1.0]), x=variable("fm/w", [2.0])))
@@ -167,10 +183,14 @@ def name_alike(folder, longer, shorter):
                 attribute.full_name = shorter.decode()
     tensors[key] = proto.SerializeToString()
     with tf.Graph().as_default(), tf1.Session() as session:
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=list(tensors), shape_and_slices=[""] * len(tensors),
-            tensors=[tf.constant(value) for value in tensors.values()],
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=list(tensors),
+                shape_and_slices=[""] * len(tensors),
+                tensors=[tf.constant(value) for value in tensors.values()],
+            )
+        )
 
 
 class TestSlots:
@@ -192,7 +212,13 @@ class TestSlots:
         w = zeros("w", [1])
         tf1.train.AdamOptimizer().minimize(tf.reduce_sum(w))
         plan = plan_recovery(old_dir, with_slots=True)
-        assert sorted(planned.new.name for planned in plan.recovered) == ["beta1_power", "beta2_power", "w", "w/Adam", "w/Adam_1"]
+        assert sorted(planned.new.name for planned in plan.recovered) == [
+            "beta1_power",
+            "beta2_power",
+            "w",
+            "w/Adam",
+            "w/Adam_1",
+        ]
 
     def test_follow_their_variables_shape(self, old_dir, new_graph):
         save_objects(old_dir, fm_objects)
@@ -200,7 +226,7 @@ class TestSlots:
         tf1.train.AdagradOptimizer(1.0, initial_accumulator_value=0.5).minimize(tf.reduce_sum(w))
         hook = ShapeAdaptingRecoverHook(old_dir)
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
-            slot, = (new for new in tf1.global_variables() if new.op.name.endswith("Adagrad"))
+            (slot,) = (new for new in tf1.global_variables() if new.op.name.endswith("Adagrad"))
             assert session.run(slot).tolist() == [10, 10, 0.5]
 
 

@@ -2,6 +2,7 @@
 
 The generations: TensorFlow 1's (`tf.compat.v1.train`), Keras's until 2.10 ("legacy"), Keras's since 2.11 ("new").
 """
+
 import os
 
 import numpy as np
@@ -21,11 +22,14 @@ PAIRS = [(old, new) for old in GENERATIONS for new in GENERATIONS if old != new]
 
 def tf1_or_keras(tf1_name, keras_name=None, tf1_options=None, **options):
     """Makes an optimizer with a rate of 0.1 and the same options, of either generation."""
+
     def make(module):
         if module is tf1.train:
             return getattr(module, f"{tf1_name}Optimizer")(0.1, **{**options, **(tf1_options or {})})
-        renamed = {{"beta1": "beta_1", "beta2": "beta_2", "decay": "rho", "use_nesterov": "nesterov"}.get(name, name): value
-                   for name, value in options.items()}
+        renamed = {
+            {"beta1": "beta_1", "beta2": "beta_2", "decay": "rho", "use_nesterov": "nesterov"}.get(name, name): value
+            for name, value in options.items()
+        }
         return getattr(module, keras_name or tf1_name)(0.1, **renamed)
 
     return make
@@ -50,7 +54,7 @@ def build(make, module, scope="", name="w"):
     w = tf1.get_variable(name, initializer=tf.constant([[0.5], [-0.25]]), use_resource=True)
     optimizer = make(module)
     with tf1.name_scope(scope or None):
-        gradient, = tf.gradients(tf.reduce_mean((FEATURES @ w - LABELS) ** 2), w)
+        (gradient,) = tf.gradients(tf.reduce_mean((FEATURES @ w - LABELS) ** 2), w)
         if LEGACY is tf.keras.optimizers or not isinstance(optimizer, tf.keras.optimizers.Optimizer):
             return w, optimizer.apply_gradients([(gradient, w)])
         # In a graph the new ones leave it to tf.function that each assignment is made, and in its order.
@@ -132,9 +136,16 @@ def recovered_values(folder, make, module, **options):
 
 def adam_of_tf1(folder, power1, power2, **more):
     moments = {"w/Adam": np.float32([[1], [2]]), "w/Adam_1": np.float32([[3], [4]])}
-    save_checkpoint(folder, {
-        "w": np.float32([[1], [1]]), **moments, "beta1_power": np.float32(power1), "beta2_power": np.float32(power2), **more,
-    })
+    save_checkpoint(
+        folder,
+        {
+            "w": np.float32([[1], [1]]),
+            **moments,
+            "beta1_power": np.float32(power1),
+            "beta2_power": np.float32(power2),
+            **more,
+        },
+    )
 
 
 adam = tf1_or_keras("Adam")
@@ -150,20 +161,20 @@ class TestStepsFromPowers:
             power1, power2 = power1 * np.float32(0.9), power2 * np.float32(0.999)
         adam_of_tf1(old_dir, power1, power2)
         values = recovered_values(old_dir, adam, module)
-        count, = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
+        (count,) = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
         assert count == steps and count.dtype == np.int64
 
     def test_of_underflow_are_many(self, old_dir, module):
         adam_of_tf1(old_dir, 0, 0)
         values = recovered_values(old_dir, adam, module)
-        count, = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
+        (count,) = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
         # 0.999 ** 87300 is the least float32 with all its digits: by then there is no bias left to correct.
         assert 87000 < count < 88000
 
     def test_are_counted_with_the_new_optimizers_betas(self, old_dir, module):
-        adam_of_tf1(old_dir, 0.5 ** 4, 0.75 ** 4)
+        adam_of_tf1(old_dir, 0.5**4, 0.75**4)
         values = recovered_values(old_dir, tf1_or_keras("Adam", beta1=0.5, beta2=0.75), module)
-        count, = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
+        (count,) = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
         assert count == 3
 
     def test_are_in_the_report(self, old_dir, module, new_graph):
@@ -180,7 +191,7 @@ class TestStepsFromPowers:
 
 
 class TestPowersFromSteps:
-    @pytest.mark.parametrize("steps, power1, power2", [(0, 0.9, 0.999), (3, 0.9 ** 4, 0.999 ** 4), (10 ** 6, 0, 0)])
+    @pytest.mark.parametrize("steps, power1, power2", [(0, 0.9, 0.999), (3, 0.9**4, 0.999**4), (10**6, 0, 0)])
     def test_are_computed(self, old_dir, steps, power1, power2):
         slot = np.ones([2, 1], np.float32)
         save_checkpoint(old_dir, {"w": slot, "Adam/w/m": slot, "Adam/w/v": slot, "Adam/iter": np.int64(steps)})
@@ -192,13 +203,22 @@ class TestPowersFromSteps:
         """Its Keras optimizer counts by the global step, and has no count of its own."""
         slot = np.ones([2, 1], np.float32)
         other = {
-            "training/Ftrl/iter": np.int64(9), "u": slot, "training/Ftrl/u/accumulator": slot, "training/Ftrl/u/linear": slot,
+            "training/Ftrl/iter": np.int64(9),
+            "u": slot,
+            "training/Ftrl/u/accumulator": slot,
+            "training/Ftrl/u/linear": slot,
         }
-        save_checkpoint(old_dir, {
-            "w": slot, "training/Adam/w/m": slot, "training/Adam/w/v": slot, "global_step": np.int64(3),
-            **(other if with_another else {}),
-        })
-        assert recovered_values(old_dir, adam, tf1.train)["beta2_power"] == pytest.approx(0.999 ** 4)
+        save_checkpoint(
+            old_dir,
+            {
+                "w": slot,
+                "training/Adam/w/m": slot,
+                "training/Adam/w/v": slot,
+                "global_step": np.int64(3),
+                **(other if with_another else {}),
+            },
+        )
+        assert recovered_values(old_dir, adam, tf1.train)["beta2_power"] == pytest.approx(0.999**4)
         assert recovered_values(old_dir, adam, LEGACY)["Adam/iter"] == 3
 
 
@@ -210,9 +230,14 @@ class TestMomentum:
         assert recovered_values(old_dir, self.make, LEGACY)["SGD/w/momentum"].tolist() == [[-1], [2]]
 
     def test_is_divided_by_the_old_rate(self, old_dir, new_graph):
-        save_checkpoint(old_dir, {
-            "w": np.ones([2, 1], np.float32), "SGD/w/momentum": np.float32([[1], [-2]]), "SGD/learning_rate": np.float32(0.5),
-        })
+        save_checkpoint(
+            old_dir,
+            {
+                "w": np.ones([2, 1], np.float32),
+                "SGD/w/momentum": np.float32([[1], [-2]]),
+                "SGD/learning_rate": np.float32(0.5),
+            },
+        )
         assert recovered_values(old_dir, self.make, tf1.train)["w/Momentum"].tolist() == [[-2], [4]]
         build(self.make, tf1.train)
         report = format_report(plan_recovery(old_dir, with_slots=True))
@@ -221,22 +246,32 @@ class TestMomentum:
     def test_of_an_unknown_old_rate_begins_anew(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"w": np.ones([2, 1], np.float32), "SGD/w/momentum": np.float32([[1], [-2]])})
         build(self.make, tf1.train)
-        planned, = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
+        (planned,) = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
         assert planned.old is None and "the checkpoint has no learning rate to divide by" in planned.reason
 
-    @pytest.mark.parametrize("rate", [
-        lambda: tf.keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5), lambda: tf1.placeholder_with_default(0.1, []),
-    ], ids=["schedule", "tensor"])
+    @pytest.mark.parametrize(
+        "rate",
+        [
+            lambda: tf.keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5),
+            lambda: tf1.placeholder_with_default(0.1, []),
+        ],
+        ids=["schedule", "tensor"],
+    )
     def test_of_an_unknown_new_rate_begins_anew(self, old_dir, new_graph, rate):
         save_checkpoint(old_dir, {"w": np.ones([2, 1], np.float32), "w/Momentum": np.float32([[1], [-2]])})
         build(lambda module: LEGACY.SGD(rate(), momentum=0.9), None)
-        planned, = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
+        (planned,) = (planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of)
         assert planned.old is None and "the learning rate between them is no number that the graph tells" in planned.reason
 
     def test_in_a_zero_rate_is_zero(self, old_dir):
-        save_checkpoint(old_dir, {
-            "w": np.ones([2, 1], np.float32), "SGD/w/momentum": np.float32([[1], [-2]]), "SGD/learning_rate": np.float32(0),
-        })
+        save_checkpoint(
+            old_dir,
+            {
+                "w": np.ones([2, 1], np.float32),
+                "SGD/w/momentum": np.float32([[1], [-2]]),
+                "SGD/learning_rate": np.float32(0),
+            },
+        )
         assert recovered_values(old_dir, self.make, tf1.train)["w/Momentum"].tolist() == [[0], [0]]
 
     def test_follows_the_rows_of_its_variable(self, old_dir, new_graph):
@@ -264,19 +299,39 @@ SLOT = np.ones([2, 1], np.float32)
 
 
 class TestWithoutACounterpart:
-    @pytest.mark.parametrize("old, make, reason", [
-        (["w/Adagrad"], tf1_or_keras("Adam"), "no slot 'm' of 'w', only those of Adagrad, which have no counterpart in Adam"),
-        (["Adagrad/w/accumulator"], tf1_or_keras("Ftrl"),
-         "no slot 'accumulator' of 'w', only those of Adagrad, which have no counterpart in Ftrl"),
-        (["w/Momentum"], tf1_or_keras("Adagrad"), "'accumulator' of 'w', only those of Momentum, which have no counterpart"),
-        (["SGD/m/w"], tf1_or_keras("Adam"), "no slot 'm' of 'w', only those of SGD, which have no counterpart in Adam"),
-        (["w/Adam", "w/Adam_1"], lambda module: module.Adamax(0.1), "only those of Adam, which have no counterpart in Adamax"),
-        (["w/Mine"], tf1_or_keras("Adagrad"), "the checkpoint has no slot 'accumulator' of 'w'"),
-        ([], tf1_or_keras("Adagrad"), "the checkpoint has no slot 'accumulator' of 'w'"),
-    ], ids=["another optimizer", "the same name", "Momentum", "new Keras", "Adamax", "a name of its own", "no slots"])
+    @pytest.mark.parametrize(
+        "old, make, reason",
+        [
+            (
+                ["w/Adagrad"],
+                tf1_or_keras("Adam"),
+                "no slot 'm' of 'w', only those of Adagrad, which have no counterpart in Adam",
+            ),
+            (
+                ["Adagrad/w/accumulator"],
+                tf1_or_keras("Ftrl"),
+                "no slot 'accumulator' of 'w', only those of Adagrad, which have no counterpart in Ftrl",
+            ),
+            (
+                ["w/Momentum"],
+                tf1_or_keras("Adagrad"),
+                "'accumulator' of 'w', only those of Momentum, which have no counterpart",
+            ),
+            (["SGD/m/w"], tf1_or_keras("Adam"), "no slot 'm' of 'w', only those of SGD, which have no counterpart in Adam"),
+            (
+                ["w/Adam", "w/Adam_1"],
+                lambda module: module.Adamax(0.1),
+                "only those of Adam, which have no counterpart in Adamax",
+            ),
+            (["w/Mine"], tf1_or_keras("Adagrad"), "the checkpoint has no slot 'accumulator' of 'w'"),
+            ([], tf1_or_keras("Adagrad"), "the checkpoint has no slot 'accumulator' of 'w'"),
+        ],
+        ids=["another optimizer", "the same name", "Momentum", "new Keras", "Adamax", "a name of its own", "no slots"],
+    )
     def test_the_reason_is_said(self, old_dir, new_graph, old, make, reason):
-        save_checkpoint(old_dir, {"w": SLOT, "beta1_power": np.float32(1), "beta2_power": np.float32(1),
-                                  **dict.fromkeys(old, SLOT)})
+        save_checkpoint(
+            old_dir, {"w": SLOT, "beta1_power": np.float32(1), "beta2_power": np.float32(1), **dict.fromkeys(old, SLOT)}
+        )
         build(make, LEGACY)
         fates = [planned for planned in plan_recovery(old_dir, with_slots=True).variables if planned.new.slot_of]
         assert [planned.old for planned in fates] == [None] * len(fates)
@@ -323,12 +378,19 @@ class TestCannedEstimators:
     x = tf.feature_column.numeric_column("x")
     c = tf.feature_column.categorical_column_with_vocabulary_list("c", ["a", "b"])
 
-    @pytest.mark.parametrize("kind, options, optimizers", [
-        ("DNNClassifier", dict(hidden_units=[3], feature_columns=[x]), {"optimizer": "Adagrad"}),
-        ("LinearClassifier", dict(feature_columns=[x, c]), {"optimizer": "Ftrl"}),
-        ("DNNLinearCombinedClassifier", dict(linear_feature_columns=[c], dnn_feature_columns=[x], dnn_hidden_units=[3]),
-         {"dnn_optimizer": "Adagrad", "linear_optimizer": "Ftrl"}),
-    ], ids=["DNN with Adagrad", "linear with Ftrl", "both"])
+    @pytest.mark.parametrize(
+        "kind, options, optimizers",
+        [
+            ("DNNClassifier", dict(hidden_units=[3], feature_columns=[x]), {"optimizer": "Adagrad"}),
+            ("LinearClassifier", dict(feature_columns=[x, c]), {"optimizer": "Ftrl"}),
+            (
+                "DNNLinearCombinedClassifier",
+                dict(linear_feature_columns=[c], dnn_feature_columns=[x], dnn_hidden_units=[3]),
+                {"dnn_optimizer": "Adagrad", "linear_optimizer": "Ftrl"},
+            ),
+        ],
+        ids=["DNN with Adagrad", "linear with Ftrl", "both"],
+    )
     def test_trains_on_as_the_old_one(self, tmp_path, kind, options, optimizers):
         # Version 1 sums the loss of a batch if it is not told otherwise; its optimizers' rates are others by default.
         old_options = {name: getattr(tf1.train, f"{optimizer}Optimizer")(0.1) for name, optimizer in optimizers.items()}
@@ -344,4 +406,5 @@ class TestCannedEstimators:
         assert [planned.new.name for planned in hook.plan.variables if planned.new.slot_of and not planned.old] == []
         for name in [planned.new.name for planned in hook.plan.variables if planned.new.is_parameter]:
             np.testing.assert_allclose(
-                new.get_variable_value(name), old.get_variable_value(name), rtol=1e-5, atol=1e-5, err_msg=name)
+                new.get_variable_value(name), old.get_variable_value(name), rtol=1e-5, atol=1e-5, err_msg=name
+            )

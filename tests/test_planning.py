@@ -1,4 +1,5 @@
 """`plan_recovery`: what becomes of each new variable, and all that is wrong in one message."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -45,9 +46,14 @@ class TestEveryNewVariable:
         tf1.train.get_or_create_global_step()
         adagrad(w)
         plan = plan_recovery(fm_checkpoint, {"fm/w": w, "fm/v": "fm/v"})
-        assert [(planned.new.name, planned.action, planned.old.name if planned.old else None) for planned in plan.variables] == [
-            ("new/w", "restored", "fm/w"), ("fm/v", "restored", "fm/v"), ("tower/kernel", "initialized", None),
-            ("global_step", "initialized", None), ("new/w/Adagrad", "initialized", None),
+        assert [
+            (planned.new.name, planned.action, planned.old.name if planned.old else None) for planned in plan.variables
+        ] == [
+            ("new/w", "restored", "fm/w"),
+            ("fm/v", "restored", "fm/v"),
+            ("tower/kernel", "initialized", None),
+            ("global_step", "initialized", None),
+            ("new/w/Adagrad", "initialized", None),
         ]
 
     @pytest.mark.parametrize("with_slots", [False, True])
@@ -143,25 +149,35 @@ class TestTouchesNothing:
 
 
 class TestProblems:
-    @pytest.mark.parametrize("recover_vars, words", [
-        pytest.param({"fm/ww": "w"}, ["the checkpoint has no 'fm/ww' (did you mean 'fm/w'", "missing='keep'"], id="old name"),
-        pytest.param({"w": "w"}, ["the checkpoint has no 'w' (did you mean 'fm/w'"], id="old name without its scope"),
-        pytest.param({"fm/w": "vv"}, ["'fm/w': the graph has no new variable 'vv' (did you mean 'v'?)"], id="new name"),
-        pytest.param(
-            {"fm/w": "v"}, ["the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]", "adapters={} (or Shape"], id="shape"
-        ),
-        pytest.param({"fm/w": "scalar"}, ["the new 'scalar' has shape [], the old 'fm/w' [3, 1]"], id="rank"),
-        pytest.param(
-            {"fm/w": "wide"}, ["the new 'wide' is float64, the old 'fm/w' is float32", "{'wide': adapters.cast()}"], id="dtype"
-        ),
-        pytest.param({"fm/w": "part"}, ["the new 'part' has shape [4, 1], the old 'fm/w' [3, 1]"], id="shape in parts"),
-        pytest.param({"fm/w": "free"}, ["does not know the shape of the new 'free'", "validate_shape=False"], id="no shape"),
-        pytest.param(
-            {"fm/w": "w", "fm/w/Adagrad": "w"}, ["the new 'w' is given 2 old values: 'fm/w', 'fm/w/Adagrad'; keep one"],
-            id="two for one",
-        ),
-        pytest.param({"fm/w": 3}, ["'fm/w': 3 is no variable"], id="no variable"),
-    ])
+    @pytest.mark.parametrize(
+        "recover_vars, words",
+        [
+            pytest.param(
+                {"fm/ww": "w"}, ["the checkpoint has no 'fm/ww' (did you mean 'fm/w'", "missing='keep'"], id="old name"
+            ),
+            pytest.param({"w": "w"}, ["the checkpoint has no 'w' (did you mean 'fm/w'"], id="old name without its scope"),
+            pytest.param({"fm/w": "vv"}, ["'fm/w': the graph has no new variable 'vv' (did you mean 'v'?)"], id="new name"),
+            pytest.param(
+                {"fm/w": "v"}, ["the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]", "adapters={} (or Shape"], id="shape"
+            ),
+            pytest.param({"fm/w": "scalar"}, ["the new 'scalar' has shape [], the old 'fm/w' [3, 1]"], id="rank"),
+            pytest.param(
+                {"fm/w": "wide"},
+                ["the new 'wide' is float64, the old 'fm/w' is float32", "{'wide': adapters.cast()}"],
+                id="dtype",
+            ),
+            pytest.param({"fm/w": "part"}, ["the new 'part' has shape [4, 1], the old 'fm/w' [3, 1]"], id="shape in parts"),
+            pytest.param(
+                {"fm/w": "free"}, ["does not know the shape of the new 'free'", "validate_shape=False"], id="no shape"
+            ),
+            pytest.param(
+                {"fm/w": "w", "fm/w/Adagrad": "w"},
+                ["the new 'w' is given 2 old values: 'fm/w', 'fm/w/Adagrad'; keep one"],
+                id="two for one",
+            ),
+            pytest.param({"fm/w": 3}, ["'fm/w': 3 is no variable"], id="no variable"),
+        ],
+    )
     def test_one_problem(self, fm_checkpoint, new_graph, recover_vars, words):
         zeros("w", [3, 1]), zeros("v", [3, 2]), zeros("scalar", []), zeros("wide", [3, 1], tf.float64)
         zeros("part", [4, 1], partitioner=tf1.fixed_size_partitioner(2))
@@ -175,14 +191,26 @@ class TestProblems:
     def test_all_problems_in_one_message(self, fm_checkpoint, new_graph):
         zeros("w", [3, 1]), zeros("v", [3, 2]), zeros("wide", [3, 1], tf.float64)
         with pytest.raises(WarmStartError) as caught:
-            plan_recovery(fm_checkpoint, {
-                "fm/ww": "w", "fm/w": ["v", "nowhere", 3, "wide"], "fm/v": "w", "gone": "w",
-            })
+            plan_recovery(
+                fm_checkpoint,
+                {
+                    "fm/ww": "w",
+                    "fm/w": ["v", "nowhere", 3, "wide"],
+                    "fm/v": "w",
+                    "gone": "w",
+                },
+            )
         message = str(caught.value)
         for word in (
-            "8 problems", "has no 'fm/ww'", "has no 'gone'", "no new variable 'nowhere'", "3 is no variable",
-            "the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]", "the new 'w' has shape [3, 1], the old 'fm/v' [3, 2]",
-            "the new 'wide' is float64", "the new 'w' is given 3 old values: 'fm/ww', 'fm/v', 'gone'",
+            "8 problems",
+            "has no 'fm/ww'",
+            "has no 'gone'",
+            "no new variable 'nowhere'",
+            "3 is no variable",
+            "the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]",
+            "the new 'w' has shape [3, 1], the old 'fm/v' [3, 2]",
+            "the new 'wide' is float64",
+            "the new 'w' is given 3 old values: 'fm/ww', 'fm/v', 'gone'",
         ):
             assert word in message
         assert len(caught.value.problems) == 8
@@ -210,12 +238,16 @@ class TestProblems:
             plan_recovery(fm_checkpoint)
         assert len(caught.value.problems) == 2
 
-    @pytest.mark.parametrize("recover_vars, words", [
-        (["fm/w"], "recover_vars must be a dict .* got list"),
-        ("fm/w", "recover_vars must be a dict .* got str"),
-        ({}, "recover_vars is empty"),
-        ({7: "w"}, "an old name is a string, got 7"),
-    ], ids=["list", "string", "empty", "number as old name"])
+    @pytest.mark.parametrize(
+        "recover_vars, words",
+        [
+            (["fm/w"], "recover_vars must be a dict .* got list"),
+            ("fm/w", "recover_vars must be a dict .* got str"),
+            ({}, "recover_vars is empty"),
+            ({7: "w"}, "an old name is a string, got 7"),
+        ],
+        ids=["list", "string", "empty", "number as old name"],
+    )
     def test_what_is_no_dict_of_names(self, recover_vars, words):
         with pytest.raises(WarmStartError, match=words):
             plan_recovery("anywhere", recover_vars)
@@ -257,18 +289,28 @@ class TestSlots:
         w = zeros("ranker/table", [3, 1])
         adagrad(w)
         assert taken(plan_recovery(fm_checkpoint, {"fm/w": w}, with_slots=True)) == {
-            "ranker/table": "fm/w", "ranker/table/Adagrad": "fm/w/Adagrad",
+            "ranker/table": "fm/w",
+            "ranker/table/Adagrad": "fm/w/Adagrad",
         }
 
     def test_follow_to_each_of_several(self, fm_checkpoint, new_graph):
         adagrad(zeros("a", [3, 1])), adagrad(zeros("b", [3, 1]))
         assert taken(plan_recovery(fm_checkpoint, {"fm/w": ["a", "b"]}, with_slots=True)) == {
-            "a": "fm/w", "b": "fm/w", "a/Adagrad": "fm/w/Adagrad", "b/Adagrad": "fm/w/Adagrad",
+            "a": "fm/w",
+            "b": "fm/w",
+            "a/Adagrad": "fm/w/Adagrad",
+            "b/Adagrad": "fm/w/Adagrad",
         }
 
-    @pytest.mark.parametrize("old_slot, new_scope", [
-        ("training/fm/w/Adagrad", ""), ("fm/w/Adagrad", "training/"), ("old/scope/fm/w/Adagrad", "new_scope/"),
-    ], ids=["only the old in a scope", "only the new in a scope", "each in its own"])
+    @pytest.mark.parametrize(
+        "old_slot, new_scope",
+        [
+            ("training/fm/w/Adagrad", ""),
+            ("fm/w/Adagrad", "training/"),
+            ("old/scope/fm/w/Adagrad", "new_scope/"),
+        ],
+        ids=["only the old in a scope", "only the new in a scope", "each in its own"],
+    )
     def test_follow_whatever_scope_the_optimizers_were_in(self, old_dir, new_graph, old_slot, new_scope):
         save_checkpoint(old_dir, ones("fm/w", old_slot))
         w = zeros("fm/w")
@@ -296,7 +338,7 @@ class TestSlots:
         plan = plan_recovery(fm_checkpoint, with_slots=True)
         assert left(plan) == {
             "fm/w/Momentum": "the checkpoint has no slot 'Momentum' of 'fm/w', only those of Adagrad, which have no "
-                             "counterpart in Momentum",
+            "counterpart in Momentum",
         }
         assert "fm/w/Adagrad" in [old.name for old in plan.unused]
 
@@ -307,9 +349,14 @@ class TestSlots:
         plan = plan_recovery(str(old_dir), with_slots=True)
         assert taken(plan) == {"w": "w", "w/RMSProp": "w/RMSProp", "w/RMSProp_1": "w/RMSProp_2"}
 
-    @pytest.mark.parametrize("value, word", [
-        (np.ones([3, 2], np.float32), "shape"), (np.ones([3, 1], np.float64), "float64"),
-    ], ids=["shape", "dtype"])
+    @pytest.mark.parametrize(
+        "value, word",
+        [
+            (np.ones([3, 2], np.float32), "shape"),
+            (np.ones([3, 1], np.float64), "float64"),
+        ],
+        ids=["shape", "dtype"],
+    )
     def test_that_do_not_fit_start_fresh(self, old_dir, new_graph, value, word):
         save_checkpoint(old_dir, {**ones("w", shape=(3, 1)), "w/Adagrad": value})
         adagrad(zeros("w", [3, 1]))
@@ -322,10 +369,14 @@ class TestSlots:
         plan = plan_recovery(fm_checkpoint, {"fm/w/Adagrad": "fm/w/Adagrad"})
         assert taken(plan) == {"fm/w/Adagrad": "fm/w/Adagrad"}
 
-    @pytest.mark.parametrize("value, words", [
-        (np.ones([3], np.float32), "'w/Adagrad' has shape .2., the old 'x' .3."),
-        (np.ones([2], np.float64), "'w/Adagrad' is float32, the old 'x' is float64"),
-    ], ids=["shape", "dtype"])
+    @pytest.mark.parametrize(
+        "value, words",
+        [
+            (np.ones([3], np.float32), "'w/Adagrad' has shape .2., the old 'x' .3."),
+            (np.ones([2], np.float64), "'w/Adagrad' is float32, the old 'x' is float64"),
+        ],
+        ids=["shape", "dtype"],
+    )
     @pytest.mark.parametrize("more", [{}, {"w": "w"}], ids=["alone", "with the variable"])
     def test_asked_for_by_name_must_fit(self, old_dir, new_graph, value, words, more):
         save_checkpoint(old_dir, {"w": np.ones([2], np.float32), "x": value})
@@ -338,7 +389,10 @@ class TestSlots:
         save_checkpoint(old_dir, ones("w", "w/Adagrad", shape=(2,)))
         adagrad(zeros("w", [2]))
         plan = plan_recovery(str(old_dir), {name: name for name in names}, {"w": adapters.take(np.s_[::-1])})
-        assert [(planned.new.name, planned.action) for planned in plan.variables] == [("w", "adapted"), ("w/Adagrad", "adapted")]
+        assert [(planned.new.name, planned.action) for planned in plan.variables] == [
+            ("w", "adapted"),
+            ("w/Adagrad", "adapted"),
+        ]
 
     def test_asked_for_by_name_beats_following(self, old_dir, new_graph):
         save_checkpoint(old_dir, ones("w", "w/Adagrad", "better"))
@@ -351,12 +405,14 @@ class TestSlots:
         w = zeros("w", use_resource=True)
         tf1.train.ExponentialMovingAverage(0.9).apply([w])
         assert taken(plan_recovery(str(old_dir), {"old": w}, with_slots=True)) == {
-            "w": "old", "w/ExponentialMovingAverage": "old/ExponentialMovingAverage",
+            "w": "old",
+            "w/ExponentialMovingAverage": "old/ExponentialMovingAverage",
         }
 
     @pytest.mark.parametrize("with_slots", [False, True])
     def test_of_partitioned_variables_below_a_scope(self, tmp_path, new_graph, with_slots):
         """TensorFlow gives each part of such a slot a name of its own (slot_creator.py); training must not end there."""
+
         def model():
             with tf1.variable_scope("model"):
                 v = zeros("v", [4, 2], partitioner=tf1.fixed_size_partitioner(2))
@@ -374,7 +430,6 @@ class TestSlots:
             assert sum(np.prod(part.shape) for part in planned.new.parts) == np.prod(planned.new.shape)
         with tf1.Session() as session:
             recover_variables(session, prefix, with_slots=with_slots)
-
 
     def test_of_a_whole_variable_follow_to_parts_below_a_scope(self, tmp_path, new_graph):
         def model(**options):
@@ -433,7 +488,7 @@ class TestPowers:
         adam(zeros("w"), zeros("tower"))
         plan = plan_recovery(str(old_dir), {"w": "w"}, with_slots=True)
         assert taken(plan) == {name: name for name in ["w", *MOMENTS, *POWERS]}
-        note, = plan.notes
+        (note,) = plan.notes
         for word in ("beta1_power and beta2_power", "2 of 4 moments", "tower/Adam, tower/Adam_1"):
             assert word in note
 
@@ -472,15 +527,19 @@ class TestPowers:
         found = taken(plan_recovery(str(old_dir), asked, with_slots=True))
         assert {name: found[name] for name in POWERS} == {"beta1_power": "beta1_power_1", "beta2_power": "beta2_power_1"}
 
-    @pytest.mark.parametrize("old_scope, new_scope", [("training/", ""), ("", "training/"), ("a/", "b/")],
-                             ids=["out of a scope", "into a scope", "to another scope"])
+    @pytest.mark.parametrize(
+        "old_scope, new_scope",
+        [("training/", ""), ("", "training/"), ("a/", "b/")],
+        ids=["out of a scope", "into a scope", "to another scope"],
+    )
     def test_are_found_in_another_scope(self, old_dir, new_graph, old_scope, new_scope):
         save_checkpoint(old_dir, ones("w", *[old_scope + name for name in MOMENTS + POWERS]))
         w = zeros("w")
         with tf1.variable_scope(new_scope.rstrip("/")):
             adam(w)
         assert taken(plan_recovery(str(old_dir), with_slots=True)) == {
-            "w": "w", **{new_scope + name: old_scope + name for name in MOMENTS + POWERS},
+            "w": "w",
+            **{new_scope + name: old_scope + name for name in MOMENTS + POWERS},
         }
 
     def test_are_found_in_another_name_scope(self, old_dir, new_graph):
@@ -489,7 +548,9 @@ class TestPowers:
         with tf1.name_scope("train"):
             adam(zeros("w"))
         assert taken(plan_recovery(str(old_dir), with_slots=True)) == {
-            "w": "w", **{name: name for name in MOMENTS}, **{f"train/{name}": f"loss/{name}" for name in POWERS},
+            "w": "w",
+            **{name: name for name in MOMENTS},
+            **{f"train/{name}": f"loss/{name}" for name in POWERS},
         }
 
     def test_of_two_optimizers_travel_with_their_own(self, old_dir, new_graph):

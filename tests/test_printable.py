@@ -1,4 +1,5 @@
 """What files say of themselves is shown escaped wherever people read it, and is exact data in JSON."""
+
 import json
 import logging
 import re
@@ -26,9 +27,15 @@ def prefix(old_dir):
     return write(folder, {"a": entry(data=b"\0" * 8), EVIL: entry(data=b"\0" * 8)})
 
 
-@pytest.mark.parametrize("text, shown", [
-    (EVIL, SHOWN), ("fm/w 层 é", "fm/w 层 é"), ("\x00\x7f\u2028\udcff", r"\x00\x7f\u2028\udcff"), ("a\tb\\n", r"a\tb\n"),
-])
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        (EVIL, SHOWN),
+        ("fm/w 层 é", "fm/w 层 é"),
+        ("\x00\x7f\u2028\udcff", r"\x00\x7f\u2028\udcff"),
+        ("a\tb\\n", r"a\tb\n"),
+    ],
+)
 def test_printable(text, shown):
     assert printable(text) == shown
 
@@ -75,6 +82,7 @@ def test_the_version_of_a_graph(tmp_path):
     meta.graph_def.node.add(name="x", op="NoSuchOp")
     (tmp_path / "m.meta").write_bytes(meta.SerializeToString())
     from estimator_warmstart.graph.meta_graph import import_graph
+
     with pytest.raises(WarmStartError, match=r"was written by TensorFlow w\\x1b") as raised:
         import_graph(tmp_path / "m.meta")
     assert not CONTROLS.search(str(raised.value))

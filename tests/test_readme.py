@@ -1,4 +1,5 @@
 """The READMEs' blocks run as they are printed, and print what is printed; the Chinese one has the same blocks."""
+
 import contextlib
 import io
 import pathlib
@@ -33,8 +34,9 @@ def readme(request):
 @pytest.fixture
 def block_with(readme):
     """Finds the one Python block with some text."""
+
     def find(text):
-        found, = (block for block in blocks(readme, "python") if text in block)
+        (found,) = (block for block in blocks(readme, "python") if text in block)
         return found
 
     return find
@@ -44,10 +46,14 @@ def block_with(readme):
 def models(tmp_path):
     """What stands for /models: `old`, a checkpoint directory."""
     (tmp_path / "old").mkdir()
-    save_checkpoint(tmp_path / "old", {
-        "fm/w": np.float32([[1], [2]]), "fm/v": np.float32([[1, 2], [3, 4]]),
-        "dense/kernel": np.arange(16, dtype=np.float32)[:, np.newaxis],
-    })
+    save_checkpoint(
+        tmp_path / "old",
+        {
+            "fm/w": np.float32([[1], [2]]),
+            "fm/v": np.float32([[1, 2], [3, 4]]),
+            "dense/kernel": np.arange(16, dtype=np.float32)[:, np.newaxis],
+        },
+    )
     return tmp_path
 
 
@@ -64,8 +70,13 @@ def names(models):
     for vocabulary, tokens in (("old", "ann\nbob\n"), ("new", "bob\nann\n")):
         (models / f"{vocabulary}.txt").write_text(tokens)
     return {
-        **vars(estimator_warmstart), "tf": tf, "old_dir": str(models / "old"), "my_model": my_model,
-        "model_dir": str(models / "new"), "old_vocab": str(models / "old.txt"), "new_vocab": str(models / "new.txt"),
+        **vars(estimator_warmstart),
+        "tf": tf,
+        "old_dir": str(models / "old"),
+        "my_model": my_model,
+        "model_dir": str(models / "new"),
+        "old_vocab": str(models / "old.txt"),
+        "new_vocab": str(models / "new.txt"),
     }
 
 
@@ -105,7 +116,7 @@ class TestWaysIn:
     def test_params(self, block_with, names, models, new_graph):
         run(block_with("hooks_from_params"), names, models)
         new_model(16)
-        hook, = names["hooks"]
+        (hook,) = names["hooks"]
         hook.begin()
         sources = {planned.new.name: planned.old.name for planned in hook.plan.recovered}
         assert sources == {"ranker/fm/v": "fm/v", "ranker/fm/w": "fm/w", "dense/kernel": "dense/kernel"}
@@ -165,7 +176,7 @@ def test_the_commands(readme, models, capsys):
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver().save(session, str(models / "new" / "model.ckpt"))
     (models / "params.json").write_text('{"warm_start": {"ckp_dir": "%s", "rename": {"fm": "ranker/fm"}}}' % (models / "old"))
-    commands, = (block for block in blocks(readme, "sh") if block.startswith("estimator-warmstart"))
+    (commands,) = (block for block in blocks(readme, "sh") if block.startswith("estimator-warmstart"))
     codes = []
     for line in commands.splitlines():
         line = line.replace("/models/", f"{models}/").replace("params.json", str(models / "params.json"))
@@ -176,8 +187,8 @@ def test_the_commands(readme, models, capsys):
 
 def test_the_plain_hook(models):
     page = (ROOT / "docs" / "plain_hook.md").read_text(encoding="utf-8")
-    program, = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    printed, = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.get_variable("A", initializer=4.0)
         session.run(tf1.global_variables_initializer())
@@ -242,20 +253,25 @@ class TestOptimizers:
 
         x = tf.feature_column.numeric_column("x")
         tf1.estimator.DNNClassifier([3], [x], model_dir=str(models / "v1")).train(input_fn, steps=2)
-        program, = blocks(self.PAGE, "python")
+        (program,) = blocks(self.PAGE, "python")
         if not hasattr(tf.keras.optimizers, "legacy"):
             program = program.replace("tf.keras.optimizers.legacy", "tf.keras.optimizers").replace(
-                "tf.estimator.DNN", "tf.compat.v2.estimator.DNN")
+                "tf.estimator.DNN", "tf.compat.v2.estimator.DNN"
+            )
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             exec(program, {"old_dir": str(models / "v1"), "new_dir": str(models / "v2"), "input_fn": input_fn})
         assert [out.getvalue()] == blocks(self.PAGE, "text")
 
-    @pytest.mark.parametrize("row", [
-        [re.findall(r"`([\w/]+)`", cell) for cell in line.split("|")[2:5]]
-        for line in (ROOT / "docs" / "optimizers.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| ") and "/w" in line and "centered" not in line
-    ], ids=lambda row: row[0][0])
+    @pytest.mark.parametrize(
+        "row",
+        [
+            [re.findall(r"`([\w/]+)`", cell) for cell in line.split("|")[2:5]]
+            for line in (ROOT / "docs" / "optimizers.md").read_text(encoding="utf-8").splitlines()
+            if line.startswith("| ") and "/w" in line and "centered" not in line
+        ],
+        ids=lambda row: row[0][0],
+    )
     def test_the_table_of_names_is_true(self, row):
         found = []
         for names in row:

@@ -1,4 +1,5 @@
 """The pages of recipes run as they are printed: each Python block prints the text block behind it."""
+
 import contextlib
 import io
 import pathlib

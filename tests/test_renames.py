@@ -1,4 +1,5 @@
 """Guessed renames: of few variables and of thousands, as few rules as say them."""
+
 import pytest
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
@@ -9,8 +10,12 @@ WORDS = [f"{first}{second}{third}" for first in "abcdefghij" for second in "klmn
 
 def checkpoint(names):
     """A checkpoint whose kernels are [2, 2] and whose other variables are [2]."""
-    return Checkpoint("model.ckpt", "name-based", {
-        name: OldVariable(name, (2, 2) if "kernel" in name else (2,), "float32", name) for name in sorted(names)}, {})
+    return Checkpoint(
+        "model.ckpt",
+        "name-based",
+        {name: OldVariable(name, (2, 2) if "kernel" in name else (2,), "float32", name) for name in sorted(names)},
+        {},
+    )
 
 
 def layers(form, count=1200):
@@ -20,15 +25,22 @@ def layers(form, count=1200):
 
 
 @pytest.mark.parametrize("count", [6, 1200])
-@pytest.mark.parametrize("old, new, rules", [
-    ("enc/layer{0}/{2}", "encoder/layer{0}/{2}", {"enc": "encoder"}),
-    ("layer{0}/{2}", "encoder/layer{0}/{2}", {"": "encoder"}),
-    ("enc/{1}/{2}", "encoder/{1}/{2}", {"enc": "encoder"}),
-    ("enc/layer_{0}/{2}", "enc/block_{0}/{2}", {r"enc/layer_(\d+)": r"enc/block_\1"}),
-    ("a{0}/b{0}/{2}", "c{0}/d{0}/{2}", {r"a(\d+)/b(\d+)": r"c\1/d\2"}),
-    ("enc/layer_{0}/{2}", "enc/layer_{0}/{2}_", {
-        r"enc/layer_(\d+)/kernel": r"enc/layer_\1/kernel_", r"enc/layer_(\d+)/bias": r"enc/layer_\1/bias_"}),
-], ids=["scope", "root", "words", "layers", "nested", "last parts"])
+@pytest.mark.parametrize(
+    "old, new, rules",
+    [
+        ("enc/layer{0}/{2}", "encoder/layer{0}/{2}", {"enc": "encoder"}),
+        ("layer{0}/{2}", "encoder/layer{0}/{2}", {"": "encoder"}),
+        ("enc/{1}/{2}", "encoder/{1}/{2}", {"enc": "encoder"}),
+        ("enc/layer_{0}/{2}", "enc/block_{0}/{2}", {r"enc/layer_(\d+)": r"enc/block_\1"}),
+        ("a{0}/b{0}/{2}", "c{0}/d{0}/{2}", {r"a(\d+)/b(\d+)": r"c\1/d\2"}),
+        (
+            "enc/layer_{0}/{2}",
+            "enc/layer_{0}/{2}_",
+            {r"enc/layer_(\d+)/kernel": r"enc/layer_\1/kernel_", r"enc/layer_(\d+)/bias": r"enc/layer_\1/bias_"},
+        ),
+    ],
+    ids=["scope", "root", "words", "layers", "nested", "last parts"],
+)
 def test_one_rule_for_all_that_it_renames(old, new, rules, count):
     olds, news = layers(old, count), layers(new, count)
     found = find_differences(checkpoint(olds), checkpoint(news))

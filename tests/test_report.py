@@ -1,4 +1,5 @@
 """A plan as a text table and as JSON."""
+
 import json
 
 import numpy as np
@@ -95,7 +96,10 @@ class TestText:
             "adapted, 100 % old: transform(turn)",
         ]
         assert [(planned["old_share"], planned["kept_share"]) for planned in json.loads(report_as_json(plan))["variables"]] == [
-            (1.0, 0.5), (0.25, 1.0), (0.5, 0.5), (1.0, None),
+            (1.0, 0.5),
+            (0.25, 1.0),
+            (0.5, 0.5),
+            (1.0, None),
         ]
 
     def test_the_share_says_what_it_is_of(self, old_dir, new_graph):
@@ -107,10 +111,13 @@ class TestText:
         )
 
     def test_notes(self, old_dir, new_graph):
-        save_checkpoint(old_dir, {
-            **{name: np.zeros([1], np.float32) for name in ("w", "w/Adam", "w/Adam_1")},
-            **{name: np.float32(0.5) for name in ("beta1_power", "beta2_power")},
-        })
+        save_checkpoint(
+            old_dir,
+            {
+                **{name: np.zeros([1], np.float32) for name in ("w", "w/Adam", "w/Adam_1")},
+                **{name: np.float32(0.5) for name in ("beta1_power", "beta2_power")},
+            },
+        )
         variables = [zeros("w", [1]), zeros("x", [1])]
         tf1.train.AdamOptimizer(0.1).minimize(tf.add_n([tf.reduce_sum(variable) for variable in variables]))
         plan = plan_recovery(str(old_dir), with_slots=True)
@@ -135,7 +142,7 @@ class TestText:
         tf1.train.FtrlOptimizer(0.1).minimize(tf.add_n([tf.reduce_sum(kernel) for kernel in kernels]))
         lines = report_of(str(old_dir), with_slots=True)
         for leaf in ("Ftrl", "Ftrl_1"):
-            line, = [line for line in lines if f"/kernel/{leaf} " in line]
+            (line,) = [line for line in lines if f"/kernel/{leaf} " in line]
             assert f"layer{{0..3}}/kernel/{leaf}" in line
             assert line.endswith(f"as initialized: the checkpoint has no slot '{leaf}' of 'layer{{0..3}}/kernel'")
 
@@ -155,31 +162,45 @@ def folded_names(*rows):
 
 class TestFold:
     def test_joins_consecutive_numbers_and_adds_their_bytes(self):
-        folded, = fold([row("l0/k"), row("l1/k"), row("l2/k")])
+        (folded,) = fold([row("l0/k"), row("l1/k"), row("l2/k")])
         assert (folded.old, folded.new, folded.nbytes) == ("l{0..2}/k", "l{0..2}/k", 24)
         assert (folded.old_shape, folded.new_shape, folded.what) == ("[2]", "[2]", "restored")
 
-    @pytest.mark.parametrize("other", [
-        row("l1/k", old_shape="[3]"), row("l1/k", new_shape="[3]"), row("l1/k", what="adapted"), row("l1/k", nbytes=9),
-        row("l1/b"), row("m1/k"), row("l1/k", "l2/k"), row("l1/k", "m1/k"), row("x/l1/k"),
-    ], ids=["old shape", "new shape", "what", "bytes", "last part", "scope", "new number", "new scope", "depth"])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            row("l1/k", old_shape="[3]"),
+            row("l1/k", new_shape="[3]"),
+            row("l1/k", what="adapted"),
+            row("l1/k", nbytes=9),
+            row("l1/b"),
+            row("m1/k"),
+            row("l1/k", "l2/k"),
+            row("l1/k", "m1/k"),
+            row("x/l1/k"),
+        ],
+        ids=["old shape", "new shape", "what", "bytes", "last part", "scope", "new number", "new scope", "depth"],
+    )
     def test_keeps_what_differs_in_anything_else(self, other):
         rows = [row("l0/k"), other]
         assert fold(rows) == rows
 
     def test_does_not_bridge_a_gap(self):
         assert folded_names(*[row(f"l{number}/k") for number in (0, 1, 3, 4, 6)]) == [
-            ("l{0..1}/k", "l{0..1}/k"), ("l{3..4}/k", "l{3..4}/k"), ("l6/k", "l6/k"),
+            ("l{0..1}/k", "l{0..1}/k"),
+            ("l{3..4}/k", "l{3..4}/k"),
+            ("l6/k", "l6/k"),
         ]
 
     def test_takes_numbers_in_any_order(self):
         assert folded_names(*[row(f"l{number}/k") for number in (10, 2, 9, 3)]) == [
-            ("l{2..3}/k", "l{2..3}/k"), ("l{9..10}/k", "l{9..10}/k"),
+            ("l{2..3}/k", "l{2..3}/k"),
+            ("l{9..10}/k", "l{9..10}/k"),
         ]
 
     def test_two_numbers_that_both_run(self):
         rows = [row(f"tower{tower}/layer{layer}/k") for tower in range(2) for layer in range(3)]
-        folded, = fold(rows)
+        (folded,) = fold(rows)
         assert folded.new == "tower{0..1}/layer{0..2}/k"
         assert folded.nbytes == 48
 
@@ -193,9 +214,15 @@ class TestFold:
             [("t{0..1}/l0/k", "t{0..1}/l0/k"), ("t0/l1/k", "t0/l1/k")],
         )
 
-    @pytest.mark.parametrize("names", [
-        ["l00/k", "l01/k"], ["l07/k", "l08/k"], ["v1.0/k", "v1.1/k"],
-    ], ids=["zero", "leading zero", "version"])
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["l00/k", "l01/k"],
+            ["l07/k", "l08/k"],
+            ["v1.0/k", "v1.1/k"],
+        ],
+        ids=["zero", "leading zero", "version"],
+    )
     def test_does_not_take_for_a_number_what_is_none(self, names):
         assert folded_names(*map(row, names)) == [(name, name) for name in names]
 
@@ -221,7 +248,7 @@ class TestFold:
 
     def test_the_reason_goes_along(self):
         rows = [row("-", f"l{number}/k", what=f"slot of 'l{number}/w'") for number in range(3)]
-        folded, = fold(rows)
+        (folded,) = fold(rows)
         assert folded.what == "slot of 'l{0..2}/w'"
 
     def test_a_number_that_happens_to_be_in_the_reason(self):
@@ -246,9 +273,14 @@ class TestJson:
         found = json.loads(report_as_json(plan))
         first, step, slot = found.pop("variables")
         assert found == {
-            "checkpoint": plan.checkpoint.prefix, "format": "name-based", "is_saved_model": False, "coverage": 1.0,
-            "slot_coverage": 0.0, "bytes": {
-                "parameters": {"recovered": 12, "total": 12}, "optimizer": {"recovered": 0, "total": 12},
+            "checkpoint": plan.checkpoint.prefix,
+            "format": "name-based",
+            "is_saved_model": False,
+            "coverage": 1.0,
+            "slot_coverage": 0.0,
+            "bytes": {
+                "parameters": {"recovered": 12, "total": 12},
+                "optimizer": {"recovered": 0, "total": 12},
                 "all": {"recovered": 12, "total": 32},
             },
             "unused": [
@@ -257,15 +289,35 @@ class TestJson:
                 {"name": "fm/w/Adagrad", "shape": [3, 1], "dtype": "float32"},
                 {"name": "global_step", "shape": [], "dtype": "int64"},
             ],
-            "notes": [], "warnings": [],
+            "notes": [],
+            "warnings": [],
         }
         assert first == {
-            "new": "new/w", "new_shape": [3, 1], "dtype": "float32", "bytes": 12, "action": "restored", "old": "fm/w",
-            "old_shape": [3, 1], "recovered_bytes": 12, "old_share": 1.0, "kept_share": 1.0, "slot_of": None, "reason": "",
+            "new": "new/w",
+            "new_shape": [3, 1],
+            "dtype": "float32",
+            "bytes": 12,
+            "action": "restored",
+            "old": "fm/w",
+            "old_shape": [3, 1],
+            "recovered_bytes": 12,
+            "old_share": 1.0,
+            "kept_share": 1.0,
+            "slot_of": None,
+            "reason": "",
         }
         assert step == {
-            "new": "global_step", "new_shape": [], "dtype": "int64", "bytes": 8, "action": "initialized", "old": None,
-            "old_shape": None, "recovered_bytes": 0, "old_share": 0.0, "kept_share": None, "slot_of": None,
+            "new": "global_step",
+            "new_shape": [],
+            "dtype": "int64",
+            "bytes": 8,
+            "action": "initialized",
+            "old": None,
+            "old_shape": None,
+            "recovered_bytes": 0,
+            "old_share": 0.0,
+            "kept_share": None,
+            "slot_of": None,
             "reason": "the global step is not carried over",
         }
         assert (slot["new"], slot["slot_of"], slot["action"]) == ("new/w/Adagrad", "new/w", "initialized")
@@ -282,5 +334,5 @@ class TestJson:
         tf1.get_variable("free", initializer=tf1.placeholder(tf.float32), validate_shape=False)
         plan = plan_recovery(fm_checkpoint)
         assert json.loads(report_as_json(plan))["variables"][1]["new_shape"] is None
-        line, = [line for line in format_report(plan).split("\n") if "free" in line]
+        (line,) = [line for line in format_report(plan).split("\n") if "free" in line]
         assert line.split()[:4] == ["-", "free", "[?]", "0"]

@@ -1,4 +1,5 @@
 """What can be asked of hooks and planner besides names: patterns that wait for the graph, and a least coverage."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,4 +1,5 @@
 """What recovering does to a graph, beyond the values of the variables that are recovered."""
+
 import os
 
 import numpy as np

@@ -1,4 +1,5 @@
 """What a graph saves that is not a variable (tables, trees, iterators): refused where it was asked for, else a warning."""
+
 import logging
 import os
 
@@ -13,8 +14,14 @@ TABLE_KEYS = "'s/table-keys', 's/table-values'"
 
 def table(name="s/table", values=tf.int64, default=0, deleted="d"):
     return tf.lookup.experimental.DenseHashTable(
-        key_dtype=tf.string, value_dtype=values, default_value=default, empty_key="e", deleted_key=deleted,
-        initial_num_buckets=4, name=name)
+        key_dtype=tf.string,
+        value_dtype=values,
+        default_value=default,
+        empty_key="e",
+        deleted_key=deleted,
+        initial_num_buckets=4,
+        name=name,
+    )
 
 
 def save(old_dir, *make):
@@ -47,10 +54,18 @@ PROBLEM = (
 
 
 class TestTables:
-    @pytest.mark.parametrize("rules", [
-        {}, {"recover_vars": {"v": "v"}}, {"include": "v"}, {"exclude": "v"}, {"rename": {"v": "v"}},
-        {"collection": "trainable_variables"},
-    ], ids=str)
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            {},
+            {"recover_vars": {"v": "v"}},
+            {"include": "v"},
+            {"exclude": "v"},
+            {"rename": {"v": "v"}},
+            {"collection": "trainable_variables"},
+        ],
+        ids=str,
+    )
     def test_are_a_warning_where_nobody_asked_for_them(self, with_table, rules):
         plan = plan_recovery(with_table, **rules)
         assert plan.warnings == (WARNING,)
@@ -105,9 +120,13 @@ class TestTables:
             recover_variables(session, with_table)
         assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [WARNING]
 
-    @pytest.mark.parametrize("make, word", [
-        (lambda: table(values=tf.float32, default=[0.0, 0.0]), "the model's parameters are in the lookup table 's/table'"),
-    ], ids=["embedding"])
+    @pytest.mark.parametrize(
+        "make, word",
+        [
+            (lambda: table(values=tf.float32, default=[0.0, 0.0]), "the model's parameters are in the lookup table 's/table'"),
+        ],
+        ids=["embedding"],
+    )
     def test_with_what_was_learned_are_refused_without_a_rule_too(self, old_dir, new_graph, make, word):
         save(old_dir, make)
         tf1.get_variable("v", [2]), make()
@@ -127,7 +146,7 @@ def iterator():
 def test_an_iterator(old_dir, new_graph):
     save(old_dir, iterator)
     tf1.get_variable("v", [2]), iterator()
-    warning, = plan_recovery(str(old_dir)).warnings
+    (warning,) = plan_recovery(str(old_dir)).warnings
     assert warning.startswith("the iterator 'IteratorV2' begins as initialized")
 
 
@@ -141,7 +160,8 @@ class TestBoostedTrees:
     def make(model_dir):
         column = tf.feature_column.bucketized_column(tf.feature_column.numeric_column("x"), [0.0, 1.0])
         return tf.estimator.BoostedTreesClassifier(
-            [column], n_batches_per_layer=1, n_trees=2, max_depth=2, model_dir=str(model_dir))
+            [column], n_batches_per_layer=1, n_trees=2, max_depth=2, model_dir=str(model_dir)
+        )
 
     @staticmethod
     def input_fn():
@@ -161,8 +181,11 @@ class TestBoostedTrees:
 def test_trees_by_the_names_that_they_are_saved_under(old_dir, new_graph):
     """As a TensorFlow without boosted trees has them: a graph that was imported."""
     with tf.Graph().as_default(), tf1.Session() as session:
-        names = {"trees:0_serialized": tf1.get_variable("a", [], tf.string, tf1.constant_initializer("")), "v": (
-            tf1.get_variable("v", [2])), "trees:0_stamp": tf1.get_variable("c", [], tf.int64)}
+        names = {
+            "trees:0_serialized": tf1.get_variable("a", [], tf.string, tf1.constant_initializer("")),
+            "v": (tf1.get_variable("v", [2])),
+            "trees:0_stamp": tf1.get_variable("c", [], tf.int64),
+        }
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver(names).save(session, os.path.join(str(old_dir), "model.ckpt"))
     tf1.get_variable("v", [2])

@@ -1,4 +1,5 @@
 """recover_scaffold and make_saver: who saves, what the Scaffold keeps of the user's, and when it recovers."""
+
 import glob
 import json
 import logging
@@ -29,10 +30,19 @@ def model_of(make_scaffold, learning_rate=0.5):
     def model_fn(features, labels, mode):
         w = zeros("new/w", [3, 1])
         total = tf.reduce_sum(w)
-        train_op = tf1.train.AdagradOptimizer(learning_rate, initial_accumulator_value=1.0).minimize(
-            -total, tf1.train.get_global_step()) if mode == ModeKeys.TRAIN else None
+        train_op = (
+            tf1.train.AdagradOptimizer(learning_rate, initial_accumulator_value=1.0).minimize(
+                -total, tf1.train.get_global_step()
+            )
+            if mode == ModeKeys.TRAIN
+            else None
+        )
         return tf.estimator.EstimatorSpec(
-            mode, predictions={"total": tf.reshape(total, [1])}, loss=-total, train_op=train_op, scaffold=make_scaffold(),
+            mode,
+            predictions={"total": tf.reshape(total, [1])},
+            loss=-total,
+            train_op=train_op,
+            scaffold=make_scaffold(),
             export_outputs={"serving_default": tf.estimator.export.PredictOutput(tf.reshape(total, [1]))},
         )
 
@@ -59,7 +69,7 @@ def value_at(model_dir, step, name="new/w"):
 
 def steps_kept(model_dir):
     paths = glob.glob(os.path.join(str(model_dir), "model.ckpt-*.index"))
-    return sorted(int(path.rpartition("-")[2][:-len(".index")]) for path in paths)
+    return sorted(int(path.rpartition("-")[2][: -len(".index")]) for path in paths)
 
 
 OLD_W = [[1], [2], [3]]
@@ -92,7 +102,8 @@ class TestEstimator:
     def test_saver_options_are_honoured(self, fm_checkpoint, tmp_path, saver_format):
         def scaffold():
             return recover_scaffold(
-                fm_checkpoint, {"fm/w": "new/w"}, saver_format=saver_format, max_to_keep=2, pad_step_number=True, sharded=False)
+                fm_checkpoint, {"fm/w": "new/w"}, saver_format=saver_format, max_to_keep=2, pad_step_number=True, sharded=False
+            )
 
         estimator_of(scaffold, tmp_path / "new", save_checkpoints_steps=1).train(one_row, steps=5)
         names = {os.path.basename(path) for path in glob.glob(str(tmp_path / "new" / "model.ckpt-*"))}
@@ -103,7 +114,8 @@ class TestEstimator:
     def test_shapes_may_change(self, old_dir, tmp_path):
         save_checkpoint(old_dir, {"new/w": np.float32([[1], [2]])})
         estimator_of(lambda: recover_scaffold(old_dir, adapters={"new/w": adapters.crop_or_pad(7)}), tmp_path / "new").train(
-            one_row, steps=1)
+            one_row, steps=1
+        )
         assert value_at(tmp_path / "new", 0) == [[1], [2], [7]]
 
     def test_the_report_is_logged(self, fm_checkpoint, tmp_path, caplog):
@@ -146,12 +158,19 @@ class TestTheUsersOwn:
                 "local_init_op": tf.group(tf1.local_variables_initializer(), tf1.tables_initializer(), name="my_local_init"),
                 "summary_op": tf1.summary.scalar("mine", counter),
                 "init_fn": lambda scaffold, session: calls.append(
-                    (type(scaffold).__name__ != "NoneType", session.run(tf1.get_default_graph().get_tensor_by_name(
-                        "new/w/Read/ReadVariableOp:0")).tolist(), session.run(other).tolist())),
+                    (
+                        type(scaffold).__name__ != "NoneType",
+                        session.run(tf1.get_default_graph().get_tensor_by_name("new/w/Read/ReadVariableOp:0")).tolist(),
+                        session.run(other).tolist(),
+                    )
+                ),
             }
             made = recover_scaffold(fm_checkpoint, {"fm/w": "new/w"}, **given)
             assert [made.init_op, made.local_init_op, made.summary_op] == [
-                given["init_op"], given["local_init_op"], given["summary_op"]]
+                given["init_op"],
+                given["local_init_op"],
+                given["summary_op"],
+            ]
             return made
 
         estimator_of(scaffold, tmp_path / "new").train(one_row, steps=1)
@@ -183,18 +202,21 @@ class TestTheUsersOwn:
 
 
 class TestBadArguments:
-    @pytest.mark.parametrize("options, message", [
-        ({"saver_format": "objects"}, r"saver_format must be 'name' or 'object', got 'objects' \(did you mean 'object'"),
-        ({"max_to_kep": 3}, r"recover_scaffold has no argument 'max_to_kep' \(did you mean 'max_to_keep'"),
-        ({"with_slot": True}, r"no argument 'with_slot' \(did you mean 'with_slots'"),
-        ({"when": "every_train"}, "use a hook for when='every_train'"),
-        ({"max_to_keep": "3"}, "max_to_keep must be a number, 0 or more, got '3'"),
-        ({"max_to_keep": -1}, "max_to_keep must be a number"),
-        ({"keep_checkpoint_every_n_hours": True}, "keep_checkpoint_every_n_hours must be a number"),
-        ({"saver_format": "object", "reshape": True}, "cannot be restored into other shapes"),
-        ({"min_coverage": 7}, "min_coverage must be"),
-        ({"missing": "kep"}, "missing must be"),
-    ])
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            ({"saver_format": "objects"}, r"saver_format must be 'name' or 'object', got 'objects' \(did you mean 'object'"),
+            ({"max_to_kep": 3}, r"recover_scaffold has no argument 'max_to_kep' \(did you mean 'max_to_keep'"),
+            ({"with_slot": True}, r"no argument 'with_slot' \(did you mean 'with_slots'"),
+            ({"when": "every_train"}, "use a hook for when='every_train'"),
+            ({"max_to_keep": "3"}, "max_to_keep must be a number, 0 or more, got '3'"),
+            ({"max_to_keep": -1}, "max_to_keep must be a number"),
+            ({"keep_checkpoint_every_n_hours": True}, "keep_checkpoint_every_n_hours must be a number"),
+            ({"saver_format": "object", "reshape": True}, "cannot be restored into other shapes"),
+            ({"min_coverage": 7}, "min_coverage must be"),
+            ({"missing": "kep"}, "missing must be"),
+        ],
+    )
     def test_refused_at_once(self, options, message):
         with tf.Graph().as_default(), pytest.raises(WarmStartError, match=message):
             recover_scaffold("anywhere", **options)
@@ -218,7 +240,9 @@ class TestMakeSaver:
         a, _ = zeros("a/b", [1]), zeros("other", [1])
         assert list(saved_by(make_saver([a]), tmp_path)) == ["a/b"]
         assert sorted(saved_by(make_saver([a], saver_format="object"), tmp_path)) == [
-            "_CHECKPOINTABLE_OBJECT_GRAPH", "vars/a.Sb/.ATTRIBUTES/VARIABLE_VALUE"]
+            "_CHECKPOINTABLE_OBJECT_GRAPH",
+            "vars/a.Sb/.ATTRIBUTES/VARIABLE_VALUE",
+        ]
 
     def test_names_and_objects_of_a_dict(self, tmp_path, new_graph):
         named = {"mine": zeros("a/b", [1])}
@@ -317,9 +341,7 @@ def test_under_mirrored_strategy_every_replica_is_recovered(tmp_path, saver_form
     save_checkpoint(tmp_path / "old", {"fm/w": np.float32([1, 2]), "fm/w/Adagrad": np.float32([0.5, 0.25])})
     program = textwrap.dedent(UNDER_MIRRORED)
     command = [sys.executable, "-c", program, str(tmp_path / "old"), str(tmp_path / "new"), saver_format]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2")
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
     assert done.returncode == 0, done.stderr[-3000:]
     fresh, resumed, calls, loss, latest = json.loads(done.stdout.splitlines()[-1])
     assert fresh["new/w:0"] == [[1, 2]] * 2

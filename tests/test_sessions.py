@@ -1,4 +1,5 @@
 """Which sessions are recovered: fresh ones, by each plan of their graph; resumed ones never. No file is written over."""
+
 import gc
 import glob
 import json
@@ -93,7 +94,8 @@ class TestEachPlan:
         tf1.train.get_or_create_global_step()
         own = assigns()
         scaffold = tf1.train.Scaffold(
-            init_op=own if by == "init_op" else tf.no_op(), saver=tf1.train.Saver() if own_saver else None,
+            init_op=own if by == "init_op" else tf.no_op(),
+            saver=tf1.train.Saver() if own_saver else None,
             init_fn=(lambda scaffold, session: session.run(own)) if by == "init_fn" else None,
         )
         hooks = [VariableRecoverHook(old["a"], {"a": a}, when=when), VariableRecoverHook(old["b"], {"b": b}, when=when)]
@@ -177,13 +179,17 @@ def test_a_graph_is_let_go(old, by):
 
 def test_the_flags_of_a_job_follow_from_the_order_of_its_hooks(old, tmp_path):
     """A worker that comes late may find another checkpoint than the chief did, or none."""
+
     def flags(first_dir, model_dir=None):
         with tf.Graph().as_default() as graph:
             cold("a"), cold("b")
             VariableRecoverHook(first_dir, {"a": "a"}, model_dir=model_dir).begin()
             VariableRecoverHook(old["b"], {"b": "b"}).begin()
-            return [op.get_attr("shared_name") for op in graph.get_operations()
-                    if op.type == "VarHandleOp" and op.name.startswith("estimator_warmstart/")]
+            return [
+                op.get_attr("shared_name")
+                for op in graph.get_operations()
+                if op.type == "VarHandleOp" and op.name.startswith("estimator_warmstart/")
+            ]
 
     save_checkpoint(tmp_path, {"a": np.float32([0, 0])}, step=9)
     found = flags(old["a"])
@@ -370,7 +376,10 @@ class TestALaterHooksVariable:
         hook = VariableRecoverHook(both, {"a": "a"})
         with tf1.train.MonitoredSession(hooks=[hook, MakesAVariable()]):
             pass
-        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [("a", "restored"), ("b", "initialized")]
+        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [
+            ("a", "restored"),
+            ("b", "initialized"),
+        ]
 
     def test_that_does_not_fit_is_an_error_before_anything_is_initialized(self, tmp_path, new_graph):
         save_checkpoint(tmp_path, {"a": np.float32([1, 1]), "b": np.float32([2, 2, 2])})
@@ -387,7 +396,10 @@ class TestALaterHooksVariable:
             hook.after_create_session(session, None)
             assert session.run(later.b).tolist() == [0, 0]
         assert "'b': made after the hook's begin(), so nothing was recovered" in caplog.text
-        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [("a", "restored"), ("b", "initialized")]
+        assert [(planned.new.name, planned.action) for planned in hook.plan.variables] == [
+            ("a", "restored"),
+            ("b", "initialized"),
+        ]
 
 
 def test_one_hook_in_three_trainings_at_once(old):

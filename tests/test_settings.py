@@ -1,4 +1,5 @@
 """WarmStartSettings recover the named variables and no others, through a real Estimator or the function it calls."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,6 +24,7 @@ def variable(name, shape, parts=None):
 
 def train(model_dir, settings, shapes, parts=None):
     """Trains one step of a model with variables of `shapes` {name: shape}; returns a reader of its first checkpoint."""
+
     def model_fn(features, labels, mode):
         used = [variable(name, shape, (parts or {}).get(name)) for name, shape in shapes.items()]
         loss = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(v)) for v in used])
@@ -51,10 +53,18 @@ def vocabulary(path, text):
 @pytest.fixture
 def old(old_dir):
     """Three variables with neighbours of similar names, slots, and a step."""
-    save_checkpoint(old_dir, {
-        "A": np.float32([1, 2]), "A_extra": np.float32([3, 4]), "A/Adagrad": np.float32([30, 40]), "a.b": np.float32([5, 6]),
-        "axb": np.float32([7, 8]), "m": np.float32([[1, 1], [2, 2], [3, 3], [4, 4]]), "global_step": np.int64(7),
-    })
+    save_checkpoint(
+        old_dir,
+        {
+            "A": np.float32([1, 2]),
+            "A_extra": np.float32([3, 4]),
+            "A/Adagrad": np.float32([30, 40]),
+            "a.b": np.float32([5, 6]),
+            "axb": np.float32([7, 8]),
+            "m": np.float32([[1, 1], [2, 2], [3, 3], [4, 4]]),
+            "global_step": np.int64(7),
+        },
+    )
     return str(old_dir)
 
 
@@ -97,7 +107,7 @@ class TestEstimator:
 
     @pytest.mark.parametrize("recover_vars", [{"A": "BB"}, {"A": "A"}], ids=["renamed", "of the same name"])
     def test_a_new_name_that_is_not_there(self, old, tmp_path, recover_vars):
-        name, = recover_vars.values()
+        (name,) = recover_vars.values()
         with pytest.raises(ValueError, match=rf"not used: .*'{name}'"):
             train(tmp_path / "new", warm_start_settings(old, recover_vars), {"B": [2]})
 
@@ -142,10 +152,18 @@ class TestVocabularies:
 
     def test_rows_after_the_tokens_are_buckets_and_new_ones_take_the_backup(self, old, files, new_graph):
         variable("m", [4, 2])
-        settings = warm_start_settings(old, {"m": "m"}, {"m": {
-            "old_vocab": files[0], "new_vocab": files[1], "num_oov_buckets": 1,
-            "backup_initializer": lambda shape, dtype=tf.float32, partition_info=None: tf.fill(shape, 9.0),
-        }})
+        settings = warm_start_settings(
+            old,
+            {"m": "m"},
+            {
+                "m": {
+                    "old_vocab": files[0],
+                    "new_vocab": files[1],
+                    "num_oov_buckets": 1,
+                    "backup_initializer": lambda shape, dtype=tf.float32, partition_info=None: tf.fill(shape, 9.0),
+                }
+            },
+        )
         assert warmed(settings, ["m"]) == {"m": [[3, 3], [9, 9], [1, 1], [9, 9]]}
 
     def test_sizes_are_counted(self, old, files):
@@ -161,7 +179,8 @@ class TestVocabularies:
         save_checkpoint(old_dir, {"kernel": np.float32([[1, 2], [3, 4]])})
         variable("kernel", [2, 3])
         change = {
-            "old_vocab": vocabulary(tmp_path / "old.txt", b"no\nyes\n"), "axis": 1,
+            "old_vocab": vocabulary(tmp_path / "old.txt", b"no\nyes\n"),
+            "axis": 1,
             "new_vocab": vocabulary(tmp_path / "new.txt", b"yes\n?\nno\n"),
         }
         values = warmed(warm_start_settings(old_dir, {"kernel": "kernel"}, {"kernel": change}), ["kernel"])
@@ -194,35 +213,48 @@ class TestBadInput:
 
     @pytest.mark.parametrize("recover_vars", [None, {}, ["A"], "A"], ids=["None", "empty", "a list", "a name"])
     def test_recover_vars(self, old, recover_vars):
-        problem, = problems_of(old, recover_vars)
+        (problem,) = problems_of(old, recover_vars)
         assert problem.startswith("recover_vars must be a dict {old name: new name} that is not empty, got ")
 
     def test_a_variable(self, old, new_graph):
-        problem, = problems_of(old, {"A": variable("B", [2])})
+        (problem,) = problems_of(old, {"A": variable("B", [2])})
         assert "old and new are names here" in problem and "VariableRecoverHook takes variables" in problem
 
     def test_the_global_step(self, old):
-        problem, = problems_of(old, {"global_step": "global_step"})
+        (problem,) = problems_of(old, {"global_step": "global_step"})
         assert problem == "the global step is never carried over; leave 'global_step' out of recover_vars"
 
-    @pytest.mark.parametrize("change, told", [
-        (adapters.crop_or_pad(), "cannot express crop_or_pad(fill='initial')"),
-        ("old.txt", "a pair (old file, new file) or a mapping is needed, got 'old.txt'"),
-        ((["a"], ["b"]), "new_vocab must be a text file (sequences are for ShapeAdaptingRecoverHook), got ['b']"),
-        (("old.txt", "gone.txt"), "the vocabulary gone.txt cannot be read"),
-        (("old.txt", "a\0b"), "new_vocab must be a text file"),
-        (("old.txt", "holes.txt"), "holes.txt has an empty line, which VocabInfo takes for no token"),
-        (("long.txt", "old.txt"), "long.txt has 5 tokens, more than the 4 of the old 'm' [4, 2] on axis 0"),
-        ({"old_vocab": "old.txt"}, "'new_vocab' is missing"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "fill": "mean"}, "cannot express 'fill'; ShapeAdaptingRecoverHook"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "aliases": {}}, "cannot express 'aliases'"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "num_oov_bucket": 1}, "did you mean 'num_oov_buckets'?"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "num_oov_buckets": -1}, "num_oov_buckets must be 0 or more, got -1"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "backup_initializer": 0.0}, "must be an initializer, such as"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "axis": 2}, "axis must be 0 or 1, got 2"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": True}, "new_vocab_size must be positive or None"),
-        ({"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": 9}, "fewer than the 9 that are to count"),
-    ], ids=lambda value: value if isinstance(value, str) else "")
+    @pytest.mark.parametrize(
+        "change, told",
+        [
+            (adapters.crop_or_pad(), "cannot express crop_or_pad(fill='initial')"),
+            ("old.txt", "a pair (old file, new file) or a mapping is needed, got 'old.txt'"),
+            ((["a"], ["b"]), "new_vocab must be a text file (sequences are for ShapeAdaptingRecoverHook), got ['b']"),
+            (("old.txt", "gone.txt"), "the vocabulary gone.txt cannot be read"),
+            (("old.txt", "a\0b"), "new_vocab must be a text file"),
+            (("old.txt", "holes.txt"), "holes.txt has an empty line, which VocabInfo takes for no token"),
+            (("long.txt", "old.txt"), "long.txt has 5 tokens, more than the 4 of the old 'm' [4, 2] on axis 0"),
+            ({"old_vocab": "old.txt"}, "'new_vocab' is missing"),
+            (
+                {"old_vocab": "old.txt", "new_vocab": "old.txt", "fill": "mean"},
+                "cannot express 'fill'; ShapeAdaptingRecoverHook",
+            ),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "aliases": {}}, "cannot express 'aliases'"),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "num_oov_bucket": 1}, "did you mean 'num_oov_buckets'?"),
+            (
+                {"old_vocab": "old.txt", "new_vocab": "old.txt", "num_oov_buckets": -1},
+                "num_oov_buckets must be 0 or more, got -1",
+            ),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "backup_initializer": 0.0}, "must be an initializer, such as"),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "axis": 2}, "axis must be 0 or 1, got 2"),
+            (
+                {"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": True},
+                "new_vocab_size must be positive or None",
+            ),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": 9}, "fewer than the 9 that are to count"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
     def test_a_vocabulary(self, old, tmp_path, monkeypatch, change, told):
         monkeypatch.chdir(tmp_path)
         vocabulary(tmp_path / "old.txt", b"a\nb\n"), vocabulary(tmp_path / "long.txt", b"a\nb\nc\nd\ne\n")
@@ -235,9 +267,9 @@ class TestBadInput:
     def test_what_vocab_info_cannot_do(self, old_dir, tmp_path, values):
         save_checkpoint(old_dir, {"v": values})
         files = [vocabulary(tmp_path / name, b"a\nb\n") for name in ("old.txt", "new.txt")]
-        problem, = problems_of(old_dir, {"v": "v"}, {"v": files})
+        (problem,) = problems_of(old_dir, {"v": "v"}, {"v": files})
         assert "VocabInfo handles float32 matrices only; ShapeAdaptingRecoverHook with adapters.remap_rows can" in problem
 
     def test_vocabularies_that_are_no_dict(self, old):
-        problem, = problems_of(old, {"m": "m"}, ["old.txt", "new.txt"])
+        (problem,) = problems_of(old, {"m": "m"}, ["old.txt", "new.txt"])
         assert problem.startswith("vocabularies must be a dict {new name: (old file, new file)} or None")

@@ -1,4 +1,5 @@
 """ShapeAdaptingRecoverHook: the promises of VariableRecoverHook where shapes changed, and slots in lockstep."""
+
 import logging
 import os
 
@@ -79,12 +80,12 @@ class TestTheBlogsCase:
     def test_the_report_says_that_it_was_cropped(self, thirty_symbols, tmp_path, caplog):
         with caplog.at_level(logging.INFO, logger="tensorflow"):
             estimator_of(text_to_speech(29, thirty_symbols), tmp_path).train(one_row, steps=1)
-        report, = [record.getMessage() for record in caplog.records if "Warm start from" in record.getMessage()]
-        row, = [line for line in report.splitlines() if " char_embeddings " in line]
+        (report,) = [record.getMessage() for record in caplog.records if "Warm start from" in record.getMessage()]
+        (row,) = [line for line in report.splitlines() if " char_embeddings " in line]
         assert "[30, 128]" in row and "[29, 128]" in row and "crop_or_pad(fill='initial')" in row
-        slot, = [line for line in report.splitlines() if " char_embeddings/Adam_1 " in line]
+        (slot,) = [line for line in report.splitlines() if " char_embeddings/Adam_1 " in line]
         assert "adapted" in slot and "as 'char_embeddings'" in slot
-        power, = [line for line in report.splitlines() if " beta1_power " in line]
+        (power,) = [line for line in report.splitlines() if " beta1_power " in line]
         assert "restored" in power
 
     def test_30_symbols_become_32(self, thirty_symbols, tmp_path):
@@ -160,8 +161,10 @@ PARTITIONED_CASES = [
     pytest.param(4, None, lambda old, new: np.concatenate([old, new[5:]]) if len(new) > 5 else old[:4], id="crop"),
     pytest.param(8, None, lambda old, new: np.concatenate([old, new[5:]]), id="grow"),
     pytest.param(
-        6, adapters.remap_rows(list("abcde"), list("exadyb")),
-        lambda old, new: np.stack([old[4], new[1], old[0], old[3], new[4], old[1]]), id="remap",
+        6,
+        adapters.remap_rows(list("abcde"), list("exadyb")),
+        lambda old, new: np.stack([old[4], new[1], old[0], old[3], new[4], old[1]]),
+        id="remap",
     ),
 ]
 
@@ -191,15 +194,18 @@ def test_partitions(old_dir, new_graph, rows, adapter, expected, old_parts, new_
 
 class TestSlots:
     @pytest.mark.parametrize("fill", ["initial", "zeros", "mean", 7.0])
-    @pytest.mark.parametrize("adapter", [
-        pytest.param(adapters.crop_or_pad, id="crop_or_pad"),
-        pytest.param(lambda fill: adapters.remap_rows(list("abc"), list("abcd"), fill=fill), id="remap_rows"),
-        pytest.param(lambda fill: adapters.remap_segments({"x": 3}, {"x": 3, "y": 1}, fill=fill), id="remap_segments"),
-    ])
+    @pytest.mark.parametrize(
+        "adapter",
+        [
+            pytest.param(adapters.crop_or_pad, id="crop_or_pad"),
+            pytest.param(lambda fill: adapters.remap_rows(list("abc"), list("abcd"), fill=fill), id="remap_rows"),
+            pytest.param(lambda fill: adapters.remap_segments({"x": 3}, {"x": 3, "y": 1}, fill=fill), id="remap_segments"),
+        ],
+    )
     def test_new_rows_take_the_slots_own_initial_value(self, fm_checkpoint, new_graph, fill, adapter):
         v = filled("fm/v", [4, 2], -1.0)
         tf1.train.AdagradOptimizer(0.1, initial_accumulator_value=0.25).minimize(tf.reduce_sum(v))
-        slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
+        (slot,) = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, None, {"fm/v": adapter(fill)})
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
             new_row = {"initial": [-1, -1], "zeros": [0, 0], "mean": [3, 4], 7.0: [7, 7]}[fill]
@@ -210,7 +216,7 @@ class TestSlots:
         v = filled("ranker/v", [2, 3], -1.0)
         with tf1.variable_scope("training"):
             tf1.train.AdagradOptimizer(0.1, initial_accumulator_value=0.25).minimize(tf.reduce_sum(v))
-        slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
+        (slot,) = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         adapter = [adapters.take(np.s_[::-2]), adapters.crop_or_pad("zeros")]
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, {"fm/v": v}, {v: adapter})
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
@@ -220,7 +226,7 @@ class TestSlots:
     def test_a_slot_named_in_recover_vars_moves_with_its_variable(self, fm_checkpoint, new_graph):
         v = filled("fm/v", [3, 2], -1.0)
         tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(v))
-        slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
+        (slot,) = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         recover_vars = {"fm/v": "fm/v", "fm/v/Adagrad": "fm/v/Adagrad"}
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, recover_vars, {"fm/v": adapters.remap_rows(list("abc"), list("cba"))})
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
@@ -230,7 +236,7 @@ class TestSlots:
     def test_a_function_after_rows_were_moved(self, fm_checkpoint, new_graph):
         v = filled("fm/v", [2, 4], -1.0)
         tf1.train.AdagradOptimizer(0.1, initial_accumulator_value=0.25).minimize(tf.reduce_sum(v))
-        slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
+        (slot,) = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         adapter = [adapters.remap_rows(list("abc"), list("abxc"), fill="mean"), adapters.transform(tf.transpose)]
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, None, {"fm/v": adapter})
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
@@ -241,7 +247,7 @@ class TestSlots:
         save_checkpoint(old_dir, {"w": np.float32([[1, 2]]), "w/RMSProp": np.float32([[0, 3]])})
         w = filled("w", [2], -1.0)
         tf1.train.RMSPropOptimizer(0.1).minimize(tf.reduce_sum(w))
-        slot, = [variable for variable in tf1.global_variables() if variable.op.name == "w/RMSProp"]
+        (slot,) = [variable for variable in tf1.global_variables() if variable.op.name == "w/RMSProp"]
         recover_vars = {"w": "w", "w/RMSProp": "w/RMSProp"}
         hook = ShapeAdaptingRecoverHook(str(old_dir), recover_vars, {"w": adapters.take(np.s_[0])})
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
@@ -250,7 +256,7 @@ class TestSlots:
     def test_without_slots(self, fm_checkpoint, new_graph):
         v = filled("fm/v", [4, 2], -1.0)
         tf1.train.AdagradOptimizer(0.1, initial_accumulator_value=0.25).minimize(tf.reduce_sum(v))
-        slot, = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
+        (slot,) = [variable for variable in tf1.global_variables() if "Adagrad" in variable.name]
         hook = ShapeAdaptingRecoverHook(fm_checkpoint, None, {"fm/v": REMAP}, with_slots=False)
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
             assert session.run(v).tolist() == WARM
@@ -308,10 +314,16 @@ def test_no_step_on_a_new_row_gives_nan(tmp_path, optimizer, sparse):
 class TestAdamsPowers:
     @pytest.fixture
     def adam_checkpoint(self, old_dir):
-        save_checkpoint(old_dir, {
-            "v": OLD_V, "v/Adam": OLD_V * 10, "v/Adam_1": OLD_V * 100,
-            "beta1_power": np.float32(0.5), "beta2_power": np.float32(0.75),
-        })
+        save_checkpoint(
+            old_dir,
+            {
+                "v": OLD_V,
+                "v/Adam": OLD_V * 10,
+                "v/Adam_1": OLD_V * 100,
+                "beta1_power": np.float32(0.5),
+                "beta2_power": np.float32(0.75),
+            },
+        )
         return str(old_dir)
 
     def recover(self, ckp_dir, recover_vars=None, names=("v",), **options):
@@ -331,7 +343,7 @@ class TestAdamsPowers:
         plan, values = self.recover(adam_checkpoint, with_slots=False)
         assert values["v/Adam"] == [[0, 0]] * 4
         assert values["beta1_power"] == pytest.approx(0.9) and values["beta2_power"] == pytest.approx(0.999)
-        line, = [line for line in format_report(plan).splitlines() if " -  " in line and " beta2_power " in line]
+        (line,) = [line for line in format_report(plan).splitlines() if " -  " in line and " beta2_power " in line]
         assert "as initialized: goes with Adam's moments, of which none is recovered" in line
 
     def test_moments_without_powers_stay_fresh(self, old_dir, new_graph):
@@ -339,13 +351,13 @@ class TestAdamsPowers:
         plan, values = self.recover(str(old_dir))
         assert values["v"] == OLD_V.tolist() + [[-1, -1]]
         assert values["v/Adam"] == [[0, 0]] * 4 and values["beta1_power"] == pytest.approx(0.9)
-        line, = [line for line in format_report(plan).splitlines() if " -  " in line and " v/Adam " in line]
+        (line,) = [line for line in format_report(plan).splitlines() if " -  " in line and " v/Adam " in line]
         assert "Adam's moment, and the checkpoint has no 'beta1_power' to go with it" in line
 
     def test_moments_of_some_variables_only(self, adam_checkpoint, new_graph):
         plan, values = self.recover(adam_checkpoint, names=("v", "tower"))
         assert values["beta1_power"] == 0.5 and values["tower/Adam"] == [[0, 0]] * 4
-        note, = plan.notes
+        (note,) = plan.notes
         assert "recovered with 2 of 4 moments" in note and "tower/Adam" in note and note in format_report(plan)
 
 
@@ -354,6 +366,6 @@ def test_default_adapter_is_said_in_the_report(fm_checkpoint, new_graph):
     hook = ShapeAdaptingRecoverHook(fm_checkpoint)
     hook.begin()
     lines = format_report(hook.plan).splitlines()
-    v, = [line for line in lines if " fm/v " in line]
-    w, = [line for line in lines if " fm/w " in line]
+    (v,) = [line for line in lines if " fm/v " in line]
+    (w,) = [line for line in lines if " fm/w " in line]
     assert v.endswith("adapted, 75 % old, 100 % of the old kept: crop_or_pad(fill='initial')") and w.endswith("restored")

@@ -1,4 +1,5 @@
 """Close spellings among many names: as good as a comparison with each of them, from an index."""
+
 import difflib
 import random
 

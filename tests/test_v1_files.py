@@ -1,4 +1,5 @@
 """V1 checkpoints, which have no index, as the old model: wherever one is taken, whole, sharded, damaged and crafted."""
+
 import contextlib
 import glob
 import json
@@ -75,8 +76,13 @@ class TestWhatItHolds:
     def test_names_shapes_dtypes_slices_and_slots(self, v1):
         checkpoint = open_checkpoint(v1)
         assert {name: (old.shape, old.dtype) for name, old in checkpoint.variables.items()} == {
-            "fm/w": ((3, 1), "float32"), "fm/w/Adagrad": ((3, 1), "float32"), "fm/v": ((5, 2), "float64"),
-            "half": ((3, 1), "float16"), "mask": ((2,), "bool"), "words": ((2,), "string"), "global_step": ((), "int64"),
+            "fm/w": ((3, 1), "float32"),
+            "fm/w/Adagrad": ((3, 1), "float32"),
+            "fm/v": ((5, 2), "float64"),
+            "half": ((3, 1), "float16"),
+            "mask": ((2,), "bool"),
+            "words": ((2,), "string"),
+            "global_step": ((), "int64"),
         }
         assert checkpoint.variables["fm/v"].slices == (((0, 0), (3, 2)), ((3, 0), (2, 2)))
         assert checkpoint.slots_by_name["fm/w/Adagrad"].primary == "fm/w"
@@ -117,7 +123,9 @@ class TestRecovery:
         with pytest.raises(WarmStartError) as caught:
             VariableRecoverHook(prefix, check_finite=True).begin()
         assert [problem.split(";")[0] for problem in caught.value.problems] == [
-            "the old 'a' [2] has 1 NaN and 0 infinite values", "the old 'v' [3, 1] has 1 NaN and 1 infinite values"]
+            "the old 'a' [2] has 1 NaN and 0 infinite values",
+            "the old 'v' [3, 1] has 1 NaN and 1 infinite values",
+        ]
 
     def test_leaves_its_trace(self, v1, tmp_path, new_graph):
         tf1.get_variable("fm/w", [3, 1])
@@ -173,7 +181,7 @@ class TestDamage:
         prefix = save_v1(old_dir, {"a": np.float32([1, 2]), "v": np.float32([[1], [2]])}, {"v": 2})
         whole, before = (old_dir / "model.ckpt-7").read_bytes(), contents(prefix)
         for place in range(len(whole)):
-            (old_dir / "model.ckpt-7").write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1:])
+            (old_dir / "model.ckpt-7").write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
             with contextlib.suppress(WarmStartError):
                 assert contents(prefix) == before
 
@@ -223,12 +231,26 @@ class TestCrafted:
     def test_the_file_is_read_if_nothing_is_wrong(self, old_dir):
         assert contents(crafted(old_dir)) == {"a": ((2,), "float32", ())}
 
-    @pytest.mark.parametrize("wrong", [
-        dict(shape=(-2,)), dict(shape=(2**40, 2**40), slices=(((0, 2**40), (0, 2**40)),)), dict(shape=(1,) * 300),
-        dict(dtype=0), dict(dtype=9999), dict(slices=()), dict(slices=(((0, 3),),)), dict(slices=(((-1, 2),),)),
-        dict(slices=(((0, 2), (0, 1)),)), dict(slices=(((0, 1),),)), dict(slices=(((0, 2),), ((0, 2),))), dict(times=2),
-        dict(name=""), dict(slices=(((0, 1),), ((0, 1),))),
-    ], ids=lambda wrong: repr(wrong)[:60])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            dict(shape=(-2,)),
+            dict(shape=(2**40, 2**40), slices=(((0, 2**40), (0, 2**40)),)),
+            dict(shape=(1,) * 300),
+            dict(dtype=0),
+            dict(dtype=9999),
+            dict(slices=()),
+            dict(slices=(((0, 3),),)),
+            dict(slices=(((-1, 2),),)),
+            dict(slices=(((0, 2), (0, 1)),)),
+            dict(slices=(((0, 1),),)),
+            dict(slices=(((0, 2),), ((0, 2),))),
+            dict(times=2),
+            dict(name=""),
+            dict(slices=(((0, 1),), ((0, 1),))),
+        ],
+        ids=lambda wrong: repr(wrong)[:60],
+    )
     def test_what_tensorflow_could_not_read(self, old_dir, wrong):
         with pytest.raises(WarmStartError):
             open_checkpoint(crafted(old_dir, **wrong))

@@ -1,4 +1,5 @@
 """VariableRecoverHook and recover_variables: when values are recovered, and when never."""
+
 import json
 import logging
 import os
@@ -89,13 +90,16 @@ class TestEstimator:
         assert hook.plan is None
         assert next(estimator.predict(one_row))["total"] == 36
 
-    @pytest.mark.parametrize("scaffold", [
-        pytest.param(lambda: tf1.train.Scaffold(init_op=tf1.global_variables_initializer()), id="own init_op"),
-        pytest.param(
-            lambda: tf1.train.Scaffold(init_op=tf.group(*[v.initializer for v in tf1.global_variables()])), id="grouped"
-        ),
-        pytest.param(lambda: tf1.train.Scaffold(saver=tf1.train.Saver()), id="own saver"),
-    ])
+    @pytest.mark.parametrize(
+        "scaffold",
+        [
+            pytest.param(lambda: tf1.train.Scaffold(init_op=tf1.global_variables_initializer()), id="own init_op"),
+            pytest.param(
+                lambda: tf1.train.Scaffold(init_op=tf.group(*[v.initializer for v in tf1.global_variables()])), id="grouped"
+            ),
+            pytest.param(lambda: tf1.train.Scaffold(saver=tf1.train.Saver()), id="own saver"),
+        ],
+    )
     def test_with_a_scaffold_of_the_users(self, fm_checkpoint, tmp_path, scaffold):
         estimator_of(article_model(fm_checkpoint, scaffold=scaffold), tmp_path / "new").train(one_row, steps=1)
         assert values_at(tmp_path / "new", 0) == OLD_W
@@ -329,8 +333,8 @@ class TestValues:
         tables = [name for name in parts if "Adagrad" not in name]
         assert len(tables) == len(slots) == (new_parts or 1)
         found = recovered_values(str(old_dir), {"v": v}, tables + slots, with_slots=True)
-        assert np.concatenate(found[:len(tables)]).tolist() == value.tolist()
-        assert np.concatenate(found[len(tables):]).tolist() == (value + 100).tolist()
+        assert np.concatenate(found[: len(tables)]).tolist() == value.tolist()
+        assert np.concatenate(found[len(tables) :]).tolist() == (value + 100).tolist()
 
     def test_slots_stay_as_initialized_without_with_slots(self, fm_checkpoint, new_graph):
         w = zeros("fm/w", [3, 1])
@@ -427,15 +431,19 @@ class TestDamage:
             hook.after_create_session(session, None)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(recover_vars=["fm/w"]), "must be a dict .* got list"),
-    (dict(recover_vars={}), "empty"),
-    (dict(recover_vars={1: "w"}), "an old name is a string, got 1"),
-    (dict(when="always"), "when must be 'fresh' or 'every_train', got 'always'"),
-    (dict(missing="eror"), r"missing must be 'error' or 'keep', got 'eror' \(did you mean 'error'\?\)"),
-    (dict(with_slots=1), "with_slots must be True or False, got 1"),
-    (dict(max_wait_secs=-1), "max_wait_secs must be a positive number of seconds, got -1"),
-], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(recover_vars=["fm/w"]), "must be a dict .* got list"),
+        (dict(recover_vars={}), "empty"),
+        (dict(recover_vars={1: "w"}), "an old name is a string, got 1"),
+        (dict(when="always"), "when must be 'fresh' or 'every_train', got 'always'"),
+        (dict(missing="eror"), r"missing must be 'error' or 'keep', got 'eror' \(did you mean 'error'\?\)"),
+        (dict(with_slots=1), "with_slots must be True or False, got 1"),
+        (dict(max_wait_secs=-1), "max_wait_secs must be a positive number of seconds, got -1"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
 def test_bad_arguments_at_once(arguments, message):
     with pytest.raises(ValueError, match=message):
         VariableRecoverHook(ckp_dir="anywhere", **arguments)

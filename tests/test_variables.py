@@ -1,4 +1,5 @@
 """The new side: logical variables, and the optimizers' slots as the optimizers themselves know them."""
+
 import json
 import os
 import subprocess
@@ -37,7 +38,8 @@ def ties_told(optimizer, variables):
     """The same as `optimizer` tells it."""
     return {
         logical_name(optimizer.get_slot(variable, slot)): logical_name(variable)
-        for variable in variables for slot in optimizer.get_slot_names()
+        for variable in variables
+        for slot in optimizer.get_slot_names()
     }
 
 
@@ -48,7 +50,8 @@ class TestLogicalVariables:
         step = tf1.get_variable("count", [], tf.int64, tf1.zeros_initializer(), trainable=False, use_resource=use_resource)
         found = logical_variables()
         assert [(new.name, new.shape, new.dtype, new.nbytes) for new in found.values()] == [
-            ("fm/w", (5, 1), "float32", 20), ("count", (), "int64", 8),
+            ("fm/w", (5, 1), "float32", 20),
+            ("count", (), "int64", 8),
         ]
         assert found["fm/w"].target is w and found["count"].target is step
         assert [(part.name, part.offset, part.shape, part.copies) for part in found["fm/w"].parts] == [
@@ -58,34 +61,35 @@ class TestLogicalVariables:
     @BOTH_KINDS
     def test_partitioned(self, new_graph, use_resource):
         v = zeros("fm/v", [5, 2], partitioner=tf1.fixed_size_partitioner(2), use_resource=use_resource)
-        new, = logical_variables().values()
+        (new,) = logical_variables().values()
         assert (new.name, new.shape, new.nbytes) == ("fm/v", (5, 2), 40)
         assert [(part.name, part.offset, part.shape) for part in new.parts] == [
-            ("fm/v/part_0", (0, 0), (3, 2)), ("fm/v/part_1", (3, 0), (2, 2)),
+            ("fm/v/part_0", (0, 0), (3, 2)),
+            ("fm/v/part_1", (3, 0), (2, 2)),
         ]
         assert new.target == list(v)
 
     def test_partitioned_along_another_axis(self, new_graph):
         zeros("v", [2, 5], partitioner=tf1.fixed_size_partitioner(2, axis=1))
-        new, = logical_variables().values()
+        (new,) = logical_variables().values()
         assert [(part.offset, part.shape) for part in new.parts] == [((0, 0), (2, 3)), ((0, 3), (2, 2))]
 
     def test_one_part_is_still_a_partitioned_variable(self, new_graph):
         v = zeros("v", [2], partitioner=tf1.fixed_size_partitioner(1))
-        new, = logical_variables().values()
+        (new,) = logical_variables().values()
         assert new.name == "v" and new.parts[0].name == "v/part_0" and new.target == list(v)
 
     def test_parts_are_in_the_order_of_their_offsets(self, new_graph):
         zeros("v", [12], partitioner=tf1.fixed_size_partitioner(12))
         parts = new_graph.get_collection_ref(tf1.GraphKeys.GLOBAL_VARIABLES)
         parts.sort(key=lambda part: part.name)  # part_10 before part_2
-        new, = logical_variables().values()
+        (new,) = logical_variables().values()
         assert [part.offset for part in new.parts] == [(number,) for number in range(12)]
 
     def test_a_variable_collected_twice_is_one(self, new_graph):
         w = zeros("w", [2])
         tf1.add_to_collection(tf1.GraphKeys.GLOBAL_VARIABLES, w)
-        new, = logical_variables().values()
+        (new,) = logical_variables().values()
         assert len(new.parts) == 1
 
     def test_local_variables_are_none(self, new_graph):
@@ -103,7 +107,8 @@ class TestLogicalVariables:
         tf1.train.get_or_create_global_step()
         zeros("w", [2])
         assert {name: (new.is_step, new.is_optimizer_state) for name, new in logical_variables().items()} == {
-            "global_step": (True, False), "w": (False, False),
+            "global_step": (True, False),
+            "w": (False, False),
         }
 
     def test_a_global_step_of_another_name(self, new_graph):
@@ -129,7 +134,8 @@ class TestLogicalVariables:
 OPTIMIZERS = {
     "Adagrad": (lambda: tf1.train.AdagradOptimizer(0.1), ["Adagrad"]),
     "AdagradDA": (
-        lambda: tf1.train.AdagradDAOptimizer(0.1, tf1.train.get_or_create_global_step()), ["AdagradDA", "AdagradDA_1"],
+        lambda: tf1.train.AdagradDAOptimizer(0.1, tf1.train.get_or_create_global_step()),
+        ["AdagradDA", "AdagradDA_1"],
     ),
     "Adam": (lambda: tf1.train.AdamOptimizer(0.1), ["Adam", "Adam_1"]),
     "Adam by another name": (lambda: tf1.train.AdamOptimizer(0.1, name="Second"), ["Second", "Second_1"]),
@@ -169,7 +175,8 @@ class TestSlots:
             slot = logical_variables()[f"fm/v/{leaf}"]
             assert slot.shape == (5, 2)
             assert [(part.name, part.offset) for part in slot.parts] == [
-                (f"fm/v/part_0/{leaf}", (0, 0)), (f"fm/v/part_1/{leaf}", (3, 0)),
+                (f"fm/v/part_0/{leaf}", (0, 0)),
+                (f"fm/v/part_1/{leaf}", (3, 0)),
             ]
 
     @BOTH_KINDS
@@ -270,15 +277,21 @@ class TestSlots:
         minimize(optimizer, [w])
         averages = tf1.train.ExponentialMovingAverage(0.9)
         averages.apply([optimizer.get_slot(w, "accumulator")])
-        assert {name: (new.slot_of.primary, new.slot_of.slot_name) for name, new in logical_variables().items() if new.slot_of} == {
+        assert {
+            name: (new.slot_of.primary, new.slot_of.slot_name) for name, new in logical_variables().items() if new.slot_of
+        } == {
             "w/Adagrad": ("w", "Adagrad"),
             "w/Adagrad/ExponentialMovingAverage": ("w", "Adagrad/ExponentialMovingAverage"),
         }
 
-    @pytest.mark.parametrize("make, slots", [
-        (lambda: keras_optimizers.Adam(0.1), ["m", "v"]),
-        (lambda: keras_optimizers.Adagrad(0.1), ["accumulator"]),
-    ], ids=["Adam", "Adagrad"])
+    @pytest.mark.parametrize(
+        "make, slots",
+        [
+            (lambda: keras_optimizers.Adam(0.1), ["m", "v"]),
+            (lambda: keras_optimizers.Adagrad(0.1), ["accumulator"]),
+        ],
+        ids=["Adam", "Adagrad"],
+    )
     def test_of_a_keras_optimizer(self, new_graph, make, slots):
         optimizer, w = make(), zeros("fm/w", [5, 1], use_resource=True)
         with tf1.name_scope("training"):
@@ -327,8 +340,10 @@ class TestPowers:
         for optimizer in optimizers:
             minimize(optimizer, [w])
         assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
-            "w/Adam": {"beta1_power", "beta2_power"}, "w/Adam_1": {"beta1_power", "beta2_power"},
-            "w/Adam_2": {"beta1_power_1", "beta2_power_1"}, "w/Adam_3": {"beta1_power_1", "beta2_power_1"},
+            "w/Adam": {"beta1_power", "beta2_power"},
+            "w/Adam_1": {"beta1_power", "beta2_power"},
+            "w/Adam_2": {"beta1_power_1", "beta2_power_1"},
+            "w/Adam_3": {"beta1_power_1", "beta2_power_1"},
         }
 
     def test_of_an_adam_that_minimizes_twice(self, new_graph):
@@ -337,7 +352,8 @@ class TestPowers:
             minimize(optimizer, [zeros(name, [2])])
         assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
             moment: state_of(optimizer, power=True)
-            for optimizer in (first, second) for moment in state_of(optimizer, power=False)
+            for optimizer in (first, second)
+            for moment in state_of(optimizer, power=False)
         }
 
     def test_of_an_adam_that_waits_for_another(self, new_graph):
@@ -347,7 +363,8 @@ class TestPowers:
             minimize(second, [zeros("b", [2])])
         assert {name: set(new.powers) for name, new in logical_variables().items() if new.powers} == {
             moment: state_of(optimizer, power=True)
-            for optimizer in (first, second) for moment in state_of(optimizer, power=False)
+            for optimizer in (first, second)
+            for moment in state_of(optimizer, power=False)
         }
 
     def test_of_an_adam_that_waits_for_another_optimizer(self, new_graph):
@@ -443,14 +460,18 @@ UNDER_A_STRATEGY = """
 def run_under(strategy, tmp_path):
     """What a model under `strategy` has once its session is made, and the path of its own checkpoints."""
     (tmp_path / "old").mkdir()
-    save_checkpoint(tmp_path / "old", {
-        "fm/w": np.float32([1, 2]), "fm/w/Adam": np.float32([0.5, 0.25]), "fm/w/Adam_1": np.float32([4, 16]),
-        "beta1_power": np.float32(0.125), "beta2_power": np.float32(0.75),
-    })
-    command = [sys.executable, "-c", textwrap.dedent(UNDER_A_STRATEGY), str(tmp_path / "old"), str(tmp_path / "new"), strategy]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2")
+    save_checkpoint(
+        tmp_path / "old",
+        {
+            "fm/w": np.float32([1, 2]),
+            "fm/w/Adam": np.float32([0.5, 0.25]),
+            "fm/w/Adam_1": np.float32([4, 16]),
+            "beta1_power": np.float32(0.125),
+            "beta2_power": np.float32(0.75),
+        },
     )
+    command = [sys.executable, "-c", textwrap.dedent(UNDER_A_STRATEGY), str(tmp_path / "old"), str(tmp_path / "new"), strategy]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1]), str(tmp_path / "new" / "model.ckpt-")
 
@@ -462,14 +483,19 @@ class TestStrategies:
         assert sorted(found) == ["beta1_power", "beta2_power", "new/w", "new/w/Adam", "new/w/Adam_1"]
         assert found["new/w"]["names"] == ["new/w:0", "new/w/replica_1:0"]
         assert {name: new["primary"] for name, new in found.items() if new["primary"]} == {
-            "new/w/Adam": "new/w", "new/w/Adam_1": "new/w",
+            "new/w/Adam": "new/w",
+            "new/w/Adam_1": "new/w",
         }
         assert {name: new["powers"] for name, new in found.items() if new["powers"]} == {
-            "new/w/Adam": ["beta1_power", "beta2_power"], "new/w/Adam_1": ["beta1_power", "beta2_power"],
+            "new/w/Adam": ["beta1_power", "beta2_power"],
+            "new/w/Adam_1": ["beta1_power", "beta2_power"],
         }
         assert {name: new["values"] for name, new in found.items()} == {  # The same in each of the two replicas.
-            "new/w": [[1, 2]] * 2, "new/w/Adam": [[0.5, 0.25]] * 2, "new/w/Adam_1": [[4, 16]] * 2,
-            "beta1_power": [0.125] * 2, "beta2_power": [0.75] * 2,
+            "new/w": [[1, 2]] * 2,
+            "new/w/Adam": [[0.5, 0.25]] * 2,
+            "new/w/Adam_1": [[4, 16]] * 2,
+            "beta1_power": [0.125] * 2,
+            "beta2_power": [0.75] * 2,
         }
         assert tf.train.load_variable(own + "0", "new/w").tolist() == [1, 2]
         assert tf.train.load_variable(own + "1", "new/w").tolist() != [1, 2]
@@ -479,8 +505,12 @@ class TestStrategies:
         assert found["new/w"]["names"] == ["new/w:0"]
         assert found["new/w"]["kinds"] == ["ResourceVariable"]  # What the AggregatingVariable holds.
         assert {name: new["values"] for name, new in found.items()} == {
-            "global_step": [0], "new/w": [[1, 2]], "new/w/Adam": [[0.5, 0.25]], "new/w/Adam_1": [[4, 16]],
-            "beta1_power": [0.125], "beta2_power": [0.75],
+            "global_step": [0],
+            "new/w": [[1, 2]],
+            "new/w/Adam": [[0.5, 0.25]],
+            "new/w/Adam_1": [[4, 16]],
+            "beta1_power": [0.125],
+            "beta2_power": [0.75],
         }
         assert tf.train.load_variable(own + "0", "new/w/Adam").tolist() == [0.5, 0.25]
         assert tf.train.load_variable(own + "1", "new/w").tolist() != [1, 2]

@@ -1,4 +1,5 @@
 """The same values as TensorFlow's own VocabInfo wherever that can do the job; what it cannot do, done or refused."""
+
 import os
 
 import numpy as np
@@ -56,9 +57,17 @@ def files(tmp_path):
     return vocabulary(tmp_path, "old.txt", OLD_TOKENS), vocabulary(tmp_path, "new.txt", NEW_TOKENS)
 
 
-all_parts = pytest.mark.parametrize("old_parts, new_parts", [
-    (None, None), (2, None), (None, 2), (2, 3), (3, 2),
-], ids=["whole", "old in 2", "new in 2", "2 to 3", "3 to 2"])
+all_parts = pytest.mark.parametrize(
+    "old_parts, new_parts",
+    [
+        (None, None),
+        (2, None),
+        (None, 2),
+        (2, 3),
+        (3, 2),
+    ],
+    ids=["whole", "old in 2", "new in 2", "2 to 3", "3 to 2"],
+)
 
 
 @all_parts
@@ -77,7 +86,13 @@ class TestTheSame:
         old = np.arange(12, dtype=np.float32).reshape(4, 3)
         prefix = save_checkpoint(old_dir, {"v": old}, {"v": old_parts} if old_parts else None)
         theirs = by_vocab_info(
-            prefix, [5, 3], new_parts, new_vocab=files[1], new_vocab_size=5, num_oov_buckets=0, old_vocab=files[0],
+            prefix,
+            [5, 3],
+            new_parts,
+            new_vocab=files[1],
+            new_vocab_size=5,
+            num_oov_buckets=0,
+            old_vocab=files[0],
             old_vocab_size=3,
         )
         ours = by_hook(prefix, [5, 3], new_parts, adapters.remap_rows(*files, old_vocab_size=3))
@@ -104,7 +119,12 @@ class TestTheSame:
         old = np.arange(3 * (4 + old_buckets), dtype=np.float32).reshape(-1, 3)
         prefix = save_checkpoint(old_dir, {"v": old}, {"v": old_parts} if old_parts else None)
         theirs = by_vocab_info(
-            prefix, [5 + new_buckets, 3], new_parts, new_vocab=files[1], new_vocab_size=5, num_oov_buckets=new_buckets,
+            prefix,
+            [5 + new_buckets, 3],
+            new_parts,
+            new_vocab=files[1],
+            new_vocab_size=5,
+            num_oov_buckets=new_buckets,
             old_vocab=files[0],
         )
         ours = by_hook(prefix, [5 + new_buckets, 3], new_parts, adapters.remap_rows(*files, num_oov_buckets=new_buckets))
@@ -123,16 +143,28 @@ class TestTheSame:
         assert ours[0].tolist() == [BACKUP, 3, BACKUP, 0, 2]
 
 
-@pytest.mark.parametrize("dtype, shape", [(np.float32, [4]), (np.float64, [4, 3]), (np.int64, [4, 3])], ids=[
-    "a vector", "float64", "int64",
-])
+@pytest.mark.parametrize(
+    "dtype, shape",
+    [(np.float32, [4]), (np.float64, [4, 3]), (np.int64, [4, 3])],
+    ids=[
+        "a vector",
+        "float64",
+        "int64",
+    ],
+)
 def test_what_vocab_info_cannot_do(old_dir, files, dtype, shape):
     old = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
     prefix = save_checkpoint(old_dir, {"v": old})
     new_shape = [5] + shape[1:]
     with pytest.raises(Exception):  # noqa: B017 - which one differs between TensorFlow's versions.
         by_vocab_info(
-            prefix, new_shape, None, dtype=tf.as_dtype(dtype), new_vocab=files[1], new_vocab_size=5, num_oov_buckets=0,
+            prefix,
+            new_shape,
+            None,
+            dtype=tf.as_dtype(dtype),
+            new_vocab=files[1],
+            new_vocab_size=5,
+            num_oov_buckets=0,
             old_vocab=files[0],
         )
     ours = by_hook(prefix, new_shape, None, adapters.remap_rows(*files), tf.as_dtype(dtype))

@@ -1,4 +1,5 @@
 """Vocabularies: what counts as a token, where a file is wrong, what two of them share."""
+
 import pathlib
 import random
 
@@ -9,12 +10,25 @@ from estimator_warmstart import WarmStartError
 from estimator_warmstart.adapters.vocabulary import count_shared, has_token, read_vocabulary, token_bytes
 
 
-@pytest.mark.parametrize("content, tokens", [
-    (b"a\nb\n", [b"a", b"b"]), (b"a\nb", [b"a", b"b"]), (b"a\r\nb\r\n", [b"a", b"b"]), (b"a\r\nb", [b"a", b"b"]),
-    (b"\n", [b""]),
-    (b"a\n\n", [b"a", b""]), (b"\na", [b"", b"a"]), (b"\r\n", [b""]), (b"a\rb\n", [b"a\rb"]), (b"a\r\r\nb\n", [b"a\r", b"b"]),
-    (b"a\t1\n\xff\xfe\n", [b"a\t1", b"\xff\xfe"]), (b"\r", [b""]), ("é\n".encode(), ["é".encode()]),
-], ids=repr)
+@pytest.mark.parametrize(
+    "content, tokens",
+    [
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\r\nb", [b"a", b"b"]),
+        (b"\n", [b""]),
+        (b"a\n\n", [b"a", b""]),
+        (b"\na", [b"", b"a"]),
+        (b"\r\n", [b""]),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"a\r\r\nb\n", [b"a\r", b"b"]),
+        (b"a\t1\n\xff\xfe\n", [b"a\t1", b"\xff\xfe"]),
+        (b"\r", [b""]),
+        ("é\n".encode(), ["é".encode()]),
+    ],
+    ids=repr,
+)
 def test_lines_of_a_file(tmp_path, content, tokens):
     path = tmp_path / "tokens.txt"
     path.write_bytes(content)
@@ -37,10 +51,18 @@ def test_carriage_returns_belong_to_a_sequences_tokens():
     assert has_token(read_vocabulary(["a\r"]), b"a\r") and not has_token(read_vocabulary(["a\r"]), b"a")
 
 
-@pytest.mark.parametrize("token, expected", [
-    ("é", b"\xc3\xa9"), (b"\xff", b"\xff"), (-3, b"-3"), (np.int64(7), b"7"), (np.str_("a"), b"a"),
-    (2 ** 70, b"1180591620717411303424"),
-], ids=repr)
+@pytest.mark.parametrize(
+    "token, expected",
+    [
+        ("é", b"\xc3\xa9"),
+        (b"\xff", b"\xff"),
+        (-3, b"-3"),
+        (np.int64(7), b"7"),
+        (np.str_("a"), b"a"),
+        (2**70, b"1180591620717411303424"),
+    ],
+    ids=repr,
+)
 def test_token_bytes(token, expected):
     assert token_bytes(token) == expected
 

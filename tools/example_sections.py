@@ -1,4 +1,5 @@
 """An extension of griffe, which `make docs` loads: takes an `Example:` of a docstring for the `Examples:` that griffe knows."""
+
 import re
 
 import griffe

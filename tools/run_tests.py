@@ -5,6 +5,7 @@
 Run it with `python -I` of the environment to test: isolated mode keeps the current directory, the script's own and
 PYTHONPATH from being imported from. The tests run in an empty directory, so that neither do the processes they start.
 """
+
 from __future__ import annotations
 
 import os
@@ -20,8 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "estimator_warmstart"
 INSTALLED = Path(sysconfig.get_path("purelib")).resolve() / PACKAGE
 OPTIONS = [
-    f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "-prun_tests", "--doctest-modules", "--pyargs",
-    str(ROOT / "tests"), PACKAGE,
+    f"--rootdir={ROOT}",
+    f"--config-file={ROOT / 'pyproject.toml'}",
+    "-prun_tests",
+    "--doctest-modules",
+    "--pyargs",
+    str(ROOT / "tests"),
+    PACKAGE,
 ]
 
 

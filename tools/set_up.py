@@ -5,6 +5,7 @@
 Run it with any Python 3.8 or later. pyproject.toml says what is in each environment. An environment is made anew when that
 has changed or the environment is not whole; this takes seconds where uv has the packages in its cache.
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -62,8 +63,13 @@ def output_of(*command: object) -> Optional[str]:
     """What `command` prints, or None where it fails."""
     try:
         done = subprocess.run(
-            [str(part) for part in command], cwd=str(ROOT), env=settings(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+            [str(part) for part in command],
+            cwd=str(ROOT),
+            env=settings(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

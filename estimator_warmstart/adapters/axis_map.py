@@ -4,6 +4,7 @@ Enters: lengths and runs of positions. Leaves: an `AxisMap`, a tuple of segments
 says which old positions it takes, or what fills it. Maps compose, and a window of a map is a map: that is how a part of a
 partitioned variable gets only its share. This module knows neither variables nor TensorFlow.
 """
+
 from __future__ import annotations
 
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
@@ -192,6 +193,4 @@ def old_range(axis_map: AxisMap, old_length: int) -> Tuple[int, int]:
 
 def shift(axis_map: AxisMap, by: int) -> AxisMap:
     """The map for an old side whose first `by` positions were not read."""
-    return tuple(
-        segment._replace(start=segment.start - by) if isinstance(segment, Kept) else segment for segment in axis_map
-    )
+    return tuple(segment._replace(start=segment.start - by) if isinstance(segment, Kept) else segment for segment in axis_map)

@@ -6,6 +6,7 @@ new_shape)`, which is the pure check: it returns what is to be done, axis by axi
 each of its optimizer slots, with one difference: what is new in a slot takes that slot's own initial value, whatever the
 fill, because a padded zero is not neutral there (an Adagrad accumulator of 0 makes NaN of a zero gradient).
 """
+
 from __future__ import annotations
 
 import numbers
@@ -52,6 +53,7 @@ def cast() -> Adapter:
       >>> adapters.cast().steps((3, 2), (3, 2), "float64", "float32")
       (Cast(dtype='float32'),)
     """
+
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if new_dtype in ("", dtype):
             return ()
@@ -95,7 +97,8 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
         return tuple(
             MapAxis(axis, merge(iter((Kept(min(before, after), 0), Filled(max(after - before, 0), fill)))))
-            for axis, (before, after) in enumerate(zip(old, new)) if before != after
+            for axis, (before, after) in enumerate(zip(old, new))
+            if before != after
         )
 
     return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
@@ -138,7 +141,8 @@ def take(index: Any) -> Adapter:
             return (Apply(lambda tensor: tensor[index], shape, may_pad=False),)
         return tuple(
             MapAxis(axis, _slice_map(item, old[axis]))
-            for axis, item in enumerate(_without_ellipsis(items, len(old))) if item.indices(old[axis]) != (0, old[axis], 1)
+            for axis, item in enumerate(_without_ellipsis(items, len(old)))
+            if item.indices(old[axis]) != (0, old[axis], 1)
         )
 
     return Adapter(label, steps)
@@ -241,7 +245,7 @@ def _without_ellipsis(items: Sequence[Any], rank: int) -> List[slice]:
     if Ellipsis not in items:
         items.append(Ellipsis)
     at = items.index(Ellipsis)
-    return items[:at] + [slice(None)] * (rank - len(items) + 1) + items[at + 1:]
+    return items[:at] + [slice(None)] * (rank - len(items) + 1) + items[at + 1 :]
 
 
 def _slice_map(item: slice, length: int) -> AxisMap:

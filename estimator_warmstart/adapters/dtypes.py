@@ -2,6 +2,7 @@
 
 TensorFlow casts almost anything to anything without a word; here a cast that loses something is named in the plan.
 """
+
 from __future__ import annotations
 
 from typing import Dict, NamedTuple
@@ -15,7 +16,10 @@ class _Float(NamedTuple):
 
 
 _FLOATS: Dict[str, _Float] = {
-    "bfloat16": _Float(8, 8), "float16": _Float(11, 5), "float32": _Float(24, 8), "float64": _Float(53, 11),
+    "bfloat16": _Float(8, 8),
+    "float16": _Float(11, 5),
+    "float32": _Float(24, 8),
+    "float64": _Float(53, 11),
 }
 _COMPLEX = {"complex64": "float32", "complex128": "float64"}
 _INTEGERS = {f"{sign}int{bits}": (sign == "", bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -30,9 +34,7 @@ def why_no_cast(old: str, new: str) -> str:
     """
     for dtype in (old, new):
         if dtype not in _FLOATS and dtype not in _INTEGERS and dtype not in _COMPLEX:
-            return (
-                f"cast() is for numbers, and {dtype} is not one; adapters.transform(fn) takes a function from {old} to {new}"
-            )
+            return f"cast() is for numbers, and {dtype} is not one; adapters.transform(fn) takes a function from {old} to {new}"
     if old in _COMPLEX and new not in _COMPLEX:
         return (
             f"cast() would drop the imaginary part; adapters.transform(tf.math.real) and the like say which part of {old} is "

@@ -3,20 +3,36 @@
 Enters: two vocabularies, or two lists of feature widths. Leaves: adapters, for `adapters.py` to show. As there, an adapter
 knows no variable, and checks shapes without touching a graph.
 """
+
 from __future__ import annotations
 
 import numbers
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
-from estimator_warmstart.adapters.transforms import Adapter, AdapterError, VocabRemapping, MapAxis, Misfit, Transform, check_fill
+from estimator_warmstart.adapters.transforms import (
+    Adapter,
+    AdapterError,
+    MapAxis,
+    Misfit,
+    Transform,
+    VocabRemapping,
+    check_fill,
+)
 from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
 from estimator_warmstart.tensors import Shape
 
 
 def remap_rows(
-    old_vocab: Any, new_vocab: Any, *, axis: int = 0, num_oov_buckets: int = 0, fill: Fill = "initial",
-    old_vocab_size: Optional[int] = None, new_vocab_size: Optional[int] = None, aliases: Optional[Mapping[Any, Any]] = None
+    old_vocab: Any,
+    new_vocab: Any,
+    *,
+    axis: int = 0,
+    num_oov_buckets: int = 0,
+    fill: Fill = "initial",
+    old_vocab_size: Optional[int] = None,
+    new_vocab_size: Optional[int] = None,
+    aliases: Optional[Mapping[Any, Any]] = None,
 ) -> Adapter:
     """Lets each row follow its token from the old vocabulary's order to the new one's.
 

@@ -3,6 +3,7 @@
 Enters: shapes and dtypes. Leaves: `MapAxis`, `Apply`, `Cast` and other records, in order, and what shapes and dtypes they
 make. This module must not know which adapters there are, nor how a tensor is made of a step.
 """
+
 from __future__ import annotations
 
 import math
@@ -158,7 +159,7 @@ def result_shape(shape: Shape, steps: Sequence[Transform]) -> Shape:
         if isinstance(step, Apply):
             shape = step.shape
         elif isinstance(step, MapAxis):
-            shape = shape[:step.axis] + (map_length(step.axis_map),) + shape[step.axis + 1:]
+            shape = shape[: step.axis] + (map_length(step.axis_map),) + shape[step.axis + 1 :]
     return shape
 
 
@@ -189,9 +190,14 @@ def for_slot(steps: Sequence[Transform], dtype: str, new_dtype: str) -> Tuple[Tr
 
 def _filled(steps: Sequence[Transform], fill: Fill) -> Tuple[Transform, ...]:
     return tuple(
-        step if not isinstance(step, MapAxis) else step._replace(axis_map=tuple(
-            segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
-        )) for step in steps
+        step
+        if not isinstance(step, MapAxis)
+        else step._replace(
+            axis_map=tuple(
+                segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
+            )
+        )
+        for step in steps
     )
 
 
@@ -227,8 +233,10 @@ def check_fills(steps: Sequence[Transform], dtype: str) -> None:
     head, _ = split_at_last_apply(steps)
     for step in head:
         if isinstance(step, MapAxis) and "initial" in fills_of(step.axis_map):
-            raise Misfit("fill='initial' before a transform is not possible, since only the new shape has initial values; "
-                         "use 'zeros', 'mean' or a number there")
+            raise Misfit(
+                "fill='initial' before a transform is not possible, since only the new shape has initial values; "
+                "use 'zeros', 'mean' or a number there"
+            )
 
 
 def count_kept(shape: Shape, steps: Sequence[Transform]) -> int:

@@ -4,6 +4,7 @@ Enters: a text file (one token a line) or a sequence of tokens. Leaves: a `Vocab
 tokens two of them share. Files are read here once to count and check them; their tokens reach the graph by path, never
 through the client.
 """
+
 from __future__ import annotations
 
 import os
@@ -137,8 +138,8 @@ def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes
     order = np.argsort(hashes, kind="mergesort")
     lines: Dict[bytes, List[int]] = {}
     for place in np.flatnonzero(hashes[order][1:] == hashes[order][:-1]):
-        for row in order[place:place + 2]:
-            rows = lines.setdefault(content[starts[row]:ends[row]], [])
+        for row in order[place : place + 2]:
+            rows = lines.setdefault(content[starts[row] : ends[row]], [])
             if row not in rows:
                 rows.append(int(row))
     twice = sorted((rows, token) for token, rows in lines.items() if len(rows) > 1)

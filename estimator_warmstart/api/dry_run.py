@@ -1,4 +1,5 @@
 """What hooks from params would do in a graph from a file, without a session: how the command line plans."""
+
 from __future__ import annotations
 
 from typing import Any, List

@@ -3,6 +3,7 @@
 Enters: an Estimator and what a hook takes. Leaves: another Estimator of the same directory, configuration and parameters,
 with the hook among the `training_hooks` of its `EstimatorSpec`. This module must not know what a hook does.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -25,8 +26,11 @@ _HOOKS_OF = {
 
 
 def warm_started(
-    estimator: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None, **options: Any
+    estimator: Any,
+    ckp_dir: Any,
+    recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None,
+    **options: Any,
 ) -> Any:
     """Makes of an Estimator another one whose training begins with an old model's parameters.
 
@@ -95,7 +99,10 @@ def warm_started(
 
     kind: Any = EstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else EstimatorV1
     made = kind(
-        model_fn, model_dir=estimator.model_dir, config=estimator.config, params=estimator.params,
+        model_fn,
+        model_dir=estimator.model_dir,
+        config=estimator.config,
+        params=estimator.params,
         warm_start_from=own_warm_start(estimator),
     )
 

@@ -9,6 +9,7 @@
 Enters: what the user gave. Leaves: a graph and a session in which the old values are where the plan says. This module
 must not know how a plan is made or how a value is restored.
 """
+
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional
@@ -92,10 +93,21 @@ class VariableRecoverHook(SessionRunHook):
     _adapters: Optional[Mapping[Any, Any]] = None
 
     def __init__(
-        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, *, include: Any = None, exclude: Any = None,
-        rename: Any = None, collection: Optional[str] = None, with_slots: bool = False, when: str = "fresh",
-        missing: str = "error", min_coverage: Optional[float] = None, check_finite: bool = False,
-        model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+        self,
+        ckp_dir: Any,
+        recover_vars: Optional[Mapping[str, Any]] = None,
+        *,
+        include: Any = None,
+        exclude: Any = None,
+        rename: Any = None,
+        collection: Optional[str] = None,
+        with_slots: bool = False,
+        when: str = "fresh",
+        missing: str = "error",
+        min_coverage: Optional[float] = None,
+        check_finite: bool = False,
+        model_dir: Optional[str] = None,
+        max_wait_secs: float = 7200.0,
     ):
         request = Request(
             ckp_dir, recover_vars, self._adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
@@ -206,22 +218,47 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
     """
 
     def __init__(
-        self, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None,
-        *, include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
-        with_slots: bool = True, when: str = "fresh", missing: str = "error", min_coverage: Optional[float] = None,
-        check_finite: bool = False, model_dir: Optional[str] = None, max_wait_secs: float = 7200.0
+        self,
+        ckp_dir: Any,
+        recover_vars: Optional[Mapping[str, Any]] = None,
+        adapters: Optional[Mapping[Any, Any]] = None,
+        *,
+        include: Any = None,
+        exclude: Any = None,
+        rename: Any = None,
+        collection: Optional[str] = None,
+        with_slots: bool = True,
+        when: str = "fresh",
+        missing: str = "error",
+        min_coverage: Optional[float] = None,
+        check_finite: bool = False,
+        model_dir: Optional[str] = None,
+        max_wait_secs: float = 7200.0,
     ):
         self._adapters = {} if adapters is None else adapters
         super().__init__(
-            ckp_dir, recover_vars, include=include, exclude=exclude, rename=rename, collection=collection,
-            with_slots=with_slots, when=when, missing=missing, min_coverage=min_coverage, check_finite=check_finite,
-            model_dir=model_dir, max_wait_secs=max_wait_secs,
+            ckp_dir,
+            recover_vars,
+            include=include,
+            exclude=exclude,
+            rename=rename,
+            collection=collection,
+            with_slots=with_slots,
+            when=when,
+            missing=missing,
+            min_coverage=min_coverage,
+            check_finite=check_finite,
+            model_dir=model_dir,
+            max_wait_secs=max_wait_secs,
         )
 
 
 def recover_variables(
-    session: Any, ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None, **options: Any
+    session: Any,
+    ckp_dir: Any,
+    recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None,
+    **options: Any,
 ) -> Plan:
     """Recovers parameters of an old model into the variables of a session, without hooks.
 

@@ -4,6 +4,7 @@ Enters: a params dict, an `HParams`-like object, what JSON or YAML gave; nothing
 error with every problem and its place. The kinds below are what the code reads and what the published JSON Schema
 (`params_schema.json`, which is `params_schema()` written down) says; `docs/params.md` explains them.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
@@ -39,7 +40,7 @@ from estimator_warmstart.spellings import is_alike, is_misspelt
 _MATCHING = ("include", "exclude", "rename", "collection")
 _NOT_PLAIN = {
     "transform": "a function is no plain data, and nothing here is evaluated; in Python, ShapeAdaptingRecoverHook takes "
-                 "adapters={...: adapters.transform(fn)}",
+    "adapters={...: adapters.transform(fn)}",
     "compose": "a list of adapters applies them one after the other",
 }
 
@@ -61,15 +62,17 @@ def _read_rename(value: Any, place: str, problems: List[str]) -> Any:
         try:
             compile_renames([(old, name) for name in (new if isinstance(new, list) else [new]) if isinstance(name, str)])
         except WarmStartError as error:
-            problems.append(f"{place[:-len('rename')]}{error}")  # The message begins with rename, and says of what.
+            problems.append(f"{place[: -len('rename')]}{error}")  # The message begins with rename, and says of what.
     return pairs
 
 
 _PATTERN = Kind("a pattern", TEXT.takes, TEXT.schema, _read_pattern)
 _PATTERNS = either(_PATTERN, array(_PATTERN, "a list of patterns", least=0), NULL)
 _RENAMES = table(
-    TEXT, either(TEXT, array(TEXT, "a list of new names or scopes")),
-    "a mapping or list of pairs: old pattern, new name or scope or list of these", least=0,
+    TEXT,
+    either(TEXT, array(TEXT, "a list of new names or scopes")),
+    "a mapping or list of pairs: old pattern, new name or scope or list of these",
+    least=0,
 )
 _FILL = either(NUMBER, choice("initial", "zeros", "mean"))
 _TOKEN = either(TEXT, integer())
@@ -81,14 +84,24 @@ ADAPTERS: Dict[str, Kind] = {
     "cast": record({}),
     "crop_or_pad": record({"fill": _FILL}),
     "take": Kind(
-        "a string such as '[:-1, :]'", TEXT.takes, {"type": "string", "pattern": SLICE_PATTERN},
+        "a string such as '[:-1, :]'",
+        TEXT.takes,
+        {"type": "string", "pattern": SLICE_PATTERN},
         lambda value, place, problems: {"index": parse_slices(value, place)},
     ),
-    "remap_rows": record({
-        "old_vocab": _VOCABULARY, "new_vocab": _VOCABULARY, "axis": integer(), "num_oov_buckets": integer(0), "fill": _FILL,
-        "old_vocab_size": _SIZE, "new_vocab_size": _SIZE,
-        "aliases": either(table(TEXT, _TOKEN, "a mapping or list of pairs: new token, old token", least=0), NULL),
-    }, required=("old_vocab", "new_vocab")),
+    "remap_rows": record(
+        {
+            "old_vocab": _VOCABULARY,
+            "new_vocab": _VOCABULARY,
+            "axis": integer(),
+            "num_oov_buckets": integer(0),
+            "fill": _FILL,
+            "old_vocab_size": _SIZE,
+            "new_vocab_size": _SIZE,
+            "aliases": either(table(TEXT, _TOKEN, "a mapping or list of pairs: new token, old token", least=0), NULL),
+        },
+        required=("old_vocab", "new_vocab"),
+    ),
     "remap_segments": record(
         {"old_widths": _WIDTHS, "new_widths": _WIDTHS, "axis": integer(), "fill": _FILL},
         required=("old_widths", "new_widths"),
@@ -104,10 +117,11 @@ def _read_adapter(value: Any, place: str, problems: List[str]) -> Any:
             "after the other"
         )
         return None
-    (name, arguments), = mapping.items()
+    ((name, arguments),) = mapping.items()
     if name not in ADAPTERS:
-        reason = _NOT_PLAIN.get(name) or f"there is no such adapter{did_you_mean(str(name), ADAPTERS)}; there are " \
-            + ", ".join(ADAPTERS)
+        reason = _NOT_PLAIN.get(name) or f"there is no such adapter{did_you_mean(str(name), ADAPTERS)}; there are " + ", ".join(
+            ADAPTERS
+        )
         problems.append(f"{place}.{name}: {reason}")
         return None
     place, before = f"{place}.{name}", len(problems)
@@ -134,23 +148,36 @@ def _vocabulary_problems(arguments: Mapping[str, Any], place: str) -> Iterator[s
 _ADAPTER = Kind(
     "an adapter such as 'crop_or_pad' or {'take': '[:-1]'}",
     lambda value: isinstance(value, str) or as_mapping(value) is not None,
-    {"anyOf": [{"enum": ["cast", "crop_or_pad"]}] + [
-        {"type": "object", "properties": {name: kind.schema}, "required": [name], "additionalProperties": False}
-        for name, kind in ADAPTERS.items()
-    ]}, _read_adapter,
+    {
+        "anyOf": [{"enum": ["cast", "crop_or_pad"]}]
+        + [
+            {"type": "object", "properties": {name: kind.schema}, "required": [name], "additionalProperties": False}
+            for name, kind in ADAPTERS.items()
+        ]
+    },
+    _read_adapter,
 )
 _REFERRED = _ADAPTER._replace(schema={"$ref": "#/definitions/adapter"})
 
 HOOK: Dict[str, Kind] = {
     "ckp_dir": PATH,
-    "recover_vars": either(table(
-        NAME, either(NAME, array(NAME, "a list of names")), "a mapping or list of pairs: old name, new name or names",
-    ), NULL),
-    "adapters": either(table(
-        Kind("a pattern", TEXT.takes, TEXT.schema, _read_adapter_key),
-        either(_REFERRED, array(_REFERRED, "a list of adapters")),
-        "a mapping or list of pairs: pattern, adapter or adapters", least=0,
-    ), NULL),
+    "recover_vars": either(
+        table(
+            NAME,
+            either(NAME, array(NAME, "a list of names")),
+            "a mapping or list of pairs: old name, new name or names",
+        ),
+        NULL,
+    ),
+    "adapters": either(
+        table(
+            Kind("a pattern", TEXT.takes, TEXT.schema, _read_adapter_key),
+            either(_REFERRED, array(_REFERRED, "a list of adapters")),
+            "a mapping or list of pairs: pattern, adapter or adapters",
+            least=0,
+        ),
+        NULL,
+    ),
     "include": _PATTERNS,
     "exclude": _PATTERNS,
     "rename": either(_RENAMES._replace(convert=_read_rename), NULL),
@@ -251,8 +278,10 @@ def _may_be_warm_start(value: Any) -> bool:
     """Whether a value that nobody reads has something like a `ckp_dir`."""
     return any(
         is_alike(name, "ckp_dir")
-        for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, Mapping)
-        for name in each if isinstance(name, str)
+        for each in (value if isinstance(value, (list, tuple)) else [value])
+        if isinstance(each, Mapping)
+        for name in each
+        if isinstance(name, str)
     )
 
 
@@ -261,7 +290,8 @@ def _hook(value: Any, place: str, problems: List[str]) -> Any:
     options = _HOOK.read(value, place, problems) or {}
     problems.extend(
         f"{place}.{name}: recover_vars says what goes where by itself; leave one of the two out"
-        for name in _MATCHING if options.get(name) is not None and options.get("recover_vars") is not None
+        for name in _MATCHING
+        if options.get(name) is not None and options.get("recover_vars") is not None
     )
     if len(problems) > before:
         return None

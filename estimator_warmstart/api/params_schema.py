@@ -3,6 +3,7 @@
 Enters: a value as JSON or YAML gives it, and its place, such as `warm_start.adapters['fm/v']`. Leaves: what Python code takes
 for it, or one more problem with its place. This module must not know what a warm start is.
 """
+
 from __future__ import annotations
 
 import os
@@ -65,12 +66,15 @@ BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool), {"type": 
 TEXT = Kind("a string", _is_text, {"type": "string"})
 NAME = Kind("a name", lambda value: _is_text(value) and value != "", {"type": "string", "minLength": 1})
 NUMBER = Kind("a number", _is_number, {"type": "number"})
-SHARE = Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1,
-             {"type": "number", "minimum": 0, "maximum": 1})
+SHARE = Kind(
+    "a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1, {"type": "number", "minimum": 0, "maximum": 1}
+)
 POSITIVE = Kind("a number above 0", lambda value: _is_number(value) and value > 0, {"type": "number", "exclusiveMinimum": 0})
 PATH = Kind(
-    "a path", lambda value: isinstance(value, os.PathLike) or (_is_text(value) and value != "" and "\0" not in value),
-    {"type": "string", "pattern": "^[^\\u0000]+$"}, lambda value, place, problems: checked_path(place, value, "a path"),
+    "a path",
+    lambda value: isinstance(value, os.PathLike) or (_is_text(value) and value != "" and "\0" not in value),
+    {"type": "string", "pattern": "^[^\\u0000]+$"},
+    lambda value, place, problems: checked_path(place, value, "a path"),
 )
 
 
@@ -78,7 +82,8 @@ def integer(least: Optional[int] = None) -> Kind:
     """A whole number, of `least` or more; 8.0 is one, as in JSON Schema: many a config service has no other numbers."""
     says = "an integer" if least is None else f"an integer of {least} or more"
     return Kind(
-        says, lambda value: _is_number(value) and value == int(value) and (least is None or value >= least),
+        says,
+        lambda value: _is_number(value) and value == int(value) and (least is None or value >= least),
         {"type": "integer"} if least is None else {"type": "integer", "minimum": least},
         lambda value, place, problems: int(value),
     )
@@ -86,6 +91,7 @@ def integer(least: Optional[int] = None) -> Kind:
 
 def choice(*values: str) -> Kind:
     """One of `values`."""
+
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         check_choice(place, value, values)
         return value
@@ -95,24 +101,30 @@ def choice(*values: str) -> Kind:
 
 def either(*kinds: Kind) -> Kind:
     """Whatever one of `kinds` takes; the first that does reads it."""
+
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         return next(kind for kind in kinds if kind.takes(value)).convert(value, place, problems)
 
     return Kind(
-        " or ".join(kind.says for kind in kinds), lambda value: any(kind.takes(value) for kind in kinds),
-        {"anyOf": [kind.schema for kind in kinds]}, convert,
+        " or ".join(kind.says for kind in kinds),
+        lambda value: any(kind.takes(value) for kind in kinds),
+        {"anyOf": [kind.schema for kind in kinds]},
+        convert,
     )
 
 
 def array(items: Kind, says: str, least: int = 1) -> Kind:
     """A list of `least` or more `items`."""
+
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         return [items.read(item, f"{place}[{number}]", problems) for number, item in enumerate(value)]
 
     schema: Schema = {"type": "array", "items": items.schema}
     return Kind(
-        says, lambda value: isinstance(value, (list, tuple)) and len(value) >= least,
-        {**schema, "minItems": least} if least else schema, convert,
+        says,
+        lambda value: isinstance(value, (list, tuple)) and len(value) >= least,
+        {**schema, "minItems": least} if least else schema,
+        convert,
     )
 
 
@@ -121,6 +133,7 @@ def table(keys: Kind, values: Kind, says: str, least: int = 1) -> Kind:
 
     Two keys that `keys` reads as the same are an error.
     """
+
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         mapping = as_mapping(value)
         read: Dict[Any, Any] = {}
@@ -141,13 +154,16 @@ def table(keys: Kind, values: Kind, says: str, least: int = 1) -> Kind:
     pair = {"type": "array", "items": [keys.schema, values.schema], "minItems": 2, "maxItems": 2}
     mapping = {"type": "object", "minProperties": least, "propertyNames": keys.schema, "additionalProperties": values.schema}
     return Kind(
-        says, lambda value: _length(value) >= least,
-        {"anyOf": [mapping, {"type": "array", "minItems": least, "items": pair}]}, convert,
+        says,
+        lambda value: _length(value) >= least,
+        {"anyOf": [mapping, {"type": "array", "minItems": least, "items": pair}]},
+        convert,
     )
 
 
 def record(kinds: Mapping[str, Kind], required: Tuple[str, ...] = ()) -> Kind:
     """A mapping whose keys are known, each with the kind of its value."""
+
     def convert(value: Any, place: str, problems: List[str]) -> Any:
         mapping = as_mapping(value) or {}
         unknown = [key for key in mapping if key not in kinds]
@@ -158,16 +174,18 @@ def record(kinds: Mapping[str, Kind], required: Tuple[str, ...] = ()) -> Kind:
         if len(unknown) > _MOST_UNKNOWN:
             problems.append(f"{place} has {len(unknown) - _MOST_UNKNOWN:,} more keys that are not known")
         problems.extend(f"{place}.{key} is missing" for key in required if key not in mapping)
-        return {
-            key: kinds[key].read(inner, f"{place}.{key}", problems) for key, inner in mapping.items() if key in kinds
-        }
+        return {key: kinds[key].read(inner, f"{place}.{key}", problems) for key, inner in mapping.items() if key in kinds}
 
     schema: Schema = {
-        "type": "object", "properties": {key: kind.schema for key, kind in kinds.items()}, "additionalProperties": False,
+        "type": "object",
+        "properties": {key: kind.schema for key, kind in kinds.items()},
+        "additionalProperties": False,
     }
     return Kind(
-        "a mapping", lambda value: as_mapping(value) is not None,
-        {**schema, "required": list(required)} if required else schema, convert,
+        "a mapping",
+        lambda value: as_mapping(value) is not None,
+        {**schema, "required": list(required)} if required else schema,
+        convert,
     )
 
 

@@ -3,6 +3,7 @@
 Enters: which variables or objects, in which format, and a Saver's options. Leaves: a `tf.compat.v1.train.Saver` that a
 Scaffold, an Estimator or plain code takes. This module must not know of any old model.
 """
+
 from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
@@ -13,10 +14,19 @@ from estimator_warmstart.graph.variables import logical_name
 
 
 def make_saver(
-    var_list: Any = None, *, saver_format: str = "name", max_to_keep: Optional[int] = 5,
-    keep_checkpoint_every_n_hours: float = 10000.0, sharded: bool = True, reshape: bool = False,
-    restore_sequentially: bool = False, pad_step_number: bool = False, save_relative_paths: bool = True,
-    allow_empty: bool = False, name: Optional[str] = None, filename: Optional[str] = None
+    var_list: Any = None,
+    *,
+    saver_format: str = "name",
+    max_to_keep: Optional[int] = 5,
+    keep_checkpoint_every_n_hours: float = 10000.0,
+    sharded: bool = True,
+    reshape: bool = False,
+    restore_sequentially: bool = False,
+    pad_step_number: bool = False,
+    save_relative_paths: bool = True,
+    allow_empty: bool = False,
+    name: Optional[str] = None,
+    filename: Optional[str] = None,
 ) -> Any:
     """Makes what saves the new model, in either of TensorFlow's formats, for a Scaffold.
 
@@ -72,9 +82,16 @@ def make_saver(
     _check_count("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
     return LateSaver(
         (lambda: _objects(var_list)) if saver_format == "object" else (lambda: var_list),
-        max_to_keep=max_to_keep, keep_checkpoint_every_n_hours=keep_checkpoint_every_n_hours, sharded=sharded,
-        reshape=reshape, restore_sequentially=restore_sequentially, pad_step_number=pad_step_number,
-        save_relative_paths=save_relative_paths, allow_empty=allow_empty, name=name, filename=filename,
+        max_to_keep=max_to_keep,
+        keep_checkpoint_every_n_hours=keep_checkpoint_every_n_hours,
+        sharded=sharded,
+        reshape=reshape,
+        restore_sequentially=restore_sequentially,
+        pad_step_number=pad_step_number,
+        save_relative_paths=save_relative_paths,
+        allow_empty=allow_empty,
+        name=name,
+        filename=filename,
     )
 
 
@@ -97,7 +114,7 @@ def _objects(var_list: Any) -> List[Any]:
     if parts:
         raise WarmStartError(
             "an object-based checkpoint cannot hold partitioned variables, here "
-            f"{first_few(sorted({logical_name(part) for part in parts}))}; save this model with saver_format=\"name\""
+            f'{first_few(sorted({logical_name(part) for part in parts}))}; save this model with saver_format="name"'
         )
     holder = tf.Module()
     holder.vars = named  # Makes the dict trackable, which TensorFlow 1.15's Checkpoint does not.
@@ -106,6 +123,8 @@ def _objects(var_list: Any) -> List[Any]:
 
 def is_part(variable: Any) -> bool:
     """Whether `variable` is a part of a partitioned one, or a partitioned one itself."""
-    return isinstance(variable, (list, tuple)) or type(variable).__name__ == "PartitionedVariable" or bool(
-        slice_of(copies_of(variable)[0])
+    return (
+        isinstance(variable, (list, tuple))
+        or type(variable).__name__ == "PartitionedVariable"
+        or bool(slice_of(copies_of(variable)[0]))
     )

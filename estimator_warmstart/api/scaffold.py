@@ -8,6 +8,7 @@
 Enters: what a hook takes, and what a Scaffold takes. Leaves: a Scaffold. This module must not know how a plan is made or how a
 value is restored.
 """
+
 from __future__ import annotations
 
 import inspect
@@ -24,12 +25,26 @@ _SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if n
 
 
 def recover_scaffold(
-    ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None, *,
-    saver_format: str = "name", include: Any = None, exclude: Any = None, rename: Any = None,
-    collection: Optional[str] = None, with_slots: Optional[bool] = None, missing: str = "error",
-    min_coverage: Optional[float] = None, check_finite: bool = False, model_dir: Optional[str] = None, init_op: Any = None,
-    init_fn: Optional[Callable[[Any, Any], None]] = None, local_init_op: Any = None, summary_op: Any = None,
-    copy_from_scaffold: Any = None, **saver_options: Any
+    ckp_dir: Any,
+    recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None,
+    *,
+    saver_format: str = "name",
+    include: Any = None,
+    exclude: Any = None,
+    rename: Any = None,
+    collection: Optional[str] = None,
+    with_slots: Optional[bool] = None,
+    missing: str = "error",
+    min_coverage: Optional[float] = None,
+    check_finite: bool = False,
+    model_dir: Optional[str] = None,
+    init_op: Any = None,
+    init_fn: Optional[Callable[[Any, Any], None]] = None,
+    local_init_op: Any = None,
+    summary_op: Any = None,
+    copy_from_scaffold: Any = None,
+    **saver_options: Any,
 ) -> Any:
     """Makes a Scaffold whose initialization recovers an old model, and which holds the new model's saver.
 
@@ -83,15 +98,18 @@ def recover_scaffold(
       [1.0, 2.0]
     """
     with_slots = adapters is not None if with_slots is None else with_slots
-    request = Request(
-        ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
-    )
+    request = Request(ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage)
     recovering = Recovering(request, check_finite, model_dir).checked()
     _check_saver_options(saver_options, saver_format, copy_from_scaffold)
     has_saver = copy_from_scaffold is not None and copy_from_scaffold.saver is not None
     saver = None if has_saver else make_saver(saver_format=saver_format, **saver_options)
     scaffold = _RecoverScaffold(
-        recovering, init_op=init_op, init_fn=init_fn, local_init_op=local_init_op, summary_op=summary_op, saver=saver,
+        recovering,
+        init_op=init_op,
+        init_fn=init_fn,
+        local_init_op=local_init_op,
+        summary_op=summary_op,
+        saver=saver,
         copy_from_scaffold=copy_from_scaffold,
     )
     if tf.distribute.has_strategy():

@@ -2,6 +2,7 @@
 
 TensorFlow runs the initializers there, or has nothing to export. Nothing of this leaves a file in the model's directory.
 """
+
 from __future__ import annotations
 
 import os
@@ -62,13 +63,16 @@ class UntrainedRecoverHook(SessionRunHook):
         """Names that this graph does not have may be misspelt, which training alone can know; slots are never here."""
         there = {planned.new.name for planned in plan.variables}
         absent = [
-            new for old, value in (self._recovering.request.recover_vars or {}).items() if old not in plan.checkpoint.slots_by_name
+            new
+            for old, value in (self._recovering.request.recover_vars or {}).items()
+            if old not in plan.checkpoint.slots_by_name
             for new in (value if isinstance(value, (list, tuple)) else [value])
             if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there
         ]
         if absent:
             logger.warning(
-                "This graph has no new variable %s: an error when training begins, unless training has it.", first_few(absent))
+                "This graph has no new variable %s: an error when training begins, unless training has it.", first_few(absent)
+            )
 
 
 @contextmanager
@@ -97,8 +101,11 @@ def checkpoint_of_untrained(
             spec = estimator.model_fn(received.features, getattr(received, "labels", None), mode, estimator.config)
             creator = tf1.train.ChiefSessionCreator(spec.scaffold, config=estimator.config.session_config)
             with tf1.train.MonitoredSession(creator, hooks=[make_hook()]) as session:
-                session.run_step_fn(lambda step_context: spec.scaffold.saver.save(
-                    step_context.session, prefix, write_meta_graph=False, write_state=False))
+                session.run_step_fn(
+                    lambda step_context: spec.scaffold.saver.save(
+                        step_context.session, prefix, write_meta_graph=False, write_state=False
+                    )
+                )
         yield prefix
     finally:
         try:

@@ -5,6 +5,7 @@ them as prefix regular expressions, leaves variables cold without a word where a
 with `A`: here every name is anchored, and stands in the renames too, whose unused ones it does complain of. This module
 must not know of hooks or plans.
 """
+
 from __future__ import annotations
 
 import numbers
@@ -36,9 +37,7 @@ class VocabularyChange(NamedTuple):
     backup_initializer: Any = None
 
 
-def warm_start_settings(
-    ckp_dir: Any, recover_vars: Mapping[str, Any], vocabularies: Optional[Mapping[str, Any]] = None
-) -> Any:
+def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabularies: Optional[Mapping[str, Any]] = None) -> Any:
     """Makes `WarmStartSettings` that recover the named variables, their partitions included, and no others.
 
     Use it where an Estimator takes `warm_start_from=` and nothing else may be changed. Optimizer slots and the global step
@@ -126,17 +125,23 @@ def _only(new: str, slot_of: Optional[SlotOf]) -> str:
     """A regular expression for the variable `new`, whole or in parts, and no other."""
     slot_name = f"/{slot_of.slot_name}" if slot_of is not None else ""
     if slot_name and new.endswith(slot_name):  # The slots of a partitioned variable are v/part_0/Adagrad and so on.
-        return f"{re.escape(new[:-len(slot_name)])}{_PART}{re.escape(slot_name)}:0$"
+        return f"{re.escape(new[: -len(slot_name)])}{_PART}{re.escape(slot_name)}:0$"
     return f"{re.escape(new)}{_PART}:0$"
 
 
 def _shared(sources: Mapping[str, str], vocabularies: Mapping[str, Any]) -> List[str]:
     """The problem of old values for several new variables, where TensorFlow would leave all but one of these cold."""
     takers = Counter(old for new, old in sources.items() if new not in vocabularies)
-    return [] if warm_start_fills_several else [
-        f"{old!r} is to fill {count} new variables, and this TensorFlow's warm start fills only one and leaves the others "
-        "as initialized without a word; VariableRecoverHook fills all" for old, count in takers.items() if count > 1
-    ]
+    return (
+        []
+        if warm_start_fills_several
+        else [
+            f"{old!r} is to fill {count} new variables, and this TensorFlow's warm start fills only one and leaves the others "
+            "as initialized without a word; VariableRecoverHook fills all"
+            for old, count in takers.items()
+            if count > 1
+        ]
+    )
 
 
 def _vocab_infos(vocabularies: Any, olds: Mapping[str, Optional[OldVariable]]) -> Tuple[Dict[str, Any], List[str]]:
@@ -168,9 +173,11 @@ def _change(value: Any) -> VocabularyChange:
         raise MatchError(f"a pair (old file, new file) or a mapping is needed, got {value!r}")
     known = VocabularyChange._fields
     problems = [
-        f"WarmStartSettings cannot express {key!r}; {_USE_HOOK}" if key in ("aliases", "fill")
+        f"WarmStartSettings cannot express {key!r}; {_USE_HOOK}"
+        if key in ("aliases", "fill")
         else f"{key!r} is not known{did_you_mean(str(key), known)}; known are {', '.join(known)}"
-        for key in value if key not in known
+        for key in value
+        if key not in known
     ] + [f"{key!r} is missing" for key in ("old_vocab", "new_vocab") if key not in value]
     if problems:
         raise MatchError("the mapping", problems)
@@ -181,7 +188,8 @@ def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
     problems = _option_problems(change)
     vocabularies = []
     for name, source, size in (
-        ("old_vocab", change.old_vocab, change.old_vocab_size), ("new_vocab", change.new_vocab, change.new_vocab_size)
+        ("old_vocab", change.old_vocab, change.old_vocab_size),
+        ("new_vocab", change.new_vocab, change.new_vocab_size),
     ):
         try:
             vocabularies.append(_read(name, source, size))
@@ -200,8 +208,12 @@ def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
         raise MatchError("the vocabulary", problems)
     old_vocab, new_vocab = vocabularies
     return tf.estimator.VocabInfo(
-        new_vocab=new_vocab.path, new_vocab_size=new_vocab.size, num_oov_buckets=int(change.num_oov_buckets),
-        old_vocab=old_vocab.path, old_vocab_size=old_vocab.size, backup_initializer=change.backup_initializer,
+        new_vocab=new_vocab.path,
+        new_vocab_size=new_vocab.size,
+        num_oov_buckets=int(change.num_oov_buckets),
+        old_vocab=old_vocab.path,
+        old_vocab_size=old_vocab.size,
+        backup_initializer=change.backup_initializer,
         axis=int(change.axis),
     )
 
@@ -209,12 +221,18 @@ def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
 def _option_problems(change: VocabularyChange) -> List[str]:
     buckets, backup = change.num_oov_buckets, change.backup_initializer
     return [
-        f"{name} must be {what}, got {value!r}" for name, what, value, is_right in (
+        f"{name} must be {what}, got {value!r}"
+        for name, what, value, is_right in (
             ("axis", "0 or 1", change.axis, _is_int(change.axis) and change.axis in (0, 1)),
             ("num_oov_buckets", "0 or more", buckets, _is_int(buckets) and buckets >= 0),
-            ("backup_initializer", "an initializer, such as a tf.compat.v1.truncated_normal_initializer(), or None", backup,
-             backup is None or callable(backup)),
-        ) if not is_right
+            (
+                "backup_initializer",
+                "an initializer, such as a tf.compat.v1.truncated_normal_initializer(), or None",
+                backup,
+                backup is None or callable(backup),
+            ),
+        )
+        if not is_right
     ]
 
 

@@ -5,6 +5,7 @@ dtypes and slices from the index. This module must not know of any graph or new 
 
 Each format is one class with two methods, `recognizes(names)` and `read()`; `_FORMATS` chooses.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -96,7 +97,9 @@ class Checkpoint(NamedTuple):
 
     def _slots_called(self, name: str) -> List[str]:
         spellings = {name, name.strip("/")}
-        return [slot for slot, slot_of in self.slots_by_name.items() if not spellings.isdisjoint(_slot_spellings(self, slot_of))]
+        return [
+            slot for slot, slot_of in self.slots_by_name.items() if not spellings.isdisjoint(_slot_spellings(self, slot_of))
+        ]
 
     def why_not(self, name: str) -> str:
         """What to say of a `name` that leads to no variable: what it may have been, or why it does not do."""
@@ -108,7 +111,9 @@ class Checkpoint(NamedTuple):
         slots = self._slots_called(name)
         if len(slots) > 1:
             return f"{len(slots)} slots of the checkpoint are called {name!r}; give the name of one: {first_few(sorted(slots))}"
-        known = list(self.variables) + [spelling for slot_of in self.slots_by_name.values() for spelling in _slot_spellings(self, slot_of)]
+        known = list(self.variables) + [
+            spelling for slot_of in self.slots_by_name.values() for spelling in _slot_spellings(self, slot_of)
+        ]
         if self.find_by_path is not None:
             known += [old.path for old in self.variables.values() if old.path != old.name]
         return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
@@ -131,8 +136,6 @@ def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
 def _slot_spellings(checkpoint: Checkpoint, slot_of: SlotOf) -> List[str]:
     path = checkpoint.variables[slot_of.primary].path
     return [f"{slot_of.primary}/{slot_of.slot_name}"] + ([f"{path}/{slot_of.slot_name}"] if path else [])
-
-
 
 
 def slice_spec(old: OldVariable, box: TensorSlice) -> str:

@@ -8,6 +8,7 @@ places further on; as a square modulo 2 is the sum of the squares, so may a whol
 
 Source: the polynomial is Castagnoli's (RFC 3720); how TensorFlow masks what it stores: tensorflow/core/lib/hash/crc32c.h.
 """
+
 from __future__ import annotations
 
 from typing import Any, Tuple
@@ -45,15 +46,15 @@ def mask(checksum: int) -> int:
 def _fold(data: np.ndarray, dtype: type, exponents: Tuple[int, ...]) -> np.ndarray:
     """Fewer bytes that have the same checksum from 0 on; `data` is overwritten."""
     unit = np.dtype(dtype).itemsize
-    words: Any = data[:len(data) // unit * unit].view(dtype)
+    words: Any = data[: len(data) // unit * unit].view(dtype)
     degree, gap = exponents[0], exponents[0] - exponents[1]
     end = max(len(words) - degree, 0)
     for start in range(0, end, gap):
-        block = words[start:min(start + gap, end)]
+        block = words[start : min(start + gap, end)]
         for exponent in exponents[1:]:
             place = start + degree - exponent
-            words[place:place + len(block)] ^= block
-    return data[end * unit:].copy()
+            words[place : place + len(block)] ^= block
+    return data[end * unit :].copy()
 
 
 def _after_a_byte(register: int) -> int:

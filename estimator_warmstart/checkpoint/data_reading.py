@@ -6,6 +6,7 @@ stored. This module must not know where they go.
 Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc. Of a tensor in slices the entry under its own key only lists
 them; each slice has an entry under a key that begins with the tensor's (tensorflow/core/util/saved_tensor_slice_util.cc).
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Tuple
@@ -60,7 +61,7 @@ class BundleReader:
         if entry.slices:
             old, new = begin_of_slice_keys(key.encode("utf-8")), begin_of_slice_keys(new_key.encode("utf-8"))
             for slice_key in self._slices[old]:
-                yield new + slice_key[len(old):], self._entries[slice_key]
+                yield new + slice_key[len(old) :], self._entries[slice_key]
 
     def read(self, key: str, entry: Any) -> Iterator[bytes]:
         """The stored bytes of one of the tensor's entries, in pieces.
@@ -120,7 +121,7 @@ class BundleReader:
         data = np.frombuffer(self._file.read(min(entry.size, _MOST_BYTES_OF_A_LENGTH * count)), np.uint8)
         ends = np.flatnonzero(data < 0x80)[:count]
         if len(ends) == count and entry.dtype == tf.string.as_datatype_enum:
-            data = data[:ends[-1] + 1] if count else data[:0]
+            data = data[: ends[-1] + 1] if count else data[:0]
             starts = np.concatenate([[0], ends[:-1] + 1]) if count else ends
             places = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
             total = int(((data & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)).sum())

@@ -4,6 +4,7 @@ Enters: which tensor of which checkpoint goes under which key. Leaves: a whole c
 memory at a time, whatever the size of a tensor; bytes, dtypes and slices stay as they are. This module must not know what
 the tensors are to a model.
 """
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,8 @@ def write_bundle(prefix: str, moves: Sequence[Move], progress: Progress) -> None
         header.num_shards = 1
         entries = [
             _Entry(readers[move.prefix], move, new_key, proto)
-            for move in moves for new_key, proto in readers[move.prefix].entries(move.key, move.new_key)
+            for move in moves
+            for new_key, proto in readers[move.prefix].entries(move.key, move.new_key)
         ]
         index = _write_data(f"{prefix}.data-00000-of-00001", entries, progress)
     index[b""] = header.SerializeToString()

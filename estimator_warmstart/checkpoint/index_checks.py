@@ -6,6 +6,7 @@ it looks.
 Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc and tensorflow/c/checkpoint_reader.cc (`CHECK`s), the keys of
 slices: tensorflow/core/util/saved_tensor_slice_util.cc and tensorflow/core/lib/strings/ordered_code.cc.
 """
+
 from __future__ import annotations
 
 import itertools
@@ -77,9 +78,7 @@ def check_entries(path: str, header: Any, entries: Mapping[bytes, Any]) -> None:
 
 def box_of(part: Any, shape: Tuple[int, ...]) -> TensorSlice:
     """(offset, shape) of a `TensorSliceProto`: an extent without a length is the whole dimension (tensor_slice.proto)."""
-    lengths = tuple(
-        extent.length if extent.HasField("length") else size for extent, size in zip(part.extent, shape)
-    )
+    lengths = tuple(extent.length if extent.HasField("length") else size for extent, size in zip(part.extent, shape))
     return TensorSlice(tuple(extent.start for extent in part.extent), lengths)
 
 
@@ -95,7 +94,6 @@ def slice_key(key: bytes, part: Any) -> bytes:
 def begin_of_slice_keys(key: bytes) -> bytes:
     """How the keys of a tensor's slices begin (ordered_code.cc, `WriteString`)."""
     return _SLICE_KEY + key.replace(b"\0", b"\0\xff").replace(b"\xff", b"\xff\0") + b"\0\1"
-
 
 
 def shown_key(key: bytes, most: int = 100) -> str:
@@ -205,9 +203,7 @@ def _overlap(one: TensorSlice, other: TensorSlice) -> bool:
     )
 
 
-def _problems_of_stored_slices(
-    num_shards: int, entries: Mapping[bytes, Any], listed: Mapping[bytes, _Slice]
-) -> Iterator[str]:
+def _problems_of_stored_slices(num_shards: int, entries: Mapping[bytes, Any], listed: Mapping[bytes, _Slice]) -> Iterator[str]:
     for key, (name, full, (start, lengths)) in listed.items():
         what = f"{shown_key(name)}: the slice of shape {list(lengths)} at {list(start)}"
         entry = entries.get(key)

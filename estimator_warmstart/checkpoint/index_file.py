@@ -6,6 +6,7 @@ where a shape is negative. Nothing but the index is read, and not more of it is 
 Source: the file is a LevelDB table (tensorflow/core/lib/io/table_builder.cc, format.cc) of `BundleEntryProto`
 (tensorflow/core/protobuf/tensor_bundle.proto); TensorFlow never writes it compressed (tensor_bundle.cc).
 """
+
 from __future__ import annotations
 
 import struct
@@ -115,8 +116,8 @@ def index_entries(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
 def _block(content: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]]:
     if len(content) < offset + size + _BLOCK_TRAILER_SIZE or size < 8:
         raise ValueError("it is cut short")
-    block = content[offset:offset + size]
-    trailer = content[offset + size:offset + size + _BLOCK_TRAILER_SIZE]
+    block = content[offset : offset + size]
+    trailer = content[offset + size : offset + size + _BLOCK_TRAILER_SIZE]
     if trailer[0] != 0:
         raise ValueError("its blocks are compressed, which no TensorFlow writes")
     if checksums.mask(checksums.extend(0, block + trailer[:1])) != struct.unpack("<I", trailer[1:])[0]:
@@ -137,9 +138,9 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, byte
             raise ValueError("an entry goes beyond its block")
         if (shared and is_begin) or not passed:
             raise ValueError("a block does not begin with a whole key")
-        key = key[:shared] + block[at:at + unshared]
+        key = key[:shared] + block[at : at + unshared]
         at += unshared
-        yield key, block[at:at + length]
+        yield key, block[at : at + length]
         at += length
     if passed < restarts and begins != (0,):  # A block without entries has this one.
         raise ValueError("a block lists a restart that is not there")

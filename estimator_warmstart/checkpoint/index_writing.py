@@ -5,6 +5,7 @@ Enters: the index's entries. Leaves: the bytes of the file. This module must not
 Source: the file is a LevelDB table (tensorflow/core/lib/io/table_builder.cc, block_builder.cc, format.cc), uncompressed as
 TensorFlow writes it. Every key is written whole, so that each is a point where a reader may start.
 """
+
 from __future__ import annotations
 
 import struct

@@ -3,6 +3,7 @@
 Enters: what the user gave as `ckp_dir`. Leaves: the prefix of a checkpoint's files and whether a SavedModel holds them; or
 an error that says what is there and what to name or save instead. This module must not know what is in a checkpoint.
 """
+
 from __future__ import annotations
 
 import os
@@ -89,7 +90,7 @@ def _in_directory_or_next_to_it(directory: str, prefix: Optional[Location]) -> L
 
 def _named_by_its_index(path: str) -> Optional[Location]:
     """The checkpoint that `PREFIX.index` names where `PREFIX` alone is a directory's name too; else `None`."""
-    prefix = path[:-len(".index")] if path.endswith(".index") else ""
+    prefix = path[: -len(".index")] if path.endswith(".index") else ""
     return Location(prefix) if prefix and tf.io.gfile.exists(path) and tf.io.gfile.isdir(prefix) else None
 
 
@@ -132,17 +133,22 @@ def _what_else_is_in(directory: str, names: List[str]) -> str:
     if keras:
         return f"{problem} but a Keras file, {keras[0]}; {_SAVE_WEIGHTS}"
     inside = [
-        name for name in sorted(names)
+        name
+        for name in sorted(names)
         if any(tf.io.gfile.exists(os.path.join(directory, name, file)) for file in _SAVED_MODEL_FILES + ("checkpoint",))
     ]
     return f"{problem}; name one of the directories in it: {first_few(inside)}" if inside else problem
 
 
 def _prefixes(directory: str, names: List[str], most: int = 5) -> str:
-    stems = sorted({
-        os.path.splitext(name)[0] for name in names
-        if name.endswith(".index") or (name.endswith(".meta") and _at_prefix(os.path.join(directory, name[:-len(".meta")])))
-    })
+    stems = sorted(
+        {
+            os.path.splitext(name)[0]
+            for name in names
+            if name.endswith(".index")
+            or (name.endswith(".meta") and _at_prefix(os.path.join(directory, name[: -len(".meta")])))
+        }
+    )
     return ", ".join(os.path.join(directory, stem) for stem in stems[:most])
 
 
@@ -152,8 +158,8 @@ def _nothing_at(path: str) -> str:
         stem = path.rpartition(suffix)[0] if suffix in os.path.basename(path) else ""
         if stem and tf.io.gfile.exists(stem + ".index"):
             return f"ckp_dir {path!r} is one file of a checkpoint; name its prefix: {stem}"
-    if path.endswith(".meta") and _at_prefix(path[:-len(".meta")]):
-        return f"ckp_dir {path!r} is one file of a checkpoint; name its prefix: {path[:-len('.meta')]}"
+    if path.endswith(".meta") and _at_prefix(path[: -len(".meta")]):
+        return f"ckp_dir {path!r} is one file of a checkpoint; name its prefix: {path[: -len('.meta')]}"
     if os.path.basename(path) in _SAVED_MODEL_FILES:
         return f"ckp_dir {path!r} is one file of a SavedModel; name its directory: {os.path.dirname(path) or '.'}"
     if tf.io.gfile.exists(path):
@@ -163,7 +169,7 @@ def _nothing_at(path: str) -> str:
         return f"ckp_dir {path!r} does not exist, nor does {parent!r}"
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(parent)]
     near = [name for name in names if not _PART_OF_CHECKPOINT.search(name)]
-    near += [name[:-len(".index")] for name in names if name.endswith(".index")]
+    near += [name[: -len(".index")] for name in names if name.endswith(".index")]
     hint = did_you_mean(path, [os.path.join(parent, name) for name in near])
     return f"ckp_dir {path!r} does not exist: neither as a directory nor as {path}.index{hint}"
 

@@ -6,6 +6,7 @@ This module must not know of files.
 Source: tensorflow/core/protobuf/trackable_object_graph.proto. A slash within one name of a path is escaped in the keys of
 tensors (tensorflow/python/checkpoint/trackable_view.py), and is a slash again here.
 """
+
 from __future__ import annotations
 
 import re
@@ -57,12 +58,15 @@ class ObjectGraph:
         counter = self._children[0].get(SAVE_COUNTER) if self._children else None
         self._slots = {
             slot.slot_variable_node_id: (slot.original_variable_node_id, slot.slot_name)
-            for node in proto.nodes for slot in node.slot_variables
+            for node in proto.nodes
+            for slot in node.slot_variables
         }
         self.variables: Dict[int, ObjectVariable] = {
             number: ObjectVariable(_path(attribute.checkpoint_key), attribute.full_name, attribute.checkpoint_key)
-            for number, node in enumerate(proto.nodes) if number != counter
-            for attribute in node.attributes if attribute.checkpoint_key.endswith(_VALUE)
+            for number, node in enumerate(proto.nodes)
+            if number != counter
+            for attribute in node.attributes
+            if attribute.checkpoint_key.endswith(_VALUE)
         }
 
     def find(self, path: str) -> Optional[int]:
@@ -79,15 +83,18 @@ class ObjectGraph:
           names: {node of a variable: the name that it goes by}.
           shapes: {that name: shape}.
         """
-        tied = {names[slot]: self._tie(slot, primary, leaf, names) for slot, (primary, leaf) in self._slots.items()
-                if slot in names and primary in names}
+        tied = {
+            names[slot]: self._tie(slot, primary, leaf, names)
+            for slot, (primary, leaf) in self._slots.items()
+            if slot in names and primary in names
+        }
         # Keras optimizers since 2.11 hold their variables in a list and name them OPTIMIZER/SLOT/VARIABLE.
         owners = {variable.full_name: names[number] for number, variable in self.variables.items() if number in names}
         for number in self._in_lists_of_optimizers():
             full_name = self.variables[number].full_name
             name = names.get(number, "")
             for primary in _ends_of(full_name):
-                prefix, _, leaf = full_name[:-len(primary) - 1].rpartition("/")
+                prefix, _, leaf = full_name[: -len(primary) - 1].rpartition("/")
                 if primary in owners and shapes[owners[primary]] == shapes.get(name):
                     tied[name] = SlotOf(prefix + "/" if prefix else "", owners[primary], leaf)
                     break
@@ -118,7 +125,8 @@ class ObjectGraph:
                 yield node
                 continue
             waiting += [
-                (child, rest[len(name) + 1:]) for name, child in reversed(list(self._children[node].items()))
+                (child, rest[len(name) + 1 :])
+                for name, child in reversed(list(self._children[node].items()))
                 if rest == name or rest.startswith(name + "/")
             ]
 
@@ -158,7 +166,7 @@ def _parsed(serialized: bytes) -> Any:
 
 
 def _path(key: str) -> str:
-    return _ESCAPED.sub(lambda match: "/" if match.group(1) == "S" else ".", key[:-len(_VALUE)])
+    return _ESCAPED.sub(lambda match: "/" if match.group(1) == "S" else ".", key[: -len(_VALUE)])
 
 
 def _ends_of(name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Enters: a checkpoint and some of its variables. Leaves: numbers. The values are read in pieces of a few MB, whatever the size
 of a variable, and their checksums are verified on the way. This module must not know who asks.
 """
+
 from __future__ import annotations
 
 import math
@@ -94,7 +95,7 @@ def values_in_pieces(reader: Union[BundleReader, V1Reader], old: OldVariable) ->
     for _, entry in reader.entries(old.key, old.key):
         for chunk in reader.read(old.key, entry):
             for start in range(0, len(chunk), _PIECE_BYTES):
-                yield _values(chunk[start:start + _PIECE_BYTES], old.dtype, ">" if is_big else "<")
+                yield _values(chunk[start : start + _PIECE_BYTES], old.dtype, ">" if is_big else "<")
 
 
 def count_not_finite(values: np.ndarray) -> Tuple[int, int]:
@@ -141,7 +142,11 @@ class _Sums:
         if not numbers:
             return Statistics(self._count, self._nan_count, None, None, None, 0.0)
         return Statistics(
-            self._count, self._nan_count, min(self._least), max(self._greatest), self._sum / numbers,
+            self._count,
+            self._nan_count,
+            min(self._least),
+            max(self._greatest),
+            self._sum / numbers,
             math.sqrt(self._squares),
         )
 
@@ -150,5 +155,6 @@ def as_plain(statistics: Optional[Statistics]) -> Optional[Dict[str, Any]]:
     """For JSON, which knows no infinity: that becomes the text `inf`."""
     if statistics is None:
         return None
-    return {name: value if value is None or math.isfinite(value) else str(value)
-            for name, value in statistics._asdict().items()}
+    return {
+        name: value if value is None or math.isfinite(value) else str(value) for name, value in statistics._asdict().items()
+    }

@@ -6,6 +6,7 @@ partitioned variables: here all that a file lists is checked before TensorFlow s
 Source: each file is a LevelDB table of `SavedTensorSlices` (tensorflow/core/util/tensor_slice_writer.cc,
 saved_tensor_slice.proto), whose first entry lists the others.
 """
+
 from __future__ import annotations
 
 import bisect
@@ -65,7 +66,7 @@ def v1_prefix(path: str) -> str:
         return ""
     numbers: Dict[str, List[str]] = {}
     for other in tf.io.gfile.listdir(folder or "."):
-        found = _SHARD.fullmatch(other[len(name):]) if other.startswith(name) else None
+        found = _SHARD.fullmatch(other[len(name) :]) if other.startswith(name) else None
         if found and int(found.group(2)):
             numbers.setdefault(found.group(2), []).append(found.group(1))
     prefix = os.path.join(folder, name)
@@ -86,7 +87,7 @@ def files_of(prefix: str) -> List[str]:
     """The files of the V1 checkpoint that TensorFlow calls `prefix`."""
     if "-?????-of-" not in os.path.basename(prefix):
         return [prefix]
-    begin, count = prefix[:-len("-?????-of-00000")], prefix[-5:]
+    begin, count = prefix[: -len("-?????-of-00000")], prefix[-5:]
     return [f"{begin}-{number:05d}-of-{count}" for number in range(int(count))]
 
 
@@ -201,7 +202,7 @@ def _values(file: Any, length: int, begin: bytes, tensor: V1Tensor) -> Iterator[
     blocks = table_blocks(file, length)
     first = bisect.bisect_left([block.last_key for block in blocks], begin)
     for number, block in enumerate(blocks[first:], first):
-        if number > first and blocks[number - 1].last_key[:len(begin)] > begin:
+        if number > first and blocks[number - 1].last_key[: len(begin)] > begin:
             break
         for key, value in block_entries(file, length, block):
             if key.startswith(begin):
@@ -226,4 +227,3 @@ def _box(part: Any, shape: Sequence[int]) -> TensorSlice:
     if len(part.extent) != len(shape) or not is_inside:
         raise ValueError(f"a slice of {list(shape)} cannot be")
     return TensorSlice(start, lengths)
-

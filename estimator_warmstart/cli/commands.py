@@ -3,6 +3,7 @@
 Enters: parsed arguments. Leaves: text or JSON on stdout, progress on stderr, an exit code. This module must not know how
 anything that it prints was found out.
 """
+
 from __future__ import annotations
 
 import json
@@ -105,8 +106,11 @@ def _print_differences(differences: Any) -> None:
     print(f"Old: {printable(differences.old.title)}\nNew: {printable(differences.new.title)}")
     if shown:
         rows = [[*_named(each.old), *_named(each.new), each.described] for each in shown]
-        _print_table(["old variable", "shape", "new variable", "shape", "difference"], rows,
-                     [_COLOURS.get(each.kind, "yellow") for each in shown])
+        _print_table(
+            ["old variable", "shape", "new variable", "shape", "difference"],
+            rows,
+            [_COLOURS.get(each.kind, "yellow") for each in shown],
+        )
     counts = [(kind, len(differences.of_kind(kind))) for kind in KINDS]
     print("; ".join(f"{kind}: {count:,}" for kind, count in counts if count or kind == SAME))
     for kind, _ in counts:
@@ -138,7 +142,6 @@ def _plan(arguments: Any) -> int:
     sys.stdout.flush()
     print(f"{PROGRAM}: {problem}", file=sys.stderr)
     return _DIFFERS
-
 
 
 def _with_key(params: Any, key: str, path: str) -> Any:

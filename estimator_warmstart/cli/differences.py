@@ -4,6 +4,7 @@ Enters: two `Checkpoint`s, old and new. Leaves: `Differences`. Names, shapes and
 their variable. What may have been renamed is a guess, offered as the rules that would say so, and held to the package's own
 matching. This module must not know how differences are shown.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -80,8 +81,11 @@ class Differences(NamedTuple):
         """{old name: new name} of the model's own variables that go over as they are, the guessed renames among them."""
         model = _model(self.new)
         return {
-            each.old.name: each.new.name for each in self.found
-            if each.old and each.new and each.new.name in model
+            each.old.name: each.new.name
+            for each in self.found
+            if each.old
+            and each.new
+            and each.new.name in model
             and (each.old.shape, each.old.dtype) == (each.new.shape, each.new.dtype)
         }
 
@@ -98,7 +102,9 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
         guessed, rename = rules_for(guessed, old, new, model)
     sources = {**{name: name for name in new.variables if name in old.variables}, **guessed}
     pairs: List[Tuple[Optional[OldVariable], Optional[OldVariable]]] = [
-        (old.variables.get(sources.get(name, "")), new.variables[name]) for name in new.variables if name not in new.slots_by_name
+        (old.variables.get(sources.get(name, "")), new.variables[name])
+        for name in new.variables
+        if name not in new.slots_by_name
     ]
     used = {before.name for before, _ in pairs if before is not None}
     pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.slots_by_name]
@@ -108,6 +114,7 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
 
 def differences_as_dict(differences: Differences) -> Dict[str, Any]:
     """Differences as plain dicts and lists."""
+
     def plain(variable: Optional[OldVariable]) -> Optional[Dict[str, Any]]:
         return variable and {"name": variable.name, "shape": list(variable.shape), "dtype": variable.dtype}
 
@@ -129,7 +136,8 @@ def _model(checkpoint: Checkpoint) -> List[str]:
     shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
     others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), _STEP}
     return [
-        name for name, variable in checkpoint.variables.items()
+        name
+        for name, variable in checkpoint.variables.items()
         if name not in others and not bias_correction(name, variable.shape)
     ]
 
@@ -143,8 +151,10 @@ def _leaves(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:
 
 
 def _difference(
-    old: Optional[OldVariable], new: Optional[OldVariable],
-    old_leaves: Mapping[str, Mapping[str, str]], new_leaves: Mapping[str, Mapping[str, str]]
+    old: Optional[OldVariable],
+    new: Optional[OldVariable],
+    old_leaves: Mapping[str, Mapping[str, str]],
+    new_leaves: Mapping[str, Mapping[str, str]],
 ) -> Difference:
     if old is None or new is None:
         return Difference(ONLY_NEW if old is None else ONLY_OLD, old, new)
@@ -152,7 +162,9 @@ def _difference(
     slots = [f"{slot_name} {ONLY_OLD}" for slot_name in sorted(before) if slot_name not in after]
     slots += [f"{slot_name} {ONLY_NEW}" for slot_name in sorted(after) if slot_name not in before]
     slots += [
-        f"{slot_name} {before[slot_name]} -> {after[slot_name]}" for slot_name in sorted(before) if after.get(slot_name, before[slot_name]) != before[slot_name]
+        f"{slot_name} {before[slot_name]} -> {after[slot_name]}"
+        for slot_name in sorted(before)
+        if after.get(slot_name, before[slot_name]) != before[slot_name]
     ]
     kind = DTYPE if old.dtype != new.dtype else SHAPE if old.shape != new.shape else SAME
     return Difference(RENAMED if old.name != new.name else kind, old, new, tuple(slots))

@@ -2,6 +2,7 @@
 
 Enters: a `Checkpoint` and perhaps patterns. Leaves: a `Listing`. Reads no values. This module must not know how it is shown.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -80,10 +81,14 @@ def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
     slots: Dict[str, List[Slot]] = {}
     for name, slot_of in checkpoint.slots_by_name.items():
         slots.setdefault(slot_of.primary, []).append(Slot(slot_of.slot_name, checkpoint.variables[name]))
-    return Listing(checkpoint, tuple(
-        Entry(old, tuple(sorted(slots.get(name, ())))) for name, old in checkpoint.variables.items()
-        if name in chosen and (name not in checkpoint.slots_by_name or checkpoint.slots_by_name[name].primary not in chosen)
-    ))
+    return Listing(
+        checkpoint,
+        tuple(
+            Entry(old, tuple(sorted(slots.get(name, ()))))
+            for name, old in checkpoint.variables.items()
+            if name in chosen and (name not in checkpoint.slots_by_name or checkpoint.slots_by_name[name].primary not in chosen)
+        ),
+    )
 
 
 def count_all(variables: Iterable[OldVariable]) -> Tuple[int, int]:
@@ -94,10 +99,15 @@ def count_all(variables: Iterable[OldVariable]) -> Tuple[int, int]:
 
 def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> Dict[str, Any]:
     """A listing as plain dicts and lists, with the statistics of those variables that have some."""
+
     def plain(old: OldVariable) -> Dict[str, Any]:
         described = {
-            "name": old.name, "shape": list(old.shape), "dtype": old.dtype, "bytes": old.nbytes,
-            "parts": max(len(old.slices), 1), "path": old.path or None,
+            "name": old.name,
+            "shape": list(old.shape),
+            "dtype": old.dtype,
+            "bytes": old.nbytes,
+            "parts": max(len(old.slices), 1),
+            "path": old.path or None,
         }
         return {**described, "statistics": as_plain(statistics.get(old.name))} if statistics else described
 
@@ -113,6 +123,9 @@ def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> D
             for entry in listing.entries
         ],
         "totals": {
-            "variables": count - slot_count, "bytes": nbytes - slot_bytes, "slots": slot_count, "slot_bytes": slot_bytes,
+            "variables": count - slot_count,
+            "bytes": nbytes - slot_bytes,
+            "slots": slot_count,
+            "slot_bytes": slot_bytes,
         },
     }

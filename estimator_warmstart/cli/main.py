@@ -4,6 +4,7 @@ Enters: the process's arguments. Leaves: an exit code, and errors on stderr. Thi
 
 Source: the exit codes are those of diff(1), and 128 + the signal's number where one ends it.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -103,9 +104,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog=PROGRAM, description="Looks into old checkpoints, and says what a warm start from them would do.",
+        prog=PROGRAM,
+        description="Looks into old checkpoints, and says what a warm start from them would do.",
         epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
-               "files are missing; 2 after an error.",
+        "files are missing; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
@@ -119,32 +121,47 @@ def _parser() -> argparse.ArgumentParser:
     one = add("list", "list what a checkpoint holds", parents=[json_option])
     one.add_argument("checkpoint", metavar="CKPT", help=_OLD)
     one.add_argument(
-        "--pattern", action="append",
+        "--pattern",
+        action="append",
         help="only what this regular expression names, a whole variable or a whole scope; may be given several times",
     )
     one.add_argument("--stats", action="store_true", help="read all values: min, max, mean, norm, and how many are NaN")
 
-    two = add("diff", "compare two checkpoints, as a warm start of the new one's model from the old one would",
-              parents=[json_option])
+    two = add(
+        "diff", "compare two checkpoints, as a warm start of the new one's model from the old one would", parents=[json_option]
+    )
     two.add_argument("old", metavar="OLD", help=_OLD)
     two.add_argument("new", metavar="NEW", help="the same for the new model")
 
     _add_plan_arguments(
-        add("plan", "say what a training with these params would recover, without a session", parents=[json_option]))
+        add("plan", "say what a training with these params would recover, without a session", parents=[json_option])
+    )
 
     convert = add("convert", "write a whole checkpoint in the other format")
     convert.add_argument("source", metavar="SOURCE", help=_OLD)
     convert.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as new/model.ckpt")
-    convert.add_argument("--to", choices=["name", "object"], default="object",
-                         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)")
+    convert.add_argument(
+        "--to",
+        choices=["name", "object"],
+        default="object",
+        help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
+    )
     convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
     return parser
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or what stands under it")
-    plan.add_argument("--graph", required=True, metavar="META_OR_MODEL_DIR",
-                      help="the new model: a .meta file, or a directory whose latest checkpoint has one")
+    plan.add_argument(
+        "--graph",
+        required=True,
+        metavar="META_OR_MODEL_DIR",
+        help="the new model: a .meta file, or a directory whose latest checkpoint has one",
+    )
     plan.add_argument("--key", default="warm_start", help="the key in the params (default: %(default)s)")
-    plan.add_argument("--require-coverage", type=_share, metavar="SHARE",
-                      help="exit with 1 if old values fill less than this share, 0 to 1, of the new model's bytes")
+    plan.add_argument(
+        "--require-coverage",
+        type=_share,
+        metavar="SHARE",
+        help="exit with 1 if old values fill less than this share, 0 to 1, of the new model's bytes",
+    )

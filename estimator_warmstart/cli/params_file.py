@@ -3,6 +3,7 @@
 Enters: a path. Leaves: what the file holds. A key that stands twice in one mapping is an error: both formats' readers would
 take the last one without a word. This module must not know what params mean.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -3,6 +3,7 @@
 A guess goes by shape, dtype and name, and is held to the package's own matching. Ten thousand renamed layers are found by
 what their names have in common but for their numbers, not by comparing each with each.
 """
+
 from __future__ import annotations
 
 import re
@@ -44,8 +45,11 @@ def _kind_and_last_part(variable: OldVariable) -> Tuple:
 
 
 def _pair_up(
-    lost: Iterable[OldVariable], added: Iterable[OldVariable], group_of: Callable[[OldVariable], Tuple], least: float,
-    guessed: Dict[str, str]
+    lost: Iterable[OldVariable],
+    added: Iterable[OldVariable],
+    group_of: Callable[[OldVariable], Tuple],
+    least: float,
+    guessed: Dict[str, str],
 ) -> None:
     """Pairs those of the same group, the most alike first."""
     groups: Dict[Tuple, Tuple[List[str], List[str]]] = {}
@@ -57,8 +61,9 @@ def _pair_up(
         for olds, news in both:
             guessed.update(_of_same_end(olds, news))
             taken = set(guessed.values())
-            guessed.update(_of_same_numbers(
-                [name for name in olds if name not in taken], [name for name in news if name not in guessed]))
+            guessed.update(
+                _of_same_numbers([name for name in olds if name not in taken], [name for name in news if name not in guessed])
+            )
     taken = set(guessed.values())
     budget = _FEW_PAIRS // max(len(both), 1)
     for olds, news in both:
@@ -116,9 +121,7 @@ def _by_form(names: Iterable[str]) -> Dict[str, Dict[Tuple[str, ...], str]]:
     return forms
 
 
-def rules_for(
-    guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Sequence[str]
-) -> Tuple[Dict[str, str], Rules]:
+def rules_for(guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Sequence[str]) -> Tuple[Dict[str, str], Rules]:
     """The guesses, and the fewest rules that say just them and, maybe, what else in these scopes was renamed and resized."""
     same = {name: name for name in model if name in old.variables}
     possible: List[Tuple[Dict[str, str], Rules]] = []
@@ -169,6 +172,4 @@ def _merged(rename: Mapping[str, str]) -> Dict[str, str]:
             groups = [rf"\{place}" for place in range(1, len(pieces))]
             form = _NUMBER.sub(r"(\\d+)", pattern), "".join(map("".join, zip(pieces, [*groups, ""])))
         forms.setdefault(form, []).append(pattern)
-    return dict(
-        form if len(patterns) > 1 else (patterns[0], rename[patterns[0]]) for form, patterns in forms.items()
-    )
+    return dict(form if len(patterns) > 1 else (patterns[0], rename[patterns[0]]) for form, patterns in forms.items())

@@ -5,6 +5,7 @@ not know how values are read and written.
 
 Source: the keys of object-based checkpoints are those that tensorflow/python/checkpoint/trackable_view.py makes of paths.
 """
+
 from __future__ import annotations
 
 import os
@@ -25,8 +26,14 @@ _FORMATS = {"object": "object-based", "name": "name-based"}
 
 
 def convert_checkpoint(
-    source: Any, destination: Any, *, to: str = "object", model: Any = None, optimizer: Any = None, overwrite: bool = False,
-    progress: Optional[bool] = None
+    source: Any,
+    destination: Any,
+    *,
+    to: str = "object",
+    model: Any = None,
+    optimizer: Any = None,
+    overwrite: bool = False,
+    progress: Optional[bool] = None,
 ) -> str:
     """Writes a whole checkpoint in the other format, name-based or object-based.
 
@@ -110,10 +117,10 @@ def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
                 dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
                 values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
                 written.append(f"{prefix}-{len(written)}")
-                session.run(tf.raw_ops.SaveV2(
-                    prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
-            session.run(tf.raw_ops.MergeV2Checkpoints(
-                checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False))
+                session.run(tf.raw_ops.SaveV2(prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
+            session.run(
+                tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False)
+            )
     except tf.errors.OpError as error:
         raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
     return open_checkpoint(prefix)
@@ -131,9 +138,10 @@ def _batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
 def _named(old: Checkpoint) -> List[Move]:
     """Each variable under its name; what `tf.train.Checkpoint` keeps for itself stays behind."""
     if old.shared_names:
-        raise WarmStartError(f"names of {old.prefix} would mean several variables", [
-            f"{name!r} is the name of {len(paths)}: {first_few(paths)}" for name, paths in sorted(old.shared_names.items())
-        ])
+        raise WarmStartError(
+            f"names of {old.prefix} would mean several variables",
+            [f"{name!r} is the name of {len(paths)}: {first_few(paths)}" for name, paths in sorted(old.shared_names.items())],
+        )
     if not old.variables:
         raise WarmStartError(f"{old.prefix} has no variables")
     return [Move(old.prefix, variable.key, name) for name, variable in old.variables.items()]
@@ -151,9 +159,14 @@ def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> Lis
     prefix = os.path.join(folder, "added")
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
         added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
-        session.run(tf.raw_ops.SaveV2(
-            prefix=prefix, tensor_names=list(added), shape_and_slices=[""] * len(added), tensors=list(added.values()),
-        ))
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix,
+                tensor_names=list(added),
+                shape_and_slices=[""] * len(added),
+                tensors=list(added.values()),
+            )
+        )
     return moves + [Move(prefix, key, key) for key in added]
 
 

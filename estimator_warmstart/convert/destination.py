@@ -3,6 +3,7 @@
 Enters: the prefix that the user named. Leaves: a directory to write to, and in the end either a whole checkpoint at that
 prefix or nothing; what is removed was made here, in this call. This module must not know what is written.
 """
+
 from __future__ import annotations
 
 import os

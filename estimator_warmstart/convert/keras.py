@@ -6,6 +6,7 @@ them, and for each of its tensors where the value comes from. This module must n
 Source: what each slot is called and means, of `tf.compat.v1.train`'s optimizers in tensorflow/python/training, of Keras's in
 keras/optimizers.
 """
+
 from __future__ import annotations
 
 import os
@@ -75,8 +76,7 @@ def keras_moves(old: Checkpoint, model: Any, optimizer: Optional[Any], folder: s
         logger.info("Neither the model nor the optimizer has what %s has: %s", old.prefix, first_few(unused))
     keys = [key for key in reader.get_variable_to_shape_map() if key != OBJECT_GRAPH_KEY]
     return graph, [
-        Move(old.prefix, taken[key].old.key, key, taken[key].change) if key in taken else Move(prefix, key, key)
-        for key in keys
+        Move(old.prefix, taken[key].old.key, key, taken[key].change) if key in taken else Move(prefix, key, key) for key in keys
     ]
 
 
@@ -123,14 +123,13 @@ def _write_as_it_is(model: Any, optimizer: Optional[Any], prefix: str) -> str:
         ) from error
 
 
-def _model_variables(
-    graph: Any, root: Mapping[str, int], model: Any, old: Checkpoint
-) -> Tuple[Dict[int, _Source], List[str]]:
+def _model_variables(graph: Any, root: Mapping[str, int], model: Any, old: Checkpoint) -> Tuple[Dict[int, _Source], List[str]]:
     """{node: source} of the model's own variables, and what is wrong with them."""
     names = {_name(variable) for variable in model.variables}
     of_optimizer = _below(graph, root["optimizer"]) if "optimizer" in root else {}
     nodes = {
-        _full_name(node): number for number, node in enumerate(graph.nodes)
+        _full_name(node): number
+        for number, node in enumerate(graph.nodes)
         if _full_name(node) in names and number not in of_optimizer
     }
     missing = sorted(names - set(old.variables))

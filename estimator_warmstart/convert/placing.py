@@ -5,6 +5,7 @@ data file gets a name that no other has: the number of data files is part of it,
 there. To rename the index over the old one is then the moment at which the new checkpoint is there. Only after it are the old
 one's files removed, and the new one gets the usual name, in the same way.
 """
+
 from __future__ import annotations
 
 import importlib

@@ -3,6 +3,7 @@
 Enters: a graph's variables and which of them are slots. Leaves: for each moment the names of its powers. There may be
 several Adams in a graph, and each may minimize more than once.
 """
+
 from __future__ import annotations
 
 import re
@@ -36,7 +37,8 @@ def powers_by_slot(
     """
     counters: Dict[str, Tuple[str, ...]] = {
         name: (counter, *(cache for cache in (f"{slot_of.prefix}{MOMENTUM_CACHE}",) if shapes.get(cache) == ()))
-        for name, slot_of in slots_by_name.items() for counter in (f"{slot_of.prefix}iter",)
+        for name, slot_of in slots_by_name.items()
+        for counter in (f"{slot_of.prefix}iter",)
         if slot_of.prefix and slot_of.slot_name in KERAS_MOMENTS and shapes.get(counter) == ()
     }
     counters.update(_counts_since_2_11(variables, shapes, slots_by_name))
@@ -53,12 +55,15 @@ def powers_by_slot(
     families = {family_of(slots_by_name[slot].slot_name) for slot in by_order}
     found = {
         slot: tuple(name for name in shapes if name in powers)
-        for slot, powers in updated.items() if family_of(slots_by_name[slot].slot_name) in families
+        for slot, powers in updated.items()
+        if family_of(slots_by_name[slot].slot_name) in families
     }
     # An Adam that waits for another is reached from the other's updates too; then the order of creation decides.
-    return {**counters, **found, **{
-        slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))
-    }}
+    return {
+        **counters,
+        **found,
+        **{slot: powers for slot, powers in by_order.items() if set(powers) <= updated.get(slot, set(powers))},
+    }
 
 
 def _updated_with(power: Any, slots: Mapping[Any, str]) -> Iterator[str]:
@@ -103,8 +108,10 @@ def _counts_since_2_11(
 ) -> Dict[str, Tuple[str, ...]]:
     """{moment of a Keras optimizer since 2.11: the counts that correct a bias}. Nothing tells which of several is whose."""
     moments = [
-        name for name, meaning in meanings_of(slots_by_name).items()
-        if meaning.optimizer in CORRECT_BIAS and name == f"{slots_by_name[name].prefix}{slots_by_name[name].slot_name}/{slots_by_name[name].primary}"
+        name
+        for name, meaning in meanings_of(slots_by_name).items()
+        if meaning.optimizer in CORRECT_BIAS
+        and name == f"{slots_by_name[name].prefix}{slots_by_name[name].slot_name}/{slots_by_name[name].primary}"
     ]
     counts = [name for name, shape in shapes.items() if shape == () and _COUNT.search(name)] if moments else []
     if len(counts) > 1:
@@ -135,7 +142,8 @@ def _bases(count: Any) -> List[float]:
     """The known numbers that the graph raises to the power of `count + 1`, in the order in which it does so."""
     storage = _storage(count)
     bases = [
-        known_number(operation.inputs[0]) for operation in storage.graph.get_operations()
+        known_number(operation.inputs[0])
+        for operation in storage.graph.get_operations()
         if operation.type == "Pow" and _leads_to(operation.inputs[1].op, storage)
     ]
     # Since 2.11 Keras's optimizers must run in a tf.function to do anything in a graph.

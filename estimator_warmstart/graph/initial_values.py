@@ -5,6 +5,7 @@ A grown table of five million rows needs initial values for its new rows only; d
 reading the old ones. It is possible where the initial value is made elementwise of random numbers and constants, as
 TensorFlow's initializers make it; elsewhere (an identity matrix, say) positions matter and the whole must be made.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -17,9 +18,7 @@ from estimator_warmstart._tf import initializer_op, tf
 _ELEMENTWISE = {"Add": "x y", "AddV2": "x y", "Sub": "x y", "Mul": "x y", "RealDiv": "x y", "Identity": "input"}
 _RANDOM = ("RandomUniform", "RandomStandardNormal", "TruncatedNormal")
 # The fields of a TensorProto that hold numbers one by one; one number there stands for all elements.
-_NUMBER_FIELDS = (
-    "half_val", "float_val", "double_val", "int_val", "int64_val", "bool_val", "uint32_val", "uint64_val"
-)
+_NUMBER_FIELDS = ("half_val", "float_val", "double_val", "int_val", "int64_val", "bool_val", "uint32_val", "uint64_val")
 
 
 def draw_initial(initial: Any, shape: Any) -> Optional[Any]:

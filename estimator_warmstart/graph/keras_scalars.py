@@ -3,6 +3,7 @@
 Enters: a graph's scalars and slots. Leaves: names. An optimizer without slots (plain SGD) leaves no slot's name to know it by,
 and the name of a scalar alone is not enough: a model may have one of its own called `learning_rate`.
 """
+
 from __future__ import annotations
 
 import re
@@ -34,11 +35,11 @@ def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, S
     below: Dict[str, List[str]] = {}
     for name, variable in variables.items():
         if getattr(getattr(variable, "aggregation", None), "name", "") == "ONLY_FIRST_REPLICA":
-            below.setdefault(name[:name.rfind("/") + 1], []).append(name)
+            below.setdefault(name[: name.rfind("/") + 1], []).append(name)
     with_slots = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix}
     found: Set[str] = set()
     for scope, names in below.items():
-        known = [name for name in names if name[len(scope):] in HYPERPARAMETERS]
+        known = [name for name in names if name[len(scope) :] in HYPERPARAMETERS]
         if len(known) > 1 or (known and scope in with_slots):
             # A user's own optimizer has others too; at the root of all names they could be anybody's.
             found.update(names if scope else known)
@@ -55,11 +56,13 @@ def _of_later_optimizers(variables: Mapping[str, Any]) -> Iterator[str]:
         if counter not in members or variables[counter].dtype.base_dtype.name != "int64":
             continue
         counting = {
-            operation.name.rpartition("/")[0] for operation in _uses(counter, variables[counter])
+            operation.name.rpartition("/")[0]
+            for operation in _uses(counter, variables[counter])
             if operation.type == "AssignAddVariableOp"
         } - {""}
         read = [
-            name for name in rates
+            name
+            for name in rates
             if any(use.name.startswith(f"{place}/") for use in _uses(name, variables[name]) for place in counting)
         ]
         yield from [counter, *read] if read else []

@@ -4,6 +4,7 @@ Enters: a logical variable. Leaves: axes. Names do not tell a kernel from an emb
 Where something in front of a kernel grows, rows move, and what was aligned from the beginning is not aligned any more; the rows
 of a table are looked up by id and stay right.
 """
+
 from __future__ import annotations
 
 import re
@@ -20,8 +21,23 @@ _CONVOLVE = ("Conv2D", "Conv3D", "DepthwiseConv2dNative")
 _CONVOLVE_TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 # What hands a kernel on, perhaps in pieces, scaled or with axes added.
 _HAND_ON = (
-    "Cast", "ConcatV2", "Enter", "ExpandDims", "Identity", "Mul", "ReadVariableOp", "RealDiv", "RefEnter", "RefSwitch",
-    "Reshape", "Slice", "Split", "SplitV", "StridedSlice", "Switch", "Transpose",
+    "Cast",
+    "ConcatV2",
+    "Enter",
+    "ExpandDims",
+    "Identity",
+    "Mul",
+    "ReadVariableOp",
+    "RealDiv",
+    "RefEnter",
+    "RefSwitch",
+    "Reshape",
+    "Slice",
+    "Split",
+    "SplitV",
+    "StridedSlice",
+    "Switch",
+    "Transpose",
 )
 # The bodies of functions are not looked into.
 _CALLS = ("If", "PartitionedCall", "StatefulPartitionedCall", "StatelessIf", "StatelessWhile", "While")

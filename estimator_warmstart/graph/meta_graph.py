@@ -6,6 +6,7 @@ with its variables and collections. No session is made. This module must not kno
 Partitions, slots, trainable variables and the global step come back as they were; of a mirrored variable one copy does,
 which is all that a checkpoint has of it.
 """
+
 from __future__ import annotations
 
 import os
@@ -19,8 +20,11 @@ from estimator_warmstart.files import FILE_ERRORS, check_regular, checked_path, 
 
 _SUFFIX = ".meta"
 _OF_VARIABLES = (
-    tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.LOCAL_VARIABLES, tf1.GraphKeys.TRAINABLE_VARIABLES,
-    tf1.GraphKeys.MODEL_VARIABLES, tf1.GraphKeys.MOVING_AVERAGE_VARIABLES,
+    tf1.GraphKeys.GLOBAL_VARIABLES,
+    tf1.GraphKeys.LOCAL_VARIABLES,
+    tf1.GraphKeys.TRAINABLE_VARIABLES,
+    tf1.GraphKeys.MODEL_VARIABLES,
+    tf1.GraphKeys.MOVING_AVERAGE_VARIABLES,
 )
 _MOST_PROBLEMS = 20
 _WHAT = "a .meta file, a checkpoint's prefix or a model directory"
@@ -74,11 +78,14 @@ def _what_is_in(directory: str) -> str:
 def _check_collections(meta_path: str, graph: Any) -> None:
     problems = [
         f"its collection {key!r} holds {value!r}, which is not a variable"
-        for key in _OF_VARIABLES for value in graph.get_collection(key) if not is_variable(value)
+        for key in _OF_VARIABLES
+        for value in graph.get_collection(key)
+        if not is_variable(value)
     ]
     problems += [
         f"its collection {tf1.GraphKeys.GLOBAL_STEP!r} holds {value!r}, which is not a step"
-        for value in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP) if not (is_variable(value) or tf.is_tensor(value))
+        for value in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)
+        if not (is_variable(value) or tf.is_tensor(value))
     ]
     if problems:
         more = [f"and {len(problems) - _MOST_PROBLEMS:,} more"] if len(problems) > _MOST_PROBLEMS else []

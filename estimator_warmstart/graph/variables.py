@@ -4,6 +4,7 @@ Enters: a `tf.Graph`. Leaves: one `NewVariable` for each variable that the user 
 one and the copies of a mirrored one grouped, slots tied to their primary variable. This module must not know of any
 checkpoint, and changes nothing in the graph.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
@@ -11,7 +12,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.graph.bias_correction import powers_by_slot
 from estimator_warmstart.graph.keras_scalars import keras_scalars
-from estimator_warmstart.slots import SlotOf, is_power, find_slots
+from estimator_warmstart.slots import SlotOf, find_slots, is_power
 from estimator_warmstart.tensors import count_bytes
 
 
@@ -95,7 +96,8 @@ def variables_to_choose(graph: Any, collection: Optional[str] = None) -> Dict[st
         # Optimizers make no local variables: one that is called as a slot would be is none.
         new.update(
             (other.name, other._replace(slot_of=None, powers=(), is_power=False, is_hyperparameter=False, is_local=True))
-            for other in (logical_variables(graph, name).values() if name else ()) if other.name not in new
+            for other in (logical_variables(graph, name).values() if name else ())
+            if other.name not in new
         )
     return new
 
@@ -126,15 +128,24 @@ def logical_variables(graph: Any = None, collection: str = tf1.GraphKeys.GLOBAL_
     steps = {logical_name(step) for step in graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)} | {tf1.GraphKeys.GLOBAL_STEP}
     parts_of = {name: tuple(sorted((part for _, part in parts), key=lambda part: part.offset)) for name, parts in found.items()}
     powers = powers_by_slot({name: parts_of[name][0].copies[0] for name in known}, known, slots_by_name)
-    hypers = keras_scalars({
-        name: parts_of[name][0].variable for name, shape in known.items() if shape == () and name not in trainable | steps
-    }, slots_by_name)
+    hypers = keras_scalars(
+        {name: parts_of[name][0].variable for name, shape in known.items() if shape == () and name not in trainable | steps},
+        slots_by_name,
+    )
     all_powers = {power for found_powers in powers.values() for power in found_powers}
     return {
         name: NewVariable(
-            name, known.get(name, ()), parts[0].copies[0].dtype.base_dtype.name, parts, name in known,
-            name in whole or name not in known, slots_by_name.get(name), powers.get(name, ()),
-            name in all_powers or (name in known and is_power(name, known[name])), name in steps, name in hypers,
+            name,
+            known.get(name, ()),
+            parts[0].copies[0].dtype.base_dtype.name,
+            parts,
+            name in known,
+            name in whole or name not in known,
+            slots_by_name.get(name),
+            powers.get(name, ()),
+            name in all_powers or (name in known and is_power(name, known[name])),
+            name in steps,
+            name in hypers,
         )
         for name, parts in parts_of.items()
     }

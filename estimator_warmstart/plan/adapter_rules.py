@@ -2,6 +2,7 @@
 
 Enters: the user's `adapters` dict. Leaves: `Rules`, compiled once, that answer by name and know which of them were used.
 """
+
 from __future__ import annotations
 
 from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
@@ -54,7 +55,8 @@ class Rules:
         return [
             fits_nothing(rule.pattern, "the adapter for", "new variable that is recovered", recovered)
             or f"the adapter for {rule.pattern.text!r} is never used: an earlier one fits all that it fits"
-            for rule in self._rules if rule.pattern not in self._used
+            for rule in self._rules
+            if rule.pattern not in self._used
         ]
 
 

@@ -2,6 +2,7 @@
 
 Enters: an old variable, a new one, perhaps an adapter. Leaves: the steps, or a sentence on why not and what to change.
 """
+
 from __future__ import annotations
 
 import numbers
@@ -25,10 +26,26 @@ from estimator_warmstart.graph.initial_values import why_no_initializer
 from estimator_warmstart.graph.variables import NewVariable
 
 # What TensorFlow's kernels cut, pad, gather and join. Others (quantized, of 8 or 4 bits, variants) are restored as they are.
-MOVABLE = frozenset((
-    "bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "string",
-    "uint8", "uint16", "uint32", "uint64",
-))
+MOVABLE = frozenset(
+    (
+        "bfloat16",
+        "bool",
+        "complex64",
+        "complex128",
+        "float16",
+        "float32",
+        "float64",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
+)
 
 
 def steps_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> Tuple[Transform, ...]:
@@ -92,9 +109,7 @@ def check_dtype(old: OldVariable, new: NewVariable) -> None:
         advice = "adapters.cast()} casts it"
     else:
         advice = "[adapters.cast(), adapters.crop_or_pad()]} casts it and takes what fits"
-    raise Misfit(
-        f"the new {new.name!r} is {new.dtype}, the old {old.name!r} is {old.dtype}; adapters={{{new.name!r}: {advice}"
-    )
+    raise Misfit(f"the new {new.name!r} is {new.dtype}, the old {old.name!r} is {old.dtype}; adapters={{{new.name!r}: {advice}")
 
 
 def check_same_shape(old: OldVariable, new: NewVariable) -> None:

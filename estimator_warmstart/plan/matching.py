@@ -3,6 +3,7 @@
 Enters: the user's `recover_vars`, or patterns and renames; a `Checkpoint` and the graph's logical variables. Leaves:
 pairs of names, and all problems found on the way. Nothing here opens a session or touches a graph.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
@@ -22,8 +23,13 @@ class Pair(NamedTuple):
 
 
 def match_variables(
-    ckp_dir: Any, include: Any = None, exclude: Any = None, rename: Any = None, *,
-    collection: Optional[str] = None, graph: Any = None
+    ckp_dir: Any,
+    include: Any = None,
+    exclude: Any = None,
+    rename: Any = None,
+    *,
+    collection: Optional[str] = None,
+    graph: Any = None,
 ) -> Dict[str, Any]:
     r"""Matches a checkpoint's variables with a graph's, by name.
 
@@ -77,8 +83,7 @@ def match_variables(
     candidates = in_collection(new, graph, collection)
     checkpoint = open_checkpoint(ckp_dir)
     fillable, others = parted(candidates)
-    pairs = match_names(
-        checkpoint.variables, fillable, include, exclude, rename, other_spellings(checkpoint), others=others)
+    pairs = match_names(checkpoint.variables, fillable, include, exclude, rename, other_spellings(checkpoint), others=others)
     targets: Dict[str, List[Any]] = {}
     for pair in pairs:
         targets.setdefault(pair.old, []).append(new[pair.new].target)
@@ -107,9 +112,16 @@ def parted(candidates: Mapping[str, NewVariable]) -> Tuple[List[str], List[NewVa
 
 
 def match_names(
-    old_names: Iterable[str], fillable: Sequence[str], include: Any = None, exclude: Any = None, rename: Any = None,
-    spellings: Mapping[str, Sequence[str]] = {}, *, others: Sequence[NewVariable] = (), may_miss: bool = False,
-    lacks_some: bool = False
+    old_names: Iterable[str],
+    fillable: Sequence[str],
+    include: Any = None,
+    exclude: Any = None,
+    rename: Any = None,
+    spellings: Mapping[str, Sequence[str]] = {},
+    *,
+    others: Sequence[NewVariable] = (),
+    may_miss: bool = False,
+    lacks_some: bool = False,
 ) -> List[Pair]:
     """The pairs that `match_variables` is about, from names alone.
 
@@ -133,17 +145,18 @@ def match_names(
     renames = [_Rule(rules, olds) for rules in compile_renames(rename)]
     problems = [
         _fits_nothing_fillable(pattern, argument, fillable, others)
-        for argument, patterns in (("include", includes), ("exclude", excludes)) for pattern in patterns if not lacks_some
+        for argument, patterns in (("include", includes), ("exclude", excludes))
+        for pattern in patterns
+        if not lacks_some
     ]
-    wanted = {
-        name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
-    }
+    wanted = {name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)}
     sources, rename_problems = _sources(list(olds), renames, wanted, list(fillable), lacks_some)
     pairs = [Pair(sources[name], name) for name in fillable if name in wanted and name in sources]
     problems += rename_problems
     problems += [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
-        for pattern in includes if not may_miss and not lacks_some
+        for pattern in includes
+        if not may_miss and not lacks_some
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
@@ -162,8 +175,13 @@ def match_names(
 
 
 def chosen_names(
-    old_names: Iterable[str], fillable: Iterable[str], include: Any, exclude: Any, rename: Any,
-    spellings: Mapping[str, Sequence[str]], is_collection: bool
+    old_names: Iterable[str],
+    fillable: Iterable[str],
+    include: Any,
+    exclude: Any,
+    rename: Any,
+    spellings: Mapping[str, Sequence[str]],
+    is_collection: bool,
 ) -> List[str]:
     """The new variables that were chosen explicitly, whether or not the checkpoint has them.
 
@@ -171,9 +189,7 @@ def chosen_names(
     An exclude alone chooses nothing: what it leaves is taken where the checkpoint has it.
     """
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
-    wanted = [
-        name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)
-    ]
+    wanted = [name for name in fillable if (not includes or fits_any(includes, name)) and not fits_any(excludes, name)]
     if includes or is_collection:
         return wanted
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
@@ -275,7 +291,8 @@ def _sources(
     for rule in rules:
         problems += [
             rule.why_unused(rename, rule in taking, fillable)
-            for rename in rule.renames if rename not in used and not lacks_some
+            for rename in rule.renames
+            if rename not in used and not lacks_some
         ]
     for old in old_names:
         if old not in moved:

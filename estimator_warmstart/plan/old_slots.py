@@ -2,6 +2,7 @@
 
 TensorFlow 1's `fm/w/Adam` is `Adam/fm/w/m` in Keras until 2.10 and `Adam/m/fm/w` in Keras since.
 """
+
 from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -95,7 +96,9 @@ class OldSlots:
 
     def _gradients_of_steps(self, old: str) -> Scale:
         variables = self._checkpoint.variables
-        rate = _scalars(_RATE, self._checkpoint.slots_by_name[old].prefix, {name: each.shape for name, each in variables.items()})
+        rate = _scalars(
+            _RATE, self._checkpoint.slots_by_name[old].prefix, {name: each.shape for name, each in variables.items()}
+        )
         if not rate:
             raise Misfit(
                 f"the old {old!r} sums steps, TensorFlow 1's Momentum sums gradients, and the checkpoint has no learning rate "

@@ -2,6 +2,7 @@
 
 Enters: the fates of the model's own variables. Leaves: the fates of slots and powers, added to them.
 """
+
 from __future__ import annotations
 
 from typing import Collection, Dict, List, Mapping, Optional, Tuple
@@ -55,7 +56,9 @@ def plan_slots(
     return problems
 
 
-def planned_slot(old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: Rules, scale: Optional[Scale] = None) -> PlannedVariable:
+def planned_slot(
+    old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: Rules, scale: Optional[Scale] = None
+) -> PlannedVariable:
     """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
 
     Args:
@@ -83,8 +86,11 @@ def planned_slot(old: OldVariable, slot: NewVariable, primary: PlannedVariable, 
     if result_shape(old.shape, primary.steps) != slot.shape:
         return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
     how = f"as {primary.new.name!r}"
-    return recovered(slot, old, steps, how) if scale is None else recovered(
-        slot, old, (scale, *steps), f"{how}, times {describe_scale(scale)}")
+    return (
+        recovered(slot, old, steps, how)
+        if scale is None
+        else recovered(slot, old, (scale, *steps), f"{how}, times {describe_scale(scale)}")
+    )
 
 
 def plan_powers(
@@ -113,7 +119,8 @@ def plan_powers(
         if travelling:
             notes += _take_powers(checkpoint, new, decided, powers, moments)
             problems += [
-                f"{name!r} is asked for, but {decided[name].reason}; leave it out" for name in travelling
+                f"{name!r} is asked for, but {decided[name].reason}; leave it out"
+                for name in travelling
                 if name in asked and decided[name].action == INITIALIZED
             ]
             continue
@@ -130,9 +137,14 @@ def plan_powers(
 def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: Mapping[str, Meaning]) -> List[str]:
     """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
     prefixes = dict.fromkeys(
-        planned.new.slot_of.prefix for planned in decided.values()
-        if planned.old is not None and planned.new.slot_of is not None and planned.new.slot_of.prefix and not planned.new.powers
-        and meanings.get(planned.new.name, _UNKNOWN).optimizer in CORRECT_BIAS and not meanings[planned.new.name].is_tf1
+        planned.new.slot_of.prefix
+        for planned in decided.values()
+        if planned.old is not None
+        and planned.new.slot_of is not None
+        and planned.new.slot_of.prefix
+        and not planned.new.powers
+        and meanings.get(planned.new.name, _UNKNOWN).optimizer in CORRECT_BIAS
+        and not meanings[planned.new.name].is_tf1
     )
     return [
         f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
@@ -142,8 +154,11 @@ def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: 
 
 
 def _take_powers(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided: Dict[str, PlannedVariable], powers: Tuple[str, ...],
-    moments: List[str]
+    checkpoint: Checkpoint,
+    new: Mapping[str, NewVariable],
+    decided: Dict[str, PlannedVariable],
+    powers: Tuple[str, ...],
+    moments: List[str],
 ) -> List[str]:
     travelling = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
     olds = [decided[name].source.name for name in travelling]
@@ -180,8 +195,12 @@ def _notes_on_lost_weights(
     for name, meaning in meanings.items():
         slot_of, planned = new[name].slot_of, decided.get(name)
         primary = decided.get(slot_of.primary) if slot_of is not None else None
-        if (meaning.optimizer, meaning.slot) == ("Ftrl", "linear") and (planned is None or planned.old is None) \
-                and primary is not None and primary.old is not None:
+        if (
+            (meaning.optimizer, meaning.slot) == ("Ftrl", "linear")
+            and (planned is None or planned.old is None)
+            and primary is not None
+            and primary.old is not None
+        ):
             lost.append(primary.new.name)
     if not lost:
         return []

@@ -2,6 +2,7 @@
 
 Enters: what the planner decided. Leaves: records, and the questions that can be asked of them.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -113,7 +114,9 @@ class Plan(NamedTuple):
 
     def left_undone(self, reason: str) -> Plan:
         """What happens where nothing is done: every new variable keeps its value, no old one is used."""
-        decided = tuple(initialized(planned.new, reason if planned.old is not None else planned.reason) for planned in self.variables)
+        decided = tuple(
+            initialized(planned.new, reason if planned.old is not None else planned.reason) for planned in self.variables
+        )
         used = dict.fromkeys(planned.source for planned in self.recovered)
         return self._replace(variables=decided, unused=self.unused + tuple(used))
 

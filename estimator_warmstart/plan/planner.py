@@ -4,6 +4,7 @@ Enters: a checkpoint, a graph's logical variables, what the user asked for. Leav
 variable exactly once, with what becomes of it and why; or one error with all problems. This module must not know how a
 value is restored.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -17,7 +18,7 @@ from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
 from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
-from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, Plan, initialized, recovered
+from estimator_warmstart.plan.plan import INITIALIZED, Plan, PlannedVariable, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.plan.saveables import Saveable, judge, saveables_of_graph, without_saveables
@@ -27,9 +28,18 @@ _MOST_WITH_SPELLINGS = 100
 
 
 def plan_recovery(
-    ckp_dir: Any, recover_vars: Optional[Mapping[str, Any]] = None, adapters: Optional[Mapping[Any, Any]] = None, *,
-    include: Any = None, exclude: Any = None, rename: Any = None, collection: Optional[str] = None,
-    with_slots: Optional[bool] = None, missing: str = "error", min_coverage: Optional[float] = None, graph: Any = None
+    ckp_dir: Any,
+    recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[Mapping[Any, Any]] = None,
+    *,
+    include: Any = None,
+    exclude: Any = None,
+    rename: Any = None,
+    collection: Optional[str] = None,
+    with_slots: Optional[bool] = None,
+    missing: str = "error",
+    min_coverage: Optional[float] = None,
+    graph: Any = None,
 ) -> Plan:
     """Says what a warm start would do, and touches nothing.
 
@@ -126,20 +136,27 @@ class _Planner:
         recovered_names = [name for name, planned in self._decided.items() if planned.old is not None]
         self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
         self._problems += [
-            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or take another checkpoint"
-            for planned in self._decided.values() if planned.old is not None and not planned.old.is_whole
+            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or "
+            "take another checkpoint"
+            for planned in self._decided.values()
+            if planned.old is not None and not planned.old.is_whole
         ]
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
         decided = tuple(
-            self._decided.get(name) or self._untouched(new, why_not) for name, new in self._new.items()
+            self._decided.get(name) or self._untouched(new, why_not)
+            for name, new in self._new.items()
             if name in self._decided or not new.is_local
         )
         if any(planned.new.is_local and planned.old is not None for planned in decided):
             notes.append("local variables take their old values in each session anew, on every worker and in resumed runs")
         used = {planned.old.name for planned in decided if planned.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
-        if self._checkpoint.is_saved_model and any(planned.new.slot_of for planned in decided) and not self._checkpoint.slots_by_name:
+        if (
+            self._checkpoint.is_saved_model
+            and any(planned.new.slot_of for planned in decided)
+            and not self._checkpoint.slots_by_name
+        ):
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
         warnings = (*said.warnings, *_misaligned([self._decided[name] for name in self._by_default]))
         plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
@@ -155,9 +172,15 @@ class _Planner:
             candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
             fillable, others = parted(candidates)
             pairs = match_names(
-                self._old, fillable, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
+                self._old,
+                fillable,
+                request.include,
+                self._exclude,
+                request.rename,
+                other_spellings(self._checkpoint),
                 others=others,
-                may_miss=request.include is not None or request.collection is not None, lacks_some=request.lacks_some,
+                may_miss=request.include is not None or request.collection is not None,
+                lacks_some=request.lacks_some,
             )
             if not request.lacks_some:
                 self._leave_missing(fillable, pairs)
@@ -168,8 +191,14 @@ class _Planner:
         """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
         request, found = self._request, {pair.new for pair in pairs}
         chosen = chosen_names(
-            self._old, fillable, request.include, self._exclude, request.rename, other_spellings(self._checkpoint),
-            request.collection is not None)
+            self._old,
+            fillable,
+            request.include,
+            self._exclude,
+            request.rename,
+            other_spellings(self._checkpoint),
+            request.collection is not None,
+        )
         missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
             self._decided[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
@@ -183,8 +212,7 @@ class _Planner:
 
     def _pairs_of_same_name(self) -> List[Pair]:
         pairs = [
-            Pair(name, name) for name, new in self._new.items()
-            if new.is_parameter and not new.is_local and name in self._old
+            Pair(name, name) for name, new in self._new.items() if new.is_parameter and not new.is_local and name in self._old
         ]
         if not pairs and self._request.missing == "error" and not self._request.lacks_some:
             self._problems.append(
@@ -205,7 +233,8 @@ class _Planner:
             takers.setdefault(pair.new, []).append(pair.old)
         self._problems += [
             f"the new {name!r} is given {len(olds)} old values: {', '.join(map(repr, olds))}; keep one"
-            for name, olds in takers.items() if len(olds) > 1
+            for name, olds in takers.items()
+            if len(olds) > 1
         ]
 
     def _take(self, pairs: List[Pair]) -> None:
@@ -260,7 +289,9 @@ def _misaligned(decided: Sequence[PlannedVariable]) -> List[str]:
     """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
     changed = [
         f"{planned.new.name!r} ({planned.source.shape[axis]:,} -> {planned.new.shape[axis]:,} on axis {axis})"
-        for planned in decided for axis in sorted(input_axes(planned.new)) if planned.source.shape[axis] != planned.new.shape[axis]
+        for planned in decided
+        for axis in sorted(input_axes(planned.new))
+        if planned.source.shape[axis] != planned.new.shape[axis]
     ]
     if not changed:
         return []

@@ -2,6 +2,7 @@
 
 A new variable may be given as an object, by name, or as a list of parts: all of these become logical names here, or problems.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
@@ -37,7 +38,8 @@ class _TargetFinder:
         self._new, self._graph, self._lacks_some = new, graph, lacks_some
         self._by_id = {
             id(variable): (name, number)
-            for name, logical in new.items() for number, part in enumerate(logical.parts)
+            for name, logical in new.items()
+            for number, part in enumerate(logical.parts)
             for variable in (part.variable,) + part.copies
         }
         self._part_names = {part.name: name for name, logical in new.items() for part in logical.parts}

@@ -3,13 +3,14 @@
 Enters: a `Plan`. Leaves: text. Variables of numbered scopes that share everything else in their row are folded into one
 row (`layer{0..11}/kernel`). This module must not know how the plan was made or is carried out.
 """
+
 from __future__ import annotations
 
 import json
 import re
 from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
-from estimator_warmstart.plan.plan import PlannedVariable, Plan, percent
+from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
@@ -172,11 +173,12 @@ def _scope_number(name: str, place: int) -> Optional[Match]:
 
 def _put(name: str, place: int, text: str) -> str:
     match = _scope_number(name, place)
-    return name[:match.start()] + text + name[match.end():] if match else name
+    return name[: match.start()] + text + name[match.end() :] if match else name
 
 
 def _put_in_text(what: str, place: int, number: str, text: str) -> str:
     """Replaces the number at `place` of the names that `what` quotes, where it is `number`."""
+
     def put(quoted: Match) -> str:
         match = _scope_number(quoted.group(), place)
         return _put(quoted.group(), place, text) if match and match.group() == number else quoted.group()
@@ -204,9 +206,11 @@ def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
         return row
     span = f"{{{first}..{last}}}"
     return row._replace(
-        old=_put(row.old, place, span), new=_put(row.new, place, span),
+        old=_put(row.old, place, span),
+        new=_put(row.new, place, span),
         what=_put_in_text(row.what, place, str(first), span),
-        nbytes=sum(member.nbytes for _, member in run), folded=sum(member.folded for _, member in run),
+        nbytes=sum(member.nbytes for _, member in run),
+        folded=sum(member.folded for _, member in run),
     )
 
 
@@ -219,8 +223,12 @@ def _row(planned: PlannedVariable) -> Row:
     if planned.reason:
         what += f": {planned.reason}"
     return Row(
-        old.name if old else _NO_NAME, _shape(old.shape) if old else "", planned.new.name,
-        _shape(planned.new.shape) if planned.new.has_static_shape else "[?]", what, planned.new.nbytes,
+        old.name if old else _NO_NAME,
+        _shape(old.shape) if old else "",
+        planned.new.name,
+        _shape(planned.new.shape) if planned.new.has_static_shape else "[?]",
+        what,
+        planned.new.nbytes,
     )
 
 
@@ -237,15 +245,19 @@ def _table(rows: Sequence[Row]) -> List[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     lines = []
     for line in cells:
-        padded = [cell.rjust(width) if column == 4 else cell.ljust(width)
-                  for column, (cell, width) in enumerate(zip(line, widths))]
+        padded = [
+            cell.rjust(width) if column == 4 else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths))
+        ]
         lines.append("  " + "  ".join(padded + [line[5]]))
     lines.insert(1, "  " + "  ".join("-" * width for width in widths + [len(header[5])]))
     return lines
 
 
 def _bytes(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
-    return {"recovered": sum(planned.recovered_bytes for planned in decided), "total": sum(planned.new.nbytes for planned in decided)}
+    return {
+        "recovered": sum(planned.recovered_bytes for planned in decided),
+        "total": sum(planned.new.nbytes for planned in decided),
+    }
 
 
 def _share(decided: Sequence[PlannedVariable], share: float, whole: str) -> str:

@@ -3,6 +3,7 @@
 Enters: the arguments that `plan_recovery`, the hooks and the other ways in share. Leaves: a `Request`. This module must not
 know what is done about it.
 """
+
 from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Optional
@@ -88,9 +89,7 @@ def _check_recover_vars(recover_vars: Any) -> None:
             f"recover_vars must be a dict {{old name: new variable}} or None, got {type(recover_vars).__name__}"
         )
     if not recover_vars:
-        raise WarmStartError(
-            "recover_vars is empty: name what to recover, or give None for every variable of the same name"
-        )
+        raise WarmStartError("recover_vars is empty: name what to recover, or give None for every variable of the same name")
     for name in recover_vars:
         if not isinstance(name, str):
             raise WarmStartError(

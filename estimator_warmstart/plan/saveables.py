@@ -3,6 +3,7 @@
 Enters: a graph, the old model and the request. Leaves: problems, warnings and notes. Such state lives in a resource and has no
 initializer to recover by; left without a word, a BoostedTrees model would be called recovered and have no trees.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
@@ -16,7 +17,12 @@ from estimator_warmstart.plan.request import Request
 _TREES, _TABLE = "tree ensemble", "lookup table"
 # What TensorFlow's saveables put behind their names: the keys of those that an imported graph has only the names of.
 _KINDS = {
-    "_serialized": _TREES, "_stamp": _TREES, "-keys": _TABLE, "-values": _TABLE, "_STATE": "iterator", "-state": "iterator",
+    "_serialized": _TREES,
+    "_stamp": _TREES,
+    "-keys": _TABLE,
+    "-values": _TABLE,
+    "_STATE": "iterator",
+    "-state": "iterator",
 }
 
 
@@ -124,7 +130,8 @@ def without_saveables(exclude: Any, saveables: Sequence[Saveable], new: Iterable
         return exclude
     names = list(new)
     left = [
-        pattern.text for pattern in compile_patterns(exclude, "exclude")
+        pattern.text
+        for pattern in compile_patterns(exclude, "exclude")
         if any(map(pattern.fits, names)) or not any(pattern.fits(saveable.name) for saveable in saveables)
     ]
     return left or None

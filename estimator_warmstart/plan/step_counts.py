@@ -2,6 +2,7 @@
 
 TensorFlow 1's Adam has `beta1_power` and `beta2_power`, which after `t` updates are `beta ** (t + 1)`. Keras's has `t` itself.
 """
+
 from __future__ import annotations
 
 from typing import List, Mapping, Optional

@@ -5,6 +5,7 @@ shape. Only what the part needs is read; beside the result at most the old value
 put in place after the old value is done with, and few initial values are drawn instead of all. This module must not know
 about plans, checkpoints or hooks.
 """
+
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -67,8 +68,12 @@ def needed_box(old_shape: Tuple[int, ...], steps: Sequence[Transform], target: T
 
 
 def adapt(
-    read: Callable[[TensorSlice], Any], old_shape: Tuple[int, ...], steps: Sequence[Transform], target: Target, joins: Any,
-    read_scalar: Callable[[str], Any]
+    read: Callable[[TensorSlice], Any],
+    old_shape: Tuple[int, ...],
+    steps: Sequence[Transform],
+    target: Target,
+    joins: Any,
+    read_scalar: Callable[[str], Any],
 ) -> Any:
     """The value for `target`.
 
@@ -106,9 +111,7 @@ def adapt(
     return _mapped(value, shape if head else box[1], maps, target, indices)
 
 
-def _after(
-    step: Transform, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[str], Any]
-) -> Any:
+def _after(step: Transform, value: Any, shape: Tuple[int, ...], indices: Indices, read_scalar: Callable[[str], Any]) -> Any:
     """`value`, whole and of `shape`, after one step without initial values."""
     if isinstance(step, MapAxis):
         return _general(value, axis_maps_of(shape, [step]), indices, None)
@@ -130,7 +133,10 @@ def _windows(shape: Tuple[int, ...], steps: Sequence[Transform], target: Target)
 def _joined(indices: Indices, steps: Sequence[Transform]) -> List[Any]:
     return [
         indices.join(segment.join)
-        for step in steps if isinstance(step, MapAxis) for segment in step.axis_map if isinstance(segment, Joined)
+        for step in steps
+        if isinstance(step, MapAxis)
+        for segment in step.axis_map
+        if isinstance(segment, Joined)
     ]
 
 
@@ -204,7 +210,7 @@ def _pieces(value: Any, axis: int, axis_map: AxisMap, target: Target) -> Any:
 def _split(fill: Fill, runs: List[Any], value: Any, axis: int, target: Target) -> List[Any]:
     """The new values for `runs`, which are ranges of positions of `axis`."""
     lengths = [run.shape.as_list()[0] for run in runs]
-    shape = target.shape[:axis] + (sum(lengths),) + target.shape[axis + 1:]
+    shape = target.shape[:axis] + (sum(lengths),) + target.shape[axis + 1 :]
     if fill == "mean":
         filler = tf.broadcast_to(mean_along(value, axis), shape)
     else:
@@ -253,7 +259,7 @@ def _prefix(value: Any, axis_map: AxisMap, target: Target) -> Any:
     rows = _run(value, 0, axis_map[0])
     if len(axis_map) == 1:
         return rows
-    fill, = fills_of(axis_map)
+    (fill,) = fills_of(axis_map)
     if callable(fill) or fill == "mean":
         return _pieces(value, 0, axis_map, target)
     same = same_everywhere(target.initial) if fill == "initial" else constant_of(fill, value.dtype)

@@ -2,6 +2,7 @@
 
 Where tokens are joined, the positions are found out by the session; elsewhere they are arithmetic.
 """
+
 from __future__ import annotations
 
 from typing import Any, Sequence
@@ -13,7 +14,7 @@ from estimator_warmstart.restore.new_values import where
 from estimator_warmstart.restore.vocab_remapping import join_index
 
 # What a join says of a token without an old row; no fill's code, of which there are few.
-_MISSED = -(2 ** 40)
+_MISSED = -(2**40)
 
 
 class Indices:

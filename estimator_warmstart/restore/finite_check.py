@@ -3,6 +3,7 @@
 Enters: a plan. Leaves: nothing, or one error that lists every old variable that must not be taken. No other part of a
 recovery reads values in the client; here it is a few MB at a time, and numbers only if it is asked for.
 """
+
 from __future__ import annotations
 
 from contextlib import closing

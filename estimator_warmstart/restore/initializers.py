@@ -3,6 +3,7 @@
 Whatever initializes a variable by its own initializer recovers it then, so this is the one place that changes operations
 which were in the graph before.
 """
+
 from __future__ import annotations
 
 import weakref
@@ -21,7 +22,7 @@ from estimator_warmstart._tf import (
     update_input,
 )
 from estimator_warmstart.errors import RecoveryError, first_few
-from estimator_warmstart.plan.plan import PlannedVariable, Plan
+from estimator_warmstart.plan.plan import Plan, PlannedVariable
 
 SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
@@ -115,7 +116,8 @@ class Initializers:
         if used:
             logger.warning(
                 "%s: recovered, but this session has run before, so what was made to initialize it does not recover; make that "
-                "operation anew, or run it first", first_few(sorted(set(used))),
+                "operation anew, or run it first",
+                first_few(sorted(set(used))),
             )
 
 
@@ -169,10 +171,14 @@ def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: b
     if twice:
         is_replicated = tf.distribute.has_strategy() or any(len(planned.new.parts[0].copies) > 1 for planned in twice)
         advice = f"under a tf.distribute strategy {_FOR_REPLICAS}" if is_replicated else "name it in one hook only"
-        raise RecoveryError("a variable cannot be recovered twice", [
-            f"the new {planned.new.name!r} already takes its value from {claims[planned.new.name]}, now {plan.checkpoint.prefix} is "
-            f"to fill it; {advice}" for planned in twice
-        ])
+        raise RecoveryError(
+            "a variable cannot be recovered twice",
+            [
+                f"the new {planned.new.name!r} already takes its value from {claims[planned.new.name]}, now "
+                f"{plan.checkpoint.prefix} is to fill it; {advice}"
+                for planned in twice
+            ],
+        )
     if is_lasting:
         claims.update((planned.new.name, plan.checkpoint.prefix) for planned in decided)
 

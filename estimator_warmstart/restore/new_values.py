@@ -2,6 +2,7 @@
 
 Enters: a fill, and what it is a fill of. Leaves: tensors. This module must not know of old values.
 """
+
 from __future__ import annotations
 
 from typing import Any, Callable, Optional, Sequence, Tuple
@@ -70,8 +71,8 @@ def with_drawn(value: Any, index: Any, axis: int, initializer: Callable[..., Any
     is_new = tf.equal(index, tf.constant(code, index.dtype))
     place = tf.reshape(tf.where(is_new), [-1])
     lengths = value.shape.as_list()
-    whole = lengths[:axis] + index.shape.as_list() + lengths[axis + 1:]
-    shape = tf.concat([tf.shape(value)[:axis], tf.shape(place), tf.shape(value)[axis + 1:]], 0)
+    whole = lengths[:axis] + index.shape.as_list() + lengths[axis + 1 :]
+    shape = tf.concat([tf.shape(value)[:axis], tf.shape(place), tf.shape(value)[axis + 1 :]], 0)
     drawn = from_initializer(initializer, shape, value.dtype, place, axis, whole)
     behind = tf.shape(value, out_type=tf.int64)[axis] + tf.cumsum(tf.cast(is_new, tf.int64)) - 1
     return tf.concat([value, drawn], axis), where(is_new, behind, index)

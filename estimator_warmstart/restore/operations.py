@@ -16,6 +16,7 @@ so no Saver knows it and a session resumed from a checkpoint does not have it.
 Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/checkpoint_utils.py) replaces
 `variable.initializer`; that leaves out whoever took hold of the old operation before, such as an `init_op` of the user's.
 """
+
 from __future__ import annotations
 
 import re
@@ -25,7 +26,7 @@ from estimator_warmstart._tf import initializer_op, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
 from estimator_warmstart.errors import RecoveryError
 from estimator_warmstart.graph.variables import Part
-from estimator_warmstart.plan.plan import PlannedVariable, Plan
+from estimator_warmstart.plan.plan import Plan, PlannedVariable
 from estimator_warmstart.restore.adapted_values import Target, adapt
 from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
 from estimator_warmstart.tensors import TensorSlice, whole_slice
@@ -191,8 +192,10 @@ class _Files:
         if old.slices and old.dtype in _NO_SLICES:
             return self._read_slices(old, box, name, device)
         value = tf.raw_ops.RestoreV2(
-            prefix=self._constant(device, self._prefix), tensor_names=[old.key],
-            shape_and_slices=self._constant(device, slice_spec(old, box), vector=True), dtypes=[tf.as_dtype(old.dtype)],
+            prefix=self._constant(device, self._prefix),
+            tensor_names=[old.key],
+            shape_and_slices=self._constant(device, slice_spec(old, box), vector=True),
+            dtypes=[tf.as_dtype(old.dtype)],
             # The session's error about a damaged file names the operation, and on 1.15 nothing else.
             name=f"restore/{name}/from/{self._path_in_names}",
         )[0]

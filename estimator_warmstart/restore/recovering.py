@@ -3,6 +3,7 @@
 Enters: a `Request` and how careful to be. Leaves: a `GraphRecovery`, or nothing where the old model is gone and the new one
 resumes. This module must not know who asks, nor of any session.
 """
+
 from __future__ import annotations
 
 import time
@@ -75,7 +76,8 @@ class Recovering(NamedTuple):
         with graph.as_default():
             recover = tf.group(graph_recovery.recovery.recover, recovery.recover)
         return graph_recovery._replace(
-            plan=whole._replace(variables=graph_recovery.plan.variables + part.variables), recovery=recovery._replace(recover=recover),
+            plan=whole._replace(variables=graph_recovery.plan.variables + part.variables),
+            recovery=recovery._replace(recover=recover),
             variable_count=len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)),
         )
 

@@ -3,6 +3,7 @@
 Enters: a plan and its graph. Leaves: a `GraphRecovery`, whose methods look at a session, recover into it, or wait for the chief
 to have done so. This module must not know where a plan comes from, nor decide whether to recover.
 """
+
 from __future__ import annotations
 
 import logging

@@ -7,6 +7,7 @@ A hook may be in several trainings at once, each with a graph of its own; so not
     model is initialized  (not where a checkpoint is restored) recovers what its own init_op and init_fn left cold
     session is made       resumes, waits for the chief, or recovers where nobody has told of the initialization
 """
+
 from __future__ import annotations
 
 from typing import Any, Callable, Optional

@@ -2,6 +2,7 @@
 
 They are apart from `adapting.py`, which knows where each value goes.
 """
+
 from __future__ import annotations
 
 import math

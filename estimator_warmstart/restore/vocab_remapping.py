@@ -3,6 +3,7 @@
 Enters: a `Join`. Leaves: an int64 vector. The files are read where the variable is; their tokens never pass through the
 client. The hash table that finds old rows holds every old token, so it is destroyed as soon as the vector is there.
 """
+
 from __future__ import annotations
 
 from typing import Any, Tuple
@@ -39,7 +40,8 @@ def join_index(join: VocabRemapping, missed: int) -> Any:
     if not join.buckets:
         return rows
     buckets = (
-        tf.range(join.old.size, join.old.size + join.old_buckets, dtype=tf.int64) if join.old_buckets
+        tf.range(join.old.size, join.old.size + join.old_buckets, dtype=tf.int64)
+        if join.old_buckets
         else tf.fill([join.buckets], tf.constant(missed, tf.int64))
     )
     return tf.concat([rows, buckets], 0)
@@ -48,7 +50,7 @@ def join_index(join: VocabRemapping, missed: int) -> Any:
 def _tokens(vocabulary: Vocabulary) -> Any:
     if vocabulary.path is None:
         return tf.constant(vocabulary.tokens)
-    lines = tf.raw_ops.StringSplitV2(input=[tf.io.read_file(vocabulary.path)], sep="\n").values[:vocabulary.size]
+    lines = tf.raw_ops.StringSplitV2(input=[tf.io.read_file(vocabulary.path)], sep="\n").values[: vocabulary.size]
     return tf.strings.regex_replace(lines, "\r$", "") if vocabulary.has_carriage_returns else lines
 
 
@@ -60,8 +62,12 @@ def _table(keys: Any, values: Any) -> Tuple[Any, Any]:
 def _table_of_file(vocabulary: Vocabulary) -> Tuple[Any, Any]:
     table = _empty_table()
     return table, tf.raw_ops.InitializeTableFromTextFileV2(
-        table_handle=table, filename=vocabulary.path, key_index=_WHOLE_LINE, value_index=_LINE_NUMBER,
-        vocab_size=vocabulary.size, delimiter="\t",
+        table_handle=table,
+        filename=vocabulary.path,
+        key_index=_WHOLE_LINE,
+        value_index=_LINE_NUMBER,
+        vocab_size=vocabulary.size,
+        delimiter="\t",
     )
 
 

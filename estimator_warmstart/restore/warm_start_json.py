@@ -3,6 +3,7 @@
 Enters: a plan that was carried out, and the new model's directory. Leaves: files there. A trace that cannot be written is
 logged; it stops no training. This module must not know how values were recovered.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -74,8 +75,10 @@ def summary_of(plan: Plan) -> Any:
     text = tf1.SummaryMetadata(plugin_data=tf1.SummaryMetadata.PluginData(plugin_name="text"))
     # Four blanks in front of each line make it code to TensorBoard's Markdown, so that columns stay aligned.
     report = "\n".join("    " + line for line in format_report(plan).splitlines())
-    return tf1.Summary(value=[
-        tf1.Summary.Value(tag="warm_start/report", metadata=text, tensor=tf.make_tensor_proto(report)),
-        tf1.Summary.Value(tag="warm_start/coverage", simple_value=plan.coverage),
-        tf1.Summary.Value(tag="warm_start/slot_coverage", simple_value=plan.slot_coverage),
-    ])
+    return tf1.Summary(
+        value=[
+            tf1.Summary.Value(tag="warm_start/report", metadata=text, tensor=tf.make_tensor_proto(report)),
+            tf1.Summary.Value(tag="warm_start/coverage", simple_value=plan.coverage),
+            tf1.Summary.Value(tag="warm_start/slot_coverage", simple_value=plan.slot_coverage),
+        ]
+    )

@@ -79,7 +79,8 @@ def vocabulary(source: Source, directory: str, via: str) -> Case:
     new_file = _write_vocabulary(new_tokens, os.path.join(directory, "vocabulary.txt"))
     params = model_params(source, new_file, change.new)
     old = {
-        "old_model_dir": old_dir, "old_vocabulary_file": old_params["vocabulary_file"],
+        "old_model_dir": old_dir,
+        "old_vocabulary_file": old_params["vocabulary_file"],
         "old_dense_widths": old_params["dense_widths"],
     }
     return Case(

@@ -64,9 +64,7 @@ def verdict(cold: Sequence[Point], warm: Sequence[Point], metric: str) -> str:
 def worth_of_slots(warm: Sequence[Point], without: Sequence[Point], metric: str) -> str:
     """By how much the warm model is better than the one without slots, in a sentence."""
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    leads = [
-        (sign * (left.metrics[metric] - right.metrics[metric]), left.step) for left, right in zip(warm[1:], without[1:])
-    ]
+    leads = [(sign * (left.metrics[metric] - right.metrics[metric]), left.step) for left, right in zip(warm[1:], without[1:])]
     (least, where_least), (most, where_most) = min(leads), max(leads)
     mean = sum(lead for lead, _ in leads) / len(leads)
     return (

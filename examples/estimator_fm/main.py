@@ -62,11 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--movielens", metavar="DIR", help="directory with MovieLens' u.data")
     data.add_argument("--criteo", metavar="FILE", help="tab-separated file in the Criteo display-advertising format")
     parser.add_argument(
-        "--case", choices=sorted(CASES), default="renamed",
+        "--case",
+        choices=sorted(CASES),
+        default="renamed",
         help="what has changed since yesterday: names (the default), or vocabularies and the dense layer's input too",
     )
     parser.add_argument(
-        "--via", choices=VIAS, default="hook",
+        "--via",
+        choices=VIAS,
+        default="hook",
         help="how the warm start is said: by a hook in the model_fn (the default), in params, or by wrapping the Estimator",
     )
     parser.add_argument("--output-dir", metavar="DIR", help="for models and picture (default: a new temporary one)")
@@ -74,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--old-steps", type=_positive, metavar="N", help="training steps of yesterday's model")
     parser.add_argument("--rows", type=_positive, metavar="N", help="rows to make up, or to use of the Criteo file")
     parser.add_argument(
-        "--initial-accumulator", type=_above_zero, default=0.1, metavar="X",
+        "--initial-accumulator",
+        type=_above_zero,
+        default=0.1,
+        metavar="X",
         help="that Adagrad's accumulators begin with (default: 0.1, TensorFlow's)",
     )
     parser.add_argument("--seed", type=_seed, default=1, metavar="N", help="of data and training (default: 1)")
@@ -144,8 +151,12 @@ def _run(source: Source, directory: str, options: argparse.Namespace) -> None:
         if model.introduction:
             _say(model.introduction)
         estimators[name] = make_estimator(
-            model.model_fn, os.path.join(directory, name.replace(" ", "_")), model.params,
-            steps=steps, evaluations=evaluations, seed=options.seed,
+            model.model_fn,
+            os.path.join(directory, name.replace(" ", "_")),
+            model.params,
+            steps=steps,
+            evaluations=evaluations,
+            seed=options.seed,
         )
         if model.wrap is not None:
             estimators[name] = model.wrap(estimators[name])

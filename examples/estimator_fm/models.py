@@ -104,9 +104,7 @@ def factorization_machine(features: Features, params: Params) -> Fm:
     numbers = tf.concat([features[name] for name in widths], axis=1)
     with tf1.variable_scope("fm"):
         w = tf1.get_variable("w", [table_rows, 1], initializer=tf1.zeros_initializer())
-        v = tf1.get_variable(
-            "v", [table_rows, params["factors"]], initializer=tf1.truncated_normal_initializer(stddev=0.05)
-        )
+        v = tf1.get_variable("v", [table_rows, params["factors"]], initializer=tf1.truncated_normal_initializer(stddev=0.05))
         b = tf1.get_variable("b", [1], initializer=tf1.zeros_initializer())
     with tf1.variable_scope("dense"):
         # No bias: fm/b is the one that the sum needs.
@@ -154,9 +152,7 @@ def _layer(inputs: tf.Tensor, name: str, units: int, initializer: Any) -> tf.Ten
     return tf.matmul(inputs, kernel) + bias
 
 
-def _spec(
-    fm: Fm, logits: tf.Tensor, labels: tf.Tensor, mode: str, params: Params
-) -> tf.estimator.EstimatorSpec:
+def _spec(fm: Fm, logits: tf.Tensor, labels: tf.Tensor, mode: str, params: Params) -> tf.estimator.EstimatorSpec:
     click = params["task"] == "click"
     prediction = tf.sigmoid(logits) if click else RATING_MIDDLE + logits
     if mode == tf.estimator.ModeKeys.PREDICT:

@@ -128,9 +128,7 @@ def between(begin: int, end: int) -> Callable[[Columns], Columns]:
 
 def examples(chunk: Columns) -> Tuple[Columns, tf.Tensor]:
     """Columns to features and labels, as `Part.chunks` promises them."""
-    tokens = tf.stack(
-        [tf.strings.join(["user=", chunk["user"]]), tf.strings.join(["film=", chunk["film"]])], axis=1
-    )
+    tokens = tf.stack([tf.strings.join(["user=", chunk["user"]]), tf.strings.join(["film=", chunk["film"]])], axis=1)
     # A point on a circle, so that 23:59 is beside 0:00.
     angle = tf.cast(chunk["seconds"] % DAY_SECONDS, tf.float32) * (2 * math.pi / DAY_SECONDS)
     day = chunk["seconds"] // DAY_SECONDS
@@ -149,9 +147,7 @@ def _part(path: str, table: Dict[str, np.ndarray], begin: int, end: int) -> Part
             f"{path}: no rating from {_date(begin)} to {_date(end - 1)}. The split takes days after the first "
             f"{OLD_SHARE:.0%} of the ratings: {TRAIN_DAYS} to train on and {EVALUATION_DAYS} to evaluate on"
         )
-    tokens = [
-        f"{field}={value.decode()}" for field in ("user", "film") for value in table[field][inside].tolist()
-    ]
+    tokens = [f"{field}={value.decode()}" for field in ("user", "film") for value in table[field][inside].tolist()]
     return Part(
         when=f"{_date(begin)} to {_date(end - 1)}",
         rows=int(inside.sum()),

@@ -47,9 +47,7 @@ def make_estimator(
     return tf.estimator.Estimator(model_fn, model_dir, config, params)
 
 
-def train_and_evaluate(
-    estimator: tf.estimator.Estimator, source: Source, part: Part, *, steps: int, seed: int
-) -> List[Point]:
+def train_and_evaluate(estimator: tf.estimator.Estimator, source: Source, part: Part, *, steps: int, seed: int) -> List[Point]:
     """Trains on a part, then evaluates every checkpoint on `source.evaluation`, `model.ckpt-0` first.
 
     `tf.estimator.train_and_evaluate` would skip step 0, which is where a warm start shows.

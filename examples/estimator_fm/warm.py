@@ -61,7 +61,8 @@ def changes(params: Params) -> Dict[str, Any]:
     # A new feature's weight is 0 whatever the kernel's initializer: it adds nothing until it has learned something.
     return {
         "ranker/fm/[wv]": adapters.remap_rows(
-            params["old_vocabulary_file"], params["vocabulary_file"], num_oov_buckets=OOV_BUCKETS),
+            params["old_vocabulary_file"], params["vocabulary_file"], num_oov_buckets=OOV_BUCKETS
+        ),
         "ranker/dense/kernel": adapters.remap_segments(params["old_dense_widths"], params["dense_widths"], fill="zeros"),
     }
 
@@ -81,13 +82,20 @@ def warm_start_params(params: Params) -> Dict[str, Any]:
     if "old_vocabulary_file" in params:
         said["with_slots"] = params["with_slots"]
         said["adapters"] = {
-            "ranker/fm/[wv]": {"remap_rows": {
-                "old_vocab": params["old_vocabulary_file"], "new_vocab": params["vocabulary_file"],
-                "num_oov_buckets": OOV_BUCKETS,
-            }},
-            "ranker/dense/kernel": {"remap_segments": {
-                "old_widths": params["old_dense_widths"], "new_widths": params["dense_widths"], "fill": "zeros",
-            }},
+            "ranker/fm/[wv]": {
+                "remap_rows": {
+                    "old_vocab": params["old_vocabulary_file"],
+                    "new_vocab": params["vocabulary_file"],
+                    "num_oov_buckets": OOV_BUCKETS,
+                }
+            },
+            "ranker/dense/kernel": {
+                "remap_segments": {
+                    "old_widths": params["old_dense_widths"],
+                    "new_widths": params["dense_widths"],
+                    "fill": "zeros",
+                }
+            },
         }
     return said
 
@@ -99,5 +107,4 @@ def wrapped(estimator: tf.estimator.Estimator, params: Params) -> tf.estimator.E
     """`estimator`, whose `model_fn` is a cold one, warm-started."""
     if "old_vocabulary_file" not in params:
         return warm_started(estimator, params["old_model_dir"], NEW_NAMES, with_slots=True)
-    return warm_started(
-        estimator, params["old_model_dir"], NEW_NAMES, changes(params), with_slots=params["with_slots"])
+    return warm_started(estimator, params["old_model_dir"], NEW_NAMES, changes(params), with_slots=params["with_slots"])

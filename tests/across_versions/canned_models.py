@@ -2,6 +2,7 @@
 
 It runs without `estimator_warmstart`: another TensorFlow's Python writes old models with it.
 """
+
 import numpy as np
 import tensorflow as tf
 

@@ -1,4 +1,5 @@
 """Old models of the other TensorFlow: what it wrote, and what it says is in there."""
+
 import os
 import pathlib
 import subprocess
@@ -22,7 +23,9 @@ def write_old_models(what, folder):
     # The models in tests/ are the only thing of this checkout that it imports.
     environment = dict(os.environ, PYTHONPATH=str(HERE.parent))
     child = subprocess.run(
-        [python, str(HERE / "write_old_models.py"), what, str(folder)], env=environment, capture_output=True,
+        [python, str(HERE / "write_old_models.py"), what, str(folder)],
+        env=environment,
+        capture_output=True,
         text=True,
     )
     assert child.returncode == 0, child.stderr[-4000:]

@@ -1,4 +1,5 @@
 """Canned and Keras Estimators, trained by the other TensorFlow (1.15 for 2.15 and the reverse), recovered by this one."""
+
 import numpy as np
 import pytest
 
@@ -23,7 +24,8 @@ def parameters(old):
     """The names of the model's own variables."""
     optimizers = ("Adagrad", "Ftrl", "Ftrl_1")
     return [
-        name for name in old.values
+        name
+        for name in old.values
         if name != "global_step" and not name.startswith("training/") and name.rsplit("/", 1)[-1] not in optimizers
     ]
 
@@ -116,7 +118,7 @@ def test_saved_model_of_an_estimator(old_models, tmp_path, api):
     if api == "v2" and IS_TF2:
         pytest.skip("TensorFlow 1.15 has one API")
     old = OldModel(old_models / api / "dnn")
-    exported, = (old.folder / "export").iterdir()
+    (exported,) = (old.folder / "export").iterdir()
     estimator = canned_models.build("dnn", "v1", tmp_path)
     hook = VariableRecoverHook(exported, with_slots=True)
     estimator.train(canned_models.input_fn, steps=1, hooks=[hook])

@@ -1,4 +1,5 @@
 """Object-based checkpoints and SavedModels of Keras models, written by the other TensorFlow, recovered by this one."""
+
 import pytest
 
 from estimator_warmstart import VariableRecoverHook, format_report
@@ -27,7 +28,7 @@ class TestKerasModel:
         hook = VariableRecoverHook(old.folder / saved_by, with_slots=True)
         new, predictions = warm_keras(tmp_path, hook)
         assert hook.plan.checkpoint.format == "object-based"
-        slots = {name[len("training/Adam/"):]: value for name, value in new.items() if name.startswith("training/Adam/")}
+        slots = {name[len("training/Adam/") :]: value for name, value in new.items() if name.startswith("training/Adam/")}
         old.assert_in({**new, **slots}, WEIGHTS + SLOTS)
         old.assert_predicted(predictions)
 

@@ -4,6 +4,7 @@
 
 Beside each model is `values.npz`, {variable's name: value}, and `predictions.npy`, as this TensorFlow sees them.
 """
+
 import os
 import sys
 

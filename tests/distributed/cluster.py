@@ -5,6 +5,7 @@ conditions with a limit and holds processes at gates; it never sleeps and hopes.
 is a process group that is killed on the way out, and each ends by itself when the pipe to its standard input breaks, so
 none outlives a test run that was killed.
 """
+
 from __future__ import annotations
 
 import json
@@ -59,7 +60,7 @@ class Task:
 
     def events(self, kind: str) -> List[Dict[str, Any]]:
         """What the process has reported of `kind`, see `job.py`."""
-        lines = [line[len("EVENT "):] for line in self.text().splitlines() if line.startswith("EVENT ")]
+        lines = [line[len("EVENT ") :] for line in self.text().splitlines() if line.startswith("EVENT ")]
         return [event for event in map(json.loads, lines) if event["event"] == kind]
 
     def is_running(self) -> bool:
@@ -106,9 +107,7 @@ class Cluster:
         self.model_dir = folder / "new"
         self.gates.mkdir(parents=True)
         ports = iter(free_ports(sum(addressed.values())))
-        self._addresses = {
-            role: [f"localhost:{next(ports)}" for _ in range(count)] for role, count in addressed.items()
-        }
+        self._addresses = {role: [f"localhost:{next(ports)}" for _ in range(count)] for role, count in addressed.items()}
         self.config = dict(config, model_dir=str(self.model_dir), gates=str(self.gates))
         self.tasks: Dict[Tuple[str, int], Task] = {}
 
@@ -132,7 +131,11 @@ class Cluster:
             environment["TF_CONFIG"] = json.dumps({"cluster": self._addresses, "task": {"type": role, "index": index}})
         with task.log.open("a") as log:
             task.process = subprocess.Popen(
-                [sys.executable, str(JOB)], env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                [sys.executable, str(JOB)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         return task
@@ -155,8 +158,9 @@ class Cluster:
 
     def wait_for_event(self, task: Task, kind: str, count: int = 1, **fields: Any) -> Dict[str, Any]:
         """The `count`-th event of `kind` of a task that has these fields."""
+
         def found() -> List[Dict[str, Any]]:
-            return [event for event in task.events(kind) if fields.items() <= event.items()][count - 1:count]
+            return [event for event in task.events(kind) if fields.items() <= event.items()][count - 1 : count]
 
         return self.wait_for(f"{task}: {kind} {fields or ''}, number {count}", found)[0]
 
@@ -180,9 +184,10 @@ class Cluster:
     def wait_until_held(self, task: Task, step: int) -> None:
         """Returns once the process stands still before its next step, at `step` or beyond, in its present life."""
         pid = task.process.pid
-        self.wait_for(f"{task} held at step {step}", lambda: any(
-            event["pid"] == pid and event["step"] >= step for event in task.events("held")
-        ))
+        self.wait_for(
+            f"{task} held at step {step}",
+            lambda: any(event["pid"] == pid and event["step"] >= step for event in task.events("held")),
+        )
 
     def close(self, gate: str) -> None:
         """Makes whoever comes to the gate wait there."""

@@ -16,6 +16,7 @@ TF_CONFIG, or its absence, says which process; the variable JOB says in JSON wha
 Lines that begin with EVENT tell the test in JSON what has happened. Each step adds 1 to every Adagrad accumulator: they
 count the steps that a parameter has seen. No old value is near COLD, which everything is initialized with.
 """
+
 from __future__ import annotations
 
 import json
@@ -78,7 +79,8 @@ class Probe(tf1.train.SessionRunHook):
 
     def after_create_session(self, session, coord):
         tell(
-            "operations", recovering=[[op.type, op.name, op.device] for op in operations_that_recover(session.graph)],
+            "operations",
+            recovering=[[op.type, op.name, op.device] for op in operations_that_recover(session.graph)],
             variables={copy.op.name: copy.device for v in tf1.global_variables() for copy in copies_of(v)},
         )
         self._step, lowest = session.run([self._step_tensor, self._lowest_tensor])
@@ -122,6 +124,7 @@ def recovery():
 
 def wait_at_the_gate(value):
     """Waits in the process that runs this, wherever the value is: a function of Python's is in one process only."""
+
     def wait():
         pass_gate("recover")
         return True
@@ -184,11 +187,13 @@ STRATEGIES = {
 def make_estimator():
     distribute = JOB.get("distribute", "")
     common = dict(
-        model_dir=JOB["model_dir"], save_checkpoints_steps=JOB.get("save_steps", 1000),
+        model_dir=JOB["model_dir"],
+        save_checkpoints_steps=JOB.get("save_steps", 1000),
         save_summary_steps=1000,  # Where there are none, MultiWorkerMirroredStrategy saves no checkpoints either.
         keep_checkpoint_max=100,
         # By default worker n begins to train 5 * (n + 1) seconds late.
-        experimental_max_worker_delay_secs=0, **JOB.get("config", {})
+        experimental_max_worker_delay_secs=0,
+        **JOB.get("config", {}),
     )
     if distribute == "TPUEstimator":
         config = tf1.estimator.tpu.RunConfig(**common)

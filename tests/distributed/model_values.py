@@ -4,6 +4,7 @@ Enters: a checkpoint of the new model. Leaves: how many steps each parameter has
 1 everywhere, each step adds 1 to every Adagrad accumulator and 1 / sqrt(accumulator) to every parameter: the number of
 steps can be read off each, and a parameter that was initialized cold, set back, or recovered without its slot shows.
 """
+
 from __future__ import annotations
 
 import os

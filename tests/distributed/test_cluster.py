@@ -1,4 +1,5 @@
 """The harness itself: it shows what went wrong, and leaves no process behind, however the tests end."""
+
 import os
 import pathlib
 import signal
@@ -35,7 +36,8 @@ def is_alive(pid):
 def test_no_process_outlives_the_tests(tmp_path, end):
     folder = os.path.dirname(os.path.abspath(__file__))
     tests = subprocess.Popen(
-        [sys.executable, "-c", STARTS_A_SERVER, folder, str(tmp_path / "job")], stdout=subprocess.PIPE,
+        [sys.executable, "-c", STARTS_A_SERVER, folder, str(tmp_path / "job")],
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     server = int(tests.stdout.readline())

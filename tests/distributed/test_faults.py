@@ -1,4 +1,5 @@
 """kill -9 of any process at any moment, then a restart: the job ends as a warm-started one that nobody disturbed."""
+
 import shutil
 
 import pytest

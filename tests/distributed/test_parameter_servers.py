@@ -1,4 +1,5 @@
 """Parameter servers, workers that come late and an evaluator: recovered once, where the variables are, before anyone looks."""
+
 import glob
 import re
 
@@ -28,16 +29,24 @@ def server(device):
     return re.search(r"/job:ps/.*task:(\d+)", device).group(1)
 
 
-@pytest.mark.parametrize("distribute, way", [
-    pytest.param("", "hook", id="device setter, hook"),
-    pytest.param("", "warm_started", id="device setter, warm_started"),
-    pytest.param("ParameterServerStrategy", "hook", id="strategy, hook"),
-    pytest.param("ParameterServerStrategy", "scaffold", id="strategy, scaffold"),
-])
+@pytest.mark.parametrize(
+    "distribute, way",
+    [
+        pytest.param("", "hook", id="device setter, hook"),
+        pytest.param("", "warm_started", id="device setter, warm_started"),
+        pytest.param("ParameterServerStrategy", "hook", id="strategy, hook"),
+        pytest.param("ParameterServerStrategy", "scaffold", id="strategy, scaffold"),
+    ],
+)
 def test_a_whole_job(tmp_path, distribute, way):
     old = save_old(tmp_path / "old")
     with Cluster(
-        tmp_path / "job", {"chief": 1, "worker": 2, "ps": 2}, old=old, way=way, distribute=distribute, steps=600,
+        tmp_path / "job",
+        {"chief": 1, "worker": 2, "ps": 2},
+        old=old,
+        way=way,
+        distribute=distribute,
+        steps=600,
         save_steps=500,
     ) as job:
         # Nobody trains until the evaluator has seen model.ckpt-0.
@@ -72,7 +81,7 @@ def test_a_whole_job(tmp_path, distribute, way):
         for process in (chief, worker, late):
             assert not process.events("cold")
         for index in glob.glob(str(job.model_dir / "model.ckpt-*.index")):
-            assert_trained_from_old(index[:-len(".index")], slack=3)
+            assert_trained_from_old(index[: -len(".index")], slack=3)
 
 
 def test_a_worker_that_finds_cold_variables_waits(tmp_path):

@@ -1,4 +1,5 @@
 """The benchmark of scale runs and prints a line for every point."""
+
 import pathlib
 import subprocess
 import sys
@@ -9,7 +10,9 @@ SCALE = pathlib.Path(__file__).resolve().parents[2] / "benchmarks" / "scale.py"
 def lines_of(*arguments):
     """The rows of the printed tables, as lists of cells."""
     ended = subprocess.run(
-        [sys.executable, str(SCALE), "--rounds", "1", *arguments], capture_output=True, text=True,
+        [sys.executable, str(SCALE), "--rounds", "1", *arguments],
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 0, ended.stderr
     rows = [line.strip("| ").split(" | ") for line in ended.stdout.splitlines() if line.startswith("|")]

@@ -1,4 +1,5 @@
 """The old checkpoint changes, is damaged or answers late after the plan was made: an error that says where, or patience."""
+
 import os
 import shutil
 
@@ -48,10 +49,19 @@ def replace_by_another_model(old):
     save_checkpoint(old, {"other/emb": OLD["emb"], "other/bias": OLD["bias"]})
 
 
-@pytest.mark.parametrize("damage, parts", [
-    (flip_a_byte, 2), (delete, 2), (delete_the_data, 2), (cut_the_data, 2), (replace_by_another_shape, 2),
-    (replace_by_another_model, 2), (flip_a_byte, 1), (replace_by_another_shape, 1),
-])
+@pytest.mark.parametrize(
+    "damage, parts",
+    [
+        (flip_a_byte, 2),
+        (delete, 2),
+        (delete_the_data, 2),
+        (cut_the_data, 2),
+        (replace_by_another_shape, 2),
+        (replace_by_another_model, 2),
+        (flip_a_byte, 1),
+        (replace_by_another_shape, 1),
+    ],
+)
 def test_a_checkpoint_that_changes_after_the_plan(tmp_path, damage, parts):
     old = save_old(tmp_path / "old", parts)
     shutil.copytree(old, str(tmp_path / "copy"))
@@ -64,8 +74,8 @@ def test_a_checkpoint_that_changes_after_the_plan(tmp_path, damage, parts):
         job.open("begin-chief-0")
         assert job.wait_for_end(chief) == [1]
         error = chief.text()
-        assert os.path.join(old, "model.ckpt").strip("/") in error[error.rindex("Traceback"):]
-        assert "restore/new/" in error[error.rindex("Traceback"):]
+        assert os.path.join(old, "model.ckpt").strip("/") in error[error.rindex("Traceback") :]
+        assert "restore/new/" in error[error.rindex("Traceback") :]
         assert not chief.events("session") and not chief.events("first step")
         assert not list(job.model_dir.glob("model.ckpt-*"))
 

@@ -1,4 +1,5 @@
 """Every strategy: each copy of each variable, slots too, starts from the old values, whatever the way in."""
+
 import numpy as np
 import pytest
 
@@ -15,12 +16,16 @@ def assert_copies_warm(session, count):
             np.testing.assert_array_equal(copy, value, err_msg=name)
 
 
-@pytest.mark.parametrize("distribute, copies, way", [
-    *[("OneDeviceStrategy", 1, way) for way in WAYS],
-    *[("MirroredStrategy", 2, way) for way in WAYS],
-    # A TPUEstimator cannot be wrapped.
-    ("TPUEstimator", 1, "hook"), ("TPUEstimator", 1, "scaffold"),
-])
+@pytest.mark.parametrize(
+    "distribute, copies, way",
+    [
+        *[("OneDeviceStrategy", 1, way) for way in WAYS],
+        *[("MirroredStrategy", 2, way) for way in WAYS],
+        # A TPUEstimator cannot be wrapped.
+        ("TPUEstimator", 1, "hook"),
+        ("TPUEstimator", 1, "scaffold"),
+    ],
+)
 def test_one_process(tmp_path, distribute, copies, way):
     old = save_old(tmp_path / "old")
     with Cluster(tmp_path / "job", {}, old=old, way=way, distribute=distribute, parts=1, steps=20, save_steps=10) as job:
@@ -39,8 +44,14 @@ def test_one_process(tmp_path, distribute, copies, way):
 def test_many_workers_with_their_own_copies(tmp_path, way):
     old = save_old(tmp_path / "old")
     with Cluster(
-        tmp_path / "job", {"chief": 1, "worker": 1}, old=old, way=way, distribute="MultiWorkerMirroredStrategy", parts=1,
-        steps=20, save_steps=10,
+        tmp_path / "job",
+        {"chief": 1, "worker": 1},
+        old=old,
+        way=way,
+        distribute="MultiWorkerMirroredStrategy",
+        parts=1,
+        steps=20,
+        save_steps=10,
     ) as job:
         tasks = job.start_all()
         assert job.wait_for_end(*tasks) == [0, 0]

@@ -1,4 +1,5 @@
 """A worker that waits for its chief says so and for how long, gives up in the end, and leaves the processor alone meanwhile."""
+
 import re
 import time
 
@@ -23,7 +24,7 @@ def wait_for_end_at_rest(job, worker):
     job.wait_for("the worker to give up", ended)
     assert process.returncode == 1
     assert spent < 0.1 * (time.monotonic() - started) + 0.5
-    return worker.text()[worker.text().rindex("Traceback"):]
+    return worker.text()[worker.text().rindex("Traceback") :]
 
 
 def test_a_chief_that_never_comes(tmp_path):
