@@ -52,8 +52,9 @@ coverage: environment-tf2 ## all tests on TensorFlow 2.15, and the share of the 
 coverage-tf1: environment-tf1 ## the same on TensorFlow 1.15
 	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf1" $(TF1)/bin/python $(RUN_TESTS) $(COVERAGE) $(ARGS)
 
-lint: environment-lint ## lint and types alone
+lint: environment-lint ## lint, format and types alone
 	@$(LINT)/bin/ruff check .
+	@$(LINT)/bin/ruff format --check .
 	@$(LINT)/bin/python -I -m mypy
 
 format: environment-lint ## format the code, imports in order
