@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2, trackable_object_graph_pb2
 
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.index_checks import volume
 from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.tensors import count_elements
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -46,7 +46,7 @@ def entry(shape=(2,), dtype=1, offset=0, size=None, shard=0, checksum=None, data
     proto.shape.unknown_rank = unknown_rank
     for length in shape:
         proto.shape.dim.add(size=length)
-    proto.size = (0 if slices else 4 * volume(shape)) if size is None else size
+    proto.size = (0 if slices else 4 * count_elements(shape)) if size is None else size
     proto.crc32c = masked(data) if checksum is None else checksum
     for extents in slices:
         part = proto.slices.add()

@@ -150,7 +150,7 @@ def test_fills_are_values_of_the_new_dtype(recovered):
         assert recovered(np.float32([1]), adapter, [2], "float64") == [1, 1 / 3]
     assert recovered(np.int32([1, 1, 1, 4]), [adapters.crop_or_pad("mean"), cast], [5], "float32") == [1, 1, 1, 4, 1.75]
     for adapter in ([adapters.crop_or_pad(0.5), cast], [cast, adapters.crop_or_pad(0.5)]):
-        with pytest.raises(WarmStartError, match=r"the fill 0\.5 is no int32"):
+        with pytest.raises(WarmStartError, match=r"the fill 0\.5 is not an int32"):
             recovered(np.float32([1]), adapter, [2], "int32")
 
 
@@ -328,7 +328,7 @@ class TestTheReport:
         variable("v", ([1], 0), new)
         plan = plan_recovery(old_dir, None, {"v": cast})
         assert plan.variables[0].reason == f"cast(), {said}"
-        assert f"adapted, 100 % old: cast(), {said}" in format_report(plan)
+        assert f"adapted, 100 % old, 100 % of the old kept: cast(), {said}" in format_report(plan)
 
     def test_a_cast_to_the_same_dtype_is_none(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"v": np.float32([1]), "w": np.float64([1])})

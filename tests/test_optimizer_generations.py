@@ -181,7 +181,7 @@ class TestStepsFromPowers:
         adam_of_tf1(old_dir, 0.9, 0.999)
         build(adam, module)
         report = format_report(plan_recovery(old_dir, with_slots=True))
-        assert "adapted, 100 % old: steps, counted with beta = 0.999" in report
+        assert "adapted, 100 % old, 100 % of the old kept: steps, counted with beta = 0.999" in report
 
     def test_absent_leave_the_moments_fresh(self, old_dir, module, new_graph):
         save_checkpoint(old_dir, {name: np.ones([2, 1], np.float32) for name in ("w", "w/Adam", "w/Adam_1")})

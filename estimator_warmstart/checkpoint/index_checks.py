@@ -19,6 +19,8 @@ from estimator_warmstart.slots import LONGEST_NAME
 from estimator_warmstart.tensors import TensorSlice, count_elements, whole_slice
 
 _MOST_DIMENSIONS = 254
+# As many as their names have digits for: `.data-00000-of-99999`.
+_MOST_SHARDS = 99_999
 _LARGEST = 2**63 - 1
 _VERSION = 1
 # Problems that one message lists: an index may have millions of entries.
@@ -41,7 +43,7 @@ class _Slice(NamedTuple):
 
 def check_header(header: Any) -> None:
     """Raises `ValueError` for a `BundleHeaderProto` that is not one."""
-    if header.num_shards < 1:
+    if not 1 <= header.num_shards <= _MOST_SHARDS:
         raise ValueError(f"it says that there are {header.num_shards} data files")
     if header.endianness not in tensor_bundle_pb2.BundleHeaderProto.Endianness.values():
         raise ValueError(f"it says that the byte order is {header.endianness}")
