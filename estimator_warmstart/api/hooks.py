@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf1
-from estimator_warmstart.errors import WarmStartError, check_choice
+from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.recovering import Recovering
@@ -114,7 +115,7 @@ class VariableRecoverHook(SessionRunHook):
         )
         self._recovering = Recovering(request, check_finite, model_dir).checked()
         check_choice("when", when, ("fresh", "every_train"))
-        if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
+        if not (is_number(max_wait_secs) and max_wait_secs > 0):
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._when, self._max_wait_secs = when, max_wait_secs
         self._latest: Optional[Training] = None
