@@ -62,10 +62,3 @@ def first_few(names: Sequence[str], count: int = 5) -> str:
     """The first of `names` for a sentence, with the number of the others."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return (", ".join(repr(name) for name in names[:count]) or "nothing") + more
-
-
-def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
-    """Raises `WarmStartError` unless `value` is one of `choices`."""
-    if value not in choices:
-        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-        raise WarmStartError(f"{argument} must be {' or '.join(repr(choice) for choice in choices)}, got {value!r}{hint}")

@@ -9,7 +9,6 @@ fill, because a padded zero is not neutral there (an Adagrad accumulator of 0 ma
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from estimator_warmstart.adapters.transforms import (
     result_dtype,
     result_shape,
 )
+from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.tensors import Shape
 
 __all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
@@ -127,8 +127,8 @@ def take(index: Any) -> Adapter:
     """
     items = index if isinstance(index, tuple) else (index,)
     for item in items:
-        is_basic = item is None or item is Ellipsis or isinstance(item, (slice, numbers.Integral))
-        if not is_basic or isinstance(item, bool):
+        is_basic = item is None or item is Ellipsis or isinstance(item, slice) or is_integer(item)
+        if not is_basic:
             raise AdapterError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
     label = f"take(np.s_[{', '.join(_index_text(item) for item in items)}])"
 

@@ -6,7 +6,6 @@ knows no variable, and checks shapes without touching a graph.
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
@@ -20,6 +19,7 @@ from estimator_warmstart.adapters.transforms import (
     check_fill,
 )
 from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
+from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.tensors import Shape
 
 
@@ -68,10 +68,10 @@ def remap_rows(
     """
     check_fill(fill)
     _check_axis(axis)
-    if isinstance(num_oov_buckets, bool) or not isinstance(num_oov_buckets, numbers.Integral) or num_oov_buckets < 0:
+    if not (is_integer(num_oov_buckets) and num_oov_buckets >= 0):
         raise AdapterError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
     for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
-        if size is not None and (isinstance(size, bool) or not isinstance(size, numbers.Integral) or size <= 0):
+        if size is not None and not (is_integer(size) and size > 0):
             raise AdapterError(f"remap_rows: {argument} must be positive or None, got {size!r}")
     old, new = read_vocabulary(old_vocab, old_vocab_size), read_vocabulary(new_vocab, new_vocab_size)
     pairs = _alias_pairs(aliases, old, new)
@@ -134,7 +134,7 @@ def remap_segments(
 
 
 def _check_axis(axis: Any) -> None:
-    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
+    if not is_integer(axis):
         raise AdapterError(f"axis must be an int, got {axis!r}")
 
 
@@ -150,7 +150,7 @@ def _widths(widths: Any, argument: str) -> Dict[str, int]:
     except (TypeError, ValueError) as error:
         raise AdapterError(f"remap_segments: {argument} must be {{feature name: width}} in order, got {widths!r}") from error
     for name, width in pairs:
-        if isinstance(width, bool) or not isinstance(width, numbers.Integral) or width <= 0:
+        if not (is_integer(width) and width > 0):
             raise AdapterError(f"remap_segments: {argument}[{name!r}] must be a positive int, got {width!r}")
     if not pairs:
         raise AdapterError(f"remap_segments: {argument} is empty")

@@ -23,7 +23,8 @@ from estimator_warmstart.adapters.axis_map import (
     taken_length,
 )
 from estimator_warmstart.adapters.vocabulary import Vocabulary
-from estimator_warmstart.errors import WarmStartError, check_choice
+from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
 
 
@@ -138,7 +139,7 @@ def check_fill(fill: Any) -> None:
         raise AdapterError(f"fill: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
     elif callable(fill):
         return  # Whether it makes what is needed depends on the variable.
-    elif isinstance(fill, bool) or not isinstance(fill, numbers.Real) or not math.isfinite(fill):
+    elif not (is_number(fill) and math.isfinite(fill)):
         raise AdapterError(f"fill must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
 
 

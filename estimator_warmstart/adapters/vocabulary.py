@@ -12,6 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
 
@@ -106,7 +107,7 @@ def token_bytes(token: Any) -> bytes:
             return token.encode("utf-8")
         except UnicodeEncodeError as error:
             raise VocabularyError(f"the token {token!r} is no text: {error}") from error
-    if isinstance(token, (int, np.integer)) and not isinstance(token, bool):
+    if is_integer(token):
         return str(int(token)).encode("ascii")
     raise VocabularyError(f"a token is str, bytes or int, got {token!r}")
 

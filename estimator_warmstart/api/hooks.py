@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf1
-from estimator_warmstart.errors import WarmStartError, check_choice
+from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.recovering import Recovering
@@ -114,7 +115,7 @@ class VariableRecoverHook(SessionRunHook):
         )
         self._recovering = Recovering(request, check_finite, model_dir).checked()
         check_choice("when", when, ("fresh", "every_train"))
-        if isinstance(max_wait_secs, bool) or not isinstance(max_wait_secs, (int, float)) or not max_wait_secs > 0:
+        if not (is_number(max_wait_secs) and max_wait_secs > 0):
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
         self._when, self._max_wait_secs = when, max_wait_secs
         self._latest: Optional[Training] = None
@@ -175,28 +176,19 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
     to a variable's rows and columns happens to each of its optimizer slots; what is new in a slot takes the slot's own
     initial value.
 
+    The other arguments are those of `VariableRecoverHook`.
+
     Args:
-      ckp_dir: as for `VariableRecoverHook`.
-      recover_vars: as for `VariableRecoverHook`, but shapes may differ.
+      recover_vars: `{old name: new}`; shapes may differ.
       adapters: `{new variable, its name or a pattern: adapter}`, with adapters from `estimator_warmstart.adapters` or lists
-        of them; the first that fits wins. Where shapes differ and none is named: `crop_or_pad()`.
-      include: as for `VariableRecoverHook`.
-      exclude: as for `VariableRecoverHook`.
-      rename: as for `VariableRecoverHook`.
-      collection: as for `VariableRecoverHook`.
+        of them; the first that fits wins. Where shapes differ and no adapter is named: `crop_or_pad()`.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
-      when: as for `VariableRecoverHook`.
-      missing: as for `VariableRecoverHook`.
-      min_coverage: as for `VariableRecoverHook`.
-      check_finite: as for `VariableRecoverHook`.
-      model_dir: as for `VariableRecoverHook`.
-      max_wait_secs: as for `VariableRecoverHook`.
 
     Attributes:
       plan: the `Plan`, from `begin` on.
 
     Raises:
-      WarmStartError: as for `VariableRecoverHook`; also for an adapter whose result does not fit the new shape, and for one
+      WarmStartError: as `VariableRecoverHook` does; also for an adapter whose result does not fit the new shape, and for one
         that no variable uses.
 
     Example:
@@ -271,11 +263,11 @@ def recover_variables(
     `init_from_checkpoint`. A session ignores what becomes of operations that it has seen: once it has run anything, make
     the operation that initializes after this call, not before; a warning says so.
 
+    The other arguments are those of `VariableRecoverHook`.
+
     Args:
       session: a `tf.compat.v1.Session` whose graph is not finalized.
-      ckp_dir: as for `VariableRecoverHook`, and so are the other arguments.
-      recover_vars: as for `VariableRecoverHook`.
-      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      adapters: `None`: recovers as `VariableRecoverHook`, shapes must be the same; a dict: as `ShapeAdaptingRecoverHook`.
       **options: the keyword-only arguments of that hook, with its defaults.
 
     Returns:

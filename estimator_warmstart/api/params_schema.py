@@ -10,9 +10,8 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-import numpy as np
-
-from estimator_warmstart.errors import WarmStartError, check_choice, did_you_mean
+from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import checked_path
 
 Schema = Dict[str, Any]
@@ -56,20 +55,19 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return is_number and bool(abs(value) <= sys.float_info.max)  # Neither NaN nor what a float cannot hold.
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and bool(abs(value) <= sys.float_info.max)  # Neither NaN nor what a float cannot hold.
 
 
 NULL = Kind("null", lambda value: value is None, {"type": "null"})
 BOOLEAN = Kind("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
 TEXT = Kind("a string", _is_text, {"type": "string"})
 NAME = Kind("a name", lambda value: _is_text(value) and value != "", {"type": "string", "minLength": 1})
-NUMBER = Kind("a number", _is_number, {"type": "number"})
+NUMBER = Kind("a number", _is_finite, {"type": "number"})
 SHARE = Kind(
-    "a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1, {"type": "number", "minimum": 0, "maximum": 1}
+    "a number from 0 to 1", lambda value: _is_finite(value) and 0 <= value <= 1, {"type": "number", "minimum": 0, "maximum": 1}
 )
-POSITIVE = Kind("a number above 0", lambda value: _is_number(value) and value > 0, {"type": "number", "exclusiveMinimum": 0})
+POSITIVE = Kind("a number above 0", lambda value: _is_finite(value) and value > 0, {"type": "number", "exclusiveMinimum": 0})
 PATH = Kind(
     "a path",
     lambda value: isinstance(value, os.PathLike) or (_is_text(value) and value != "" and "\0" not in value),
@@ -83,7 +81,7 @@ def integer(least: Optional[int] = None) -> Kind:
     says = "an integer" if least is None else f"an integer of {least} or more"
     return Kind(
         says,
-        lambda value: _is_number(value) and value == int(value) and (least is None or value >= least),
+        lambda value: _is_finite(value) and value == int(value) and (least is None or value >= least),
         {"type": "integer"} if least is None else {"type": "integer", "minimum": least},
         lambda value, place, problems: int(value),
     )

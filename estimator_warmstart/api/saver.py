@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional
 
 from estimator_warmstart._tf import LateSaver, copies_of, is_trackable, saveables_of, slice_of, tf, tf1
-from estimator_warmstart.errors import WarmStartError, check_choice, first_few
+from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import logical_name
 
 
@@ -96,7 +97,7 @@ def make_saver(
 
 
 def _check_count(argument: str, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
+    if value is not None and not (is_number(value) and value >= 0):
         raise WarmStartError(f"{argument} must be a number, 0 or more, got {value!r}")
 
 

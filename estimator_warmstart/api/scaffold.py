@@ -53,20 +53,12 @@ def recover_scaffold(
     `tf.distribute` strategy the plan is made at once. A model that has a checkpoint of its own is never touched, nor is
     an evaluation or a prediction.
 
+    The other arguments are those of `VariableRecoverHook`.
+
     Args:
-      ckp_dir: as for `VariableRecoverHook`, and so are the other arguments that are not named here.
-      recover_vars: as for `VariableRecoverHook`.
-      adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
+      adapters: `None`: recovers as `VariableRecoverHook`, shapes must be the same; a dict: as `ShapeAdaptingRecoverHook`.
       saver_format: `"name"` or `"object"`, as for `make_saver`.
-      include: as for `VariableRecoverHook`.
-      exclude: as for `VariableRecoverHook`.
-      rename: as for `VariableRecoverHook`.
-      collection: as for `VariableRecoverHook`.
       with_slots: whether optimizer slots are recovered too; `None`: if `adapters` is given.
-      missing: as for `VariableRecoverHook`.
-      min_coverage: as for `VariableRecoverHook`.
-      check_finite: as for `VariableRecoverHook`.
-      model_dir: as for `VariableRecoverHook`.
       init_op: as for `tf.compat.v1.train.Scaffold`; what it initializes by the variables' own initializers is recovered.
       init_fn: as for `tf.compat.v1.train.Scaffold`; called when old values are there.
       local_init_op: as for `tf.compat.v1.train.Scaffold`.

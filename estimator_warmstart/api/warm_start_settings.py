@@ -8,7 +8,6 @@ must not know of hooks or plans.
 
 from __future__ import annotations
 
-import numbers
 import re
 from collections import Counter
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -16,6 +15,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from estimator_warmstart._tf import tf, warm_start_fills_several
 from estimator_warmstart.adapters.transforms import Adapter
 from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
+from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
 from estimator_warmstart.errors import MatchError, WarmStartError, did_you_mean
 from estimator_warmstart.files import checked_path
@@ -223,8 +223,8 @@ def _option_problems(change: VocabularyChange) -> List[str]:
     return [
         f"{name} must be {what}, got {value!r}"
         for name, what, value, is_right in (
-            ("axis", "0 or 1", change.axis, _is_int(change.axis) and change.axis in (0, 1)),
-            ("num_oov_buckets", "0 or more", buckets, _is_int(buckets) and buckets >= 0),
+            ("axis", "0 or 1", change.axis, is_integer(change.axis) and change.axis in (0, 1)),
+            ("num_oov_buckets", "0 or more", buckets, is_integer(buckets) and buckets >= 0),
             (
                 "backup_initializer",
                 "an initializer, such as a tf.compat.v1.truncated_normal_initializer(), or None",
@@ -237,14 +237,10 @@ def _option_problems(change: VocabularyChange) -> List[str]:
 
 
 def _read(name: str, source: Any, size: Any) -> Vocabulary:
-    if size is not None and (not _is_int(size) or size <= 0):
+    if size is not None and (not is_integer(size) or size <= 0):
         raise MatchError(f"{name}_size must be positive or None, got {size!r}")
     path = checked_path(name, source, "a text file (sequences are for ShapeAdaptingRecoverHook)")
     vocabulary = read_vocabulary(path, size)
     if vocabulary.has_empty_token:
         raise MatchError(f"{vocabulary.label} has an empty line, which VocabInfo takes for no token; {_USE_HOOK}")
     return vocabulary
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

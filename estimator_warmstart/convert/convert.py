@@ -12,12 +12,13 @@ import os
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+from estimator_warmstart.arguments import check_choice
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint, slice_spec
 from estimator_warmstart.checkpoint.data_writing import Move, write_bundle
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
 from estimator_warmstart.convert.destination import checked_destination, staged
 from estimator_warmstart.convert.keras import keras_moves
-from estimator_warmstart.errors import CheckpointError, WarmStartError, check_choice, first_few
+from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Optional
 
-from estimator_warmstart.errors import WarmStartError, check_choice
+from estimator_warmstart.arguments import check_bool, check_choice, check_share
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import compile_patterns, compile_renames
 from estimator_warmstart.plan.adapter_rules import Rules, compile_rules
 
@@ -68,17 +69,10 @@ class Request(NamedTuple):
             compile_patterns(patterns, argument)
         compile_renames(self.rename)
         compile_rules(self.adapters)
-        if not isinstance(self.with_slots, bool):
-            raise WarmStartError(f"with_slots must be True or False, got {self.with_slots!r}")
+        check_bool("with_slots", self.with_slots)
         check_choice("missing", self.missing, ("error", "keep"))
         check_share("min_coverage", self.min_coverage)
         return self
-
-
-def check_share(argument: str, value: Any) -> None:
-    """Raises `WarmStartError` unless `value` is a number from 0 to 1, or `None`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1):
-        raise WarmStartError(f"{argument} must be a number from 0 to 1 (0.9 for 90 %), got {value!r}")
 
 
 def _check_recover_vars(recover_vars: Any) -> None:

@@ -10,7 +10,8 @@ import time
 from typing import Any, NamedTuple, Optional
 
 from estimator_warmstart._tf import logger, tf, tf1
-from estimator_warmstart.errors import CheckpointError, WarmStartError
+from estimator_warmstart.arguments import check_bool
+from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.planner import plan_request
 from estimator_warmstart.plan.request import Request
@@ -39,8 +40,7 @@ class Recovering(NamedTuple):
           WarmStartError: for arguments that no checkpoint and no graph could make right.
         """
         self.request.checked()
-        if not isinstance(self.check_finite, bool):
-            raise WarmStartError(f"check_finite must be True or False, got {self.check_finite!r}")
+        check_bool("check_finite", self.check_finite)
         return self
 
     def plan(self, graph: Any) -> Plan:
