@@ -36,5 +36,5 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
 
 def check_share(argument: str, value: object) -> None:
     """Raises `WarmStartError` unless `value` is a number from 0 to 1, or `None`."""
-    if value is not None and not (isinstance(value, numbers.Real) and is_number(value) and 0 <= value <= 1):
+    if value is not None and not (is_number(value) and 0 <= float(value) <= 1):  # type: ignore[arg-type]
         raise WarmStartError(f"{argument} must be a number from 0 to 1 (0.9 for 90 %), got {value!r}")

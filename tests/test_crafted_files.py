@@ -248,6 +248,7 @@ CUT_SHORT = [
     pytest.param(index_of(a=entry((2**33,))), ["has 8 bytes, 34,359,738,368 by the index"], id="32 GB in 8 bytes"),
 ]
 
+
 def check_refused(capsys, arguments, words):
     """Runs the command and checks that it ends with one printable error."""
     assert main(arguments) == 2

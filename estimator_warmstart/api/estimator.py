@@ -76,10 +76,7 @@ def warm_started(
     """
     _check_estimator(estimator)
     hook_class: Any = VariableRecoverHook if adapters is None else ShapeAdaptingRecoverHook
-    known = inspect.signature(hook_class).parameters
-    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in known]
-    if unknown:
-        raise WarmStartError(f"{hook_class.__name__} has no argument {', '.join(unknown)}")
+    _check_options(options, hook_class)
     options = {"model_dir": estimator.model_dir, **options, **({} if adapters is None else {"adapters": adapters})}
 
     def make_hook() -> Any:
@@ -111,6 +108,13 @@ def warm_started(
 
     made.checkpoint_of_untrained = checkpoint_for_export
     return made
+
+
+def _check_options(options: Mapping[str, Any], hook_class: Any) -> None:
+    known = inspect.signature(hook_class).parameters
+    unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in known]
+    if unknown:
+        raise WarmStartError(f"{hook_class.__name__} has no argument {', '.join(unknown)}")
 
 
 def _check_estimator(estimator: Any) -> None:

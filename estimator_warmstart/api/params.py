@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from estimator_warmstart import adapters as factories
-from estimator_warmstart._tf import logger
 from estimator_warmstart.adapters.vocabulary import read_vocabulary
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
+from estimator_warmstart.api.params_key import value_at
 from estimator_warmstart.api.params_schema import (
     BOOLEAN,
     NAME,
@@ -32,10 +32,9 @@ from estimator_warmstart.api.params_schema import (
     record,
     table,
 )
-from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.patterns import compile_pattern, compile_renames
 from estimator_warmstart.slice_texts import SLICE_PATTERN, parse_slices
-from estimator_warmstart.spellings import is_alike, is_misspelt
 
 _MATCHING = ("include", "exclude", "rename", "collection")
 _NOT_PLAIN = {
@@ -237,7 +236,7 @@ def hooks_from_params(params: Any, key: str = "warm_start") -> Tuple[VariableRec
       >>> type(hook).__name__, hooks_from_params({"learning_rate": 0.1})
       ('ShapeAdaptingRecoverHook', ())
     """
-    value = _value_at(params, key)
+    value = value_at(params, key)
     if value is None:
         return ()
     many = isinstance(value, (list, tuple))
@@ -249,40 +248,6 @@ def hooks_from_params(params: Any, key: str = "warm_start") -> Tuple[VariableRec
     if problems:
         raise WarmStartError("the params say no warm start that can be done", problems)
     return tuple(hooks)
-
-
-def _value_at(params: Any, key: Any) -> Any:
-    if not isinstance(key, str) or not key:
-        raise WarmStartError(f"key must be a name, got {key!r}")
-    if not isinstance(params, Mapping) and hasattr(params, key):
-        return getattr(params, key)
-    mapping = as_mapping(params)
-    if mapping is None:
-        raise WarmStartError(f"params must be a mapping or an object like HParams, got {params!r}")
-    if key in mapping:
-        return mapping[key]
-    # What is written for a warm start and never read means a cold one, without a word.
-    misspelt = [other for other, value in mapping.items() if is_misspelt(str(other), key) and _may_be_warm_start(value)]
-    if misspelt:
-        raise WarmStartError(
-            f"the params have no {key!r}, but {first_few([str(other) for other in misspelt])}, which looks like one; write "
-            f"{key!r}, or add {key!r}: None if nothing is to be recovered"
-        )
-    for other, value in mapping.items():
-        if isinstance(value, Mapping) and "ckp_dir" in value:
-            logger.warning("The params have no %r, so nothing is recovered; but %r has a ckp_dir: is it meant?", key, other)
-    return None
-
-
-def _may_be_warm_start(value: Any) -> bool:
-    """Whether a value that nobody reads has something like a `ckp_dir`."""
-    return any(
-        is_alike(name, "ckp_dir")
-        for each in (value if isinstance(value, (list, tuple)) else [value])
-        if isinstance(each, Mapping)
-        for name in each
-        if isinstance(name, str)
-    )
 
 
 def _hook(value: Any, place: str, problems: List[str]) -> Any:

@@ -137,7 +137,11 @@ def _parser() -> argparse.ArgumentParser:
         add("plan", "say what a training with these params would recover, without a session", parents=[json_option])
     )
 
-    convert = add("convert", "write a whole checkpoint in the other format")
+    _add_convert_arguments(add("convert", "write a whole checkpoint in the other format"))
+    return parser
+
+
+def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
     convert.add_argument("source", metavar="SOURCE", help=_OLD)
     convert.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as new/model.ckpt")
     convert.add_argument(
@@ -147,7 +151,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
-    return parser
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:

@@ -165,13 +165,17 @@ def match_names(
     if not pairs and not found and fillable and not wanted:
         found.append(f"exclude leaves out every new variable: {exclude!r}")
     elif not pairs and not found and not may_miss:
-        found.append(
-            "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
-            f"old names are {', '.join(list(olds)[:5])}; the first new ones {', '.join(fillable[:5])}"
-        )
+        found.append(_nothing_in_common(list(olds), fillable))
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
+
+
+def _nothing_in_common(old_names: Sequence[str], fillable: Sequence[str]) -> str:
+    return (
+        "no new variable has the name of an old one; rename={old scope: new scope} says which became which. The first "
+        f"old names are {', '.join(old_names[:5])}; the first new ones {', '.join(fillable[:5])}"
+    )
 
 
 def chosen_names(

@@ -7,21 +7,21 @@ value is restored.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.adapters.transforms import Misfit
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
 from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
-from estimator_warmstart.graph.kernels import input_axes
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
+from estimator_warmstart.plan.alignment import misalignments
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
 from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
 from estimator_warmstart.plan.plan import INITIALIZED, Plan, PlannedVariable, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
 from estimator_warmstart.plan.request import Request
-from estimator_warmstart.plan.saveables import Saveable, judge, saveables_of_graph, without_saveables
+from estimator_warmstart.plan.saveables import Judgement, Saveable, judge, saveables_of_graph, without_saveables
 
 # Close spellings take their time, and nobody reads more of them.
 _MOST_WITH_SPELLINGS = 100
@@ -143,6 +143,10 @@ class _Planner:
         ]
         if self._problems:
             raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
+        return self._plan_of_decided(why_not, notes, said)
+
+    def _plan_of_decided(self, why_not: str, notes: List[str], said: Judgement) -> Plan:
+        """The plan, once there is no problem: what was decided, and why everything else is left as initialized."""
         decided = tuple(
             self._decided.get(name) or self._untouched(new, why_not)
             for name, new in self._new.items()
@@ -158,7 +162,7 @@ class _Planner:
             and not self._checkpoint.slots_by_name
         ):
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
-        warnings = (*said.warnings, *_misaligned([self._decided[name] for name in self._by_default]))
+        warnings = (*said.warnings, *misalignments([self._decided[name] for name in self._by_default]))
         plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
         return _covering(plan, self._request.min_coverage)
 
@@ -283,24 +287,6 @@ class _Planner:
             what = "with_slots=True would recover it" if follows else "which is not recovered"
             return initialized(new, f"slot of {new.slot_of.primary!r}, {what}")
         return initialized(new, why_not)
-
-
-def _misaligned(decided: Sequence[PlannedVariable]) -> List[str]:
-    """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
-    changed = [
-        f"{planned.new.name!r} ({planned.source.shape[axis]:,} -> {planned.new.shape[axis]:,} on axis {axis})"
-        for planned in decided
-        for axis in sorted(input_axes(planned.new))
-        if planned.source.shape[axis] != planned.new.shape[axis]
-    ]
-    if not changed:
-        return []
-    return [
-        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps its weights "
-        "from the beginning, which is right only if what is in front changed at its end. "
-        "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says "
-        "that the end it is"
-    ]
 
 
 def _covering(plan: Plan, least: Optional[float]) -> Plan:
