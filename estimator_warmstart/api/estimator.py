@@ -7,7 +7,8 @@ with the hook among the `training_hooks` of its `EstimatorSpec`. This module mus
 from __future__ import annotations
 
 import inspect
-from typing import Any, ContextManager, Mapping, Optional
+from functools import partial
+from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import logger, tf, tf1
 from estimator_warmstart._tf_estimator import EstimatorV1, EstimatorV2, own_warm_start
@@ -103,10 +104,7 @@ def warm_started(
         warm_start_from=own_warm_start(estimator),
     )
 
-    def checkpoint_for_export(folder: str, receivers: Mapping[str, Any]) -> ContextManager[str]:
-        return checkpoint_of_untrained(made, make_untrained_hook, folder, receivers)
-
-    made.checkpoint_of_untrained = checkpoint_for_export
+    made.checkpoint_of_untrained = partial(checkpoint_of_untrained, made, make_untrained_hook)
     return made
 
 

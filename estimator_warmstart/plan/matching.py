@@ -10,9 +10,10 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint, other_spellings
-from estimator_warmstart.errors import MatchError, did_you_mean
+from estimator_warmstart.errors import MatchError
 from estimator_warmstart.graph.variables import NewVariable, names_in_collection, variables_to_choose
-from estimator_warmstart.patterns import Pattern, Renames, compile_patterns, compile_renames, fits_any, fits_nothing
+from estimator_warmstart.patterns import Pattern, compile_patterns, compile_renames, fits_any, fits_nothing
+from estimator_warmstart.plan.rename_rules import RenameRule, scopes_of
 
 
 class Pair(NamedTuple):
@@ -142,7 +143,7 @@ def match_names(
     """
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
-    renames = [_Rule(rules, olds) for rules in compile_renames(rename)]
+    renames = [RenameRule(rules, olds) for rules in compile_renames(rename)]
     problems = [
         _fits_nothing_fillable(pattern, argument, fillable, others)
         for argument, patterns in (("include", includes), ("exclude", excludes))
@@ -160,12 +161,11 @@ def match_names(
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]
     found = [problem for problem in problems if problem]
-    if lacks_some and not found:
-        return pairs
-    if not pairs and not found and fillable and not wanted:
-        found.append(f"exclude leaves out every new variable: {exclude!r}")
-    elif not pairs and not found and not may_miss:
-        found.append(_nothing_in_common(list(olds), fillable))
+    if not pairs and not found and not lacks_some:
+        if fillable and not wanted:
+            found.append(f"exclude leaves out every new variable: {exclude!r}")
+        elif not may_miss:
+            found.append(_nothing_in_common(list(olds), fillable))
     if found:
         raise MatchError("the variables cannot be matched", found)
     return pairs
@@ -197,58 +197,13 @@ def chosen_names(
     if includes or is_collection:
         return wanted
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
-    rules = [_Rule(rules, olds) for rules in compile_renames(rename)]
+    rules = [RenameRule(rules, olds) for rules in compile_renames(rename)]
     scopes: Set[str] = set()
     for old in olds:
         rule = next((rule for rule in rules if old in rule.fitting), None)
         if rule is not None:
             scopes.update(rename.renamed_scope(rule.fitting[old]) for rename in rule.renames)
-    return [name for name in wanted if not scopes.isdisjoint(_scopes_of(name))]
-
-
-def _scopes_of(name: str) -> List[str]:
-    """The root scope, each scope that `name` lies in, and `name` itself."""
-    return [""] + [name[:at] for at, letter in enumerate(name) if letter == "/"] + [name]
-
-
-class _Rule:
-    """One old pattern of `rename` with its new scopes, and the old variables that it fits.
-
-    Attributes:
-      renames: the pattern with each of its replacements.
-      fitting: {old name: the name or other spelling of it that the pattern fits}. Names count before all else: a pattern is
-        one of object paths and the like only if it fits no name.
-    """
-
-    def __init__(self, renames: Renames, olds: Mapping[str, Tuple[str, ...]]):
-        self.renames = renames
-        pattern = renames[0]
-        self.fitting = {old: old for old in olds if pattern.fits(old)} or {
-            old: spelling for old, spellings in olds.items() for spelling in spellings if pattern.fits(spelling)
-        }
-        self._known = [spelling for spellings in olds.values() for spelling in spellings]
-
-    def targets(self, old: str) -> List[Tuple[Pattern, str]]:
-        """Each of the renames with what it makes of `old`, which fits."""
-        return [(rename, rename.rename(self.fitting[old])) for rename in self.renames]
-
-    def why_unused(self, rename: Pattern, takes_some: bool, fillable: List[str]) -> str:
-        """What is wrong with one of the renames, which gives no new variable anything."""
-        problem = fits_nothing(rename, "rename", "old variable", self._known)
-        if problem:
-            is_new = fits_any([rename], rename.text) and any(rename.fits(name) for name in fillable)
-            return problem + (" It fits a new variable: rename goes from old to new." if is_new else "")
-        if not takes_some:
-            return f"rename {rename.text!r} fits only old variables that an earlier rule takes"
-        made = {old: rename.rename(spelling) for old, spelling in self.fitting.items()}
-        says = f"rename {rename.text!r} -> {rename.replacement!r} makes"
-        left_out = next((target for target in made.values() if target in fillable), None)
-        if left_out is not None:
-            return (
-                f"{says} {left_out!r} and the like, which include or exclude leaves out, and of nothing a new variable to fill"
-            )
-        example, target = next(iter(made.items()))
-        return f"{says} {target!r} of {example!r}, and of nothing a new variable to fill{did_you_mean(target, fillable)}"
+    return [name for name in wanted if not scopes.isdisjoint(scopes_of(name))]
 
 
 def _fits_nothing_fillable(
@@ -271,14 +226,14 @@ def _fits_nothing_fillable(
 
 
 def _sources(
-    old_names: List[str], rules: Sequence[_Rule], wanted: Iterable[str], fillable: List[str], lacks_some: bool
+    old_names: List[str], rules: Sequence[RenameRule], wanted: Iterable[str], fillable: List[str], lacks_some: bool
 ) -> Tuple[Dict[str, str], List[str]]:
     """{new name: old name}: renamed ones first, then those that keep their name."""
     sources: Dict[str, str] = {}
     problems: List[str] = []
     used: Set[Pattern] = set()
     moved: Set[str] = set()
-    taking: Set[_Rule] = set()
+    taking: Set[RenameRule] = set()
     for old in old_names:
         rule = next((rule for rule in rules if old in rule.fitting), None)
         if rule is None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 from estimator_warmstart.adapters.dtypes import describe_cast
 from estimator_warmstart.adapters.transforms import Transform, count_kept, kept_share
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.errors import PlanError, first_few
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.tensors import count_bytes
 
@@ -158,3 +159,17 @@ def joint_coverage(plans: Sequence[Plan]) -> float:
         return 0.0
     decided = {planned.new.name: planned for plan in plans for planned in plan.recovered}
     return plans[0]._replace(variables=tuple(decided.get(planned.new.name, planned) for planned in plans[0].variables)).coverage
+
+
+def check_coverage(plan: Plan, least: Optional[float]) -> Plan:
+    """`plan`, unless it covers less than `least`.
+
+    Raises:
+      PlanError: if it does.
+    """
+    if least is not None and plan.coverage < least:
+        raise PlanError(
+            f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
+            f"{first_few([planned.new.name for planned in plan.variables if planned.old is None and planned.new.is_parameter])}"
+        )
+    return plan

@@ -12,13 +12,13 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.adapters.transforms import Misfit
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
-from estimator_warmstart.errors import MatchError, PlanError, did_you_mean, first_few
+from estimator_warmstart.errors import MatchError, PlanError, did_you_mean
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.plan.alignment import misalignments
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
 from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
-from estimator_warmstart.plan.plan import INITIALIZED, Plan, PlannedVariable, initialized, recovered
+from estimator_warmstart.plan.plan import INITIALIZED, Plan, PlannedVariable, check_coverage, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.plan.saveables import Judgement, Saveable, judge, saveables_of_graph, without_saveables
@@ -164,7 +164,7 @@ class _Planner:
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
         warnings = (*said.warnings, *misalignments([self._decided[name] for name in self._by_default]))
         plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
-        return _covering(plan, self._request.min_coverage)
+        return check_coverage(plan, self._request.min_coverage)
 
     def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
         """What goes where, and why a variable that is in none of the pairs is not."""
@@ -287,17 +287,3 @@ class _Planner:
             what = "with_slots=True would recover it" if follows else "which is not recovered"
             return initialized(new, f"slot of {new.slot_of.primary!r}, {what}")
         return initialized(new, why_not)
-
-
-def _covering(plan: Plan, least: Optional[float]) -> Plan:
-    """`plan`, unless it covers less than `least`.
-
-    Raises:
-      PlanError: if it does.
-    """
-    if least is not None and plan.coverage < least:
-        raise PlanError(
-            f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
-            f"{first_few([planned.new.name for planned in plan.variables if planned.old is None and planned.new.is_parameter])}"
-        )
-    return plan
