@@ -19,7 +19,7 @@ export MPLBACKEND := Agg
 
 ENVIRONMENTS := environment-tf1 environment-tf2 environment-lint environment-docs
 
-.PHONY: help demo demo-tf1 test test-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
+.PHONY: help demo demo-tf1 pictures test test-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ demo-tf1: environment-tf1 ## the same on TensorFlow 1.15
 	@rm -rf build/demo-tf1 build/demo-tf1-vocabulary
 	@$(TF1)/bin/python $(DEMO) --output-dir build/demo-tf1
 	@$(TF1)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf1-vocabulary
+
+pictures: environment-tf2 ## make the pictures of the documentation anew, from a run of the example
+	@$(TF2)/bin/python tools/make_pictures.py
 
 test: lint environment-tf2 ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
 	@$(TF2)/bin/python $(RUN_TESTS) $(ARGS)
