@@ -44,6 +44,9 @@ from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
 from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
 
+# In 2.x they are `tf.Variable`s. To ask one of 1.15 for an attribute may make an operation, which a finalized graph refuses.
+from tensorflow.python.distribute import values as distributed  # noqa: E402
+
 tf1 = tf.compat.v1
 tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
@@ -97,10 +100,9 @@ logger.addFilter(_make_printable)
 
 def is_variable(value: Any) -> bool:
     """Whether `value` is a variable of the graph: plain, resource, reference, mirrored or aggregating."""
-    if isinstance(value, tf.Variable):  # Also every resource variable, and in 2.x the distributed ones.
-        return True
-    # 1.15: DistributedVariable derives from an abstract class that is not exported.
-    return hasattr(value, "initializer") and hasattr(value, "dtype") and hasattr(value, "shape") and hasattr(value, "name")
+    return isinstance(
+        value, (tf.Variable, distributed.DistributedVariable, getattr(distributed, "AggregatingVariable", tf.Variable))
+    )
 
 
 def copies_of(variable: Any) -> List[Any]:

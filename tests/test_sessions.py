@@ -153,7 +153,7 @@ def test_a_worker_waits_for_each_plan(old, new_graph, monkeypatch):
         hook.begin()
     with tf1.Session() as session:
         session.run(init)
-        hooks[0]._prepared.recover(session)  # As the chief does, which then has the second model still to recover.
+        hooks[0]._graph_recovery.recover(session)  # As the chief does, which then has the second model still to recover.
         hooks[0].after_create_session(session, tf.train.Coordinator())
         with pytest.raises(WarmStartError, match=r"waited \d+ s for the chief to recover from .*/b/model.ckpt"):
             hooks[1].after_create_session(session, tf.train.Coordinator())

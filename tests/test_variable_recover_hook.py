@@ -278,7 +278,7 @@ class TestWorker:
 
     def test_waits_until_the_chief_has_recovered(self, worker):
         hook, session, w = worker
-        chief = threading.Timer(0.3, hook._prepared.recover, [session])
+        chief = threading.Timer(0.3, hook._graph_recovery.recover, [session])
         chief.start()
         hook.after_create_session(session, tf.train.Coordinator())
         chief.join()
