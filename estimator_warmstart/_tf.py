@@ -72,7 +72,6 @@ __all__ = [
     "logger",
     "monitored_session_creator",
     "object_graph_pb2",
-    "own_device",
     "saveables_of",
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
@@ -294,9 +293,3 @@ def uninitialized_names() -> Any:
         ],
         0,
     )
-
-
-def own_device() -> str:
-    """The device of this process among those of its cluster, which TF_CONFIG tells of."""
-    config = tf1.estimator.RunConfig()
-    return f"/job:{config.task_type}/task:{config.task_id}/device:CPU:0"

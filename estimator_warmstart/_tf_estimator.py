@@ -10,7 +10,7 @@ from typing import Any
 
 from estimator_warmstart._tf import tf, tf1
 
-__all__ = ["EstimatorV1", "EstimatorV2", "own_warm_start"]
+__all__ = ["EstimatorV1", "EstimatorV2", "own_device", "own_warm_start"]
 
 _EstimatorV1: Any = tf1.estimator.Estimator
 _Mixin: Any = object  # The `super()` of a mixin is an Estimator's, which mypy cannot see.
@@ -55,3 +55,9 @@ class EstimatorV2(_ExportsUntrained, tf.estimator.Estimator):
 def own_warm_start(estimator: Any) -> Any:
     """The `WarmStartSettings` that `estimator` was made with, or `None`."""
     return estimator._warm_start_settings
+
+
+def own_device() -> str:
+    """The device of this process among those of its cluster, which TF_CONFIG tells of."""
+    config = tf1.estimator.RunConfig()
+    return f"/job:{config.task_type}/task:{config.task_id}/device:CPU:0"

@@ -16,13 +16,13 @@ from estimator_warmstart._tf import (
     initializer_op,
     is_initialized,
     logger,
-    own_device,
     session_has_own_variables,
     tf,
     tf1,
     uninitialized_names,
     writes_files,
 )
+from estimator_warmstart._tf_estimator import own_device
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.errors import RecoveryError, WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable, logical_variables
