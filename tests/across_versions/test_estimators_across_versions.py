@@ -80,23 +80,23 @@ class TestSameOptimizers:
 class TestOtherOptimizers:
     """Between the optimizers of TensorFlow 1 and Keras's, the defaults of 2.x: slots have other names."""
 
-    def test_the_model_is_recovered_and_the_report_says_what_is_not(self, old_models, tmp_path, kind):
+    def test_the_model_and_its_slots_are_recovered(self, old_models, tmp_path, kind):
         old = OldModel(old_models / OLD_API / kind)
         hook = VariableRecoverHook(old.folder / "model", with_slots=True)
         estimator, new = warm(kind, NEW_API, tmp_path, hook)
         old.assert_in(new, parameters(old))
         assert_predicts(old, estimator, tmp_path)
-        assert sorted(planned.new.name for planned in hook.plan.recovered) == sorted(parameters(old))
         assert hook.plan.coverage == 1.0
-        reasons = {planned.new.name: planned.reason for planned in hook.plan.variables if planned.old is None}
-        slots = {planned.new.name for planned in hook.plan.variables if planned.new.shape and planned.old is None}
+        slots = [planned for planned in hook.plan.variables if planned.new.slot_of is not None]
         assert slots
-        for name in slots:
-            assert reasons[name].startswith("the checkpoint has no slot"), name
-            assert name in format_report(hook.plan)
-        settings = {name for name in reasons if name.startswith("training/") and name not in slots}
-        for name in settings - {"training/Ftrl/iter"}:
-            assert reasons[name] == "the new optimizer's own setting", name
+        for planned in slots:
+            assert planned.action == "restored", planned.new.name
+            np.testing.assert_array_equal(new[planned.new.name], old.values[planned.old.name], err_msg=planned.new.name)
+            assert planned.new.name in format_report(hook.plan)
+        reasons = {planned.new.name: planned.reason for planned in hook.plan.variables if planned.old is None}
+        for name in reasons:
+            if name.startswith("training/") and not name.endswith("/iter"):
+                assert reasons[name] == "the new optimizer's own setting", name
 
 
 def test_slots_of_another_optimizer_by_name(old_models, tmp_path):
