@@ -188,6 +188,9 @@ class TestClaims:
         ]
         (total,) = (line for line in texts if line.startswith("Recovered: "))
         assert re.search(r"[\d.]+ %", pictures["docs/images/report.svg"]).group() in total
+        # Drawn from a report of this version.
+        (today,) = (line for line in blocks(readme, "text")[0].splitlines() if line.startswith("Recovered: "))
+        assert re.sub(r"[\d.,]+", "#", total) == re.sub(r"[\d.,]+", "#", today)
 
         said = text_of("examples/estimator_fm/README.md")
         warm, cold, steps = re.search(r"starts at AUC ([\d.]+), the cold one at ([\d.]+)\..*? needs (\d+) steps", said).groups()
