@@ -625,18 +625,14 @@ class TestDocs:
         assert VALIDATOR.is_valid(value)
 
     def test_the_python_and_the_yaml_blocks(self, vocabularies):
-        blocks = dict(re.findall(r"```(python|yaml)\n(.*?)```", DOCS.split("## Every key")[0], re.DOTALL))
-        names = {
-            "hooks_from_params": hooks_from_params,
-            "my_model": lambda features, labels, mode, params: tf.estimator.EstimatorSpec(
-                mode, loss=tf.constant(0.0), train_op=tf.no_op()
-            ),
-        }
-        exec(blocks["python"], names)
-        params = yaml.safe_load(blocks["yaml"])
+        python, settings = (re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL).group(1) for language in ("python", "yaml"))
+        names = {}
+        exec(python, names)
+        params = yaml.safe_load(settings)
         with tf.Graph().as_default():
             (hook,) = names["model_fn"]({}, None, "train", params).training_hooks
             assert type(hook) is ShapeAdaptingRecoverHook
+        with tf.Graph().as_default():
             assert not names["model_fn"]({}, None, "eval", params).training_hooks
         assert VALIDATOR.is_valid(params["warm_start"])
 
