@@ -111,6 +111,7 @@ class _Planner:
         self._saveables, self._exclude = saveables, exclude
         self._request, self._rules = request, request.rules
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
+        self._spellings = other_spellings(checkpoint) if request.matches_names else {}
         self._decided: Dict[str, PlannedVariable] = {}
         self._problems: List[str] = []
         self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
@@ -181,7 +182,7 @@ class _Planner:
                 request.include,
                 self._exclude,
                 request.rename,
-                other_spellings(self._checkpoint),
+                self._spellings,
                 others=others,
                 may_miss=request.include is not None or request.collection is not None,
                 lacks_some=request.lacks_some,
@@ -200,7 +201,7 @@ class _Planner:
             request.include,
             self._exclude,
             request.rename,
-            other_spellings(self._checkpoint),
+            self._spellings,
             request.collection is not None,
         )
         missing = [name for name in chosen if name not in found]

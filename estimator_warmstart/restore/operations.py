@@ -58,15 +58,12 @@ class Recovery(NamedTuple):
         return self.flag.set_recovered
 
 
-def build_recovery(
-    plan: Plan, graph: Any, replace_initializers: bool = True, session: Any = None, flag: Optional[Flag] = None
-) -> Recovery:
+def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[Flag] = None) -> Recovery:
     """Builds the operations of `plan`.
 
     Args:
       plan: a plan for `graph`.
       graph: a `tf.Graph` that is not finalized.
-      replace_initializers: whether the variables' own initializers recover from now on.
       session: a session in which this is done there and then, and may be done again: initializers are replaced as far as
         that has an effect in it.
       flag: the flag of a plan that this one completes; `None`: one of its own.
@@ -79,7 +76,7 @@ def build_recovery(
             "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
-    initializers = Initializers(plan, graph, session) if replace_initializers else None
+    initializers = Initializers(plan, graph, session)
     # No device, control dependency or control flow of whoever calls reaches what is built here.
     with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
         flag = flag or Flag(graph)
@@ -88,12 +85,10 @@ def build_recovery(
         for planned in plan.recovered:
             for copy, value in values.of(planned):
                 assigns.append(_assign(copy, value))
-                if initializers is not None:
-                    # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
-                    initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_recovered)
+                # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
+                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_recovered)
         recover = tf.group(*assigns, name="recover")
-    if initializers is not None:
-        initializers.finish()
+    initializers.finish()
     return Recovery(recover, flag)
 
 

@@ -53,10 +53,10 @@ class Recovering(NamedTuple):
         check_strings(plan)
         return plan
 
-    def prepare(self, graph: Any, replace_initializers: bool = True, session: Any = None) -> GraphRecovery:
+    def prepare(self, graph: Any, session: Any = None) -> GraphRecovery:
         """Plans, and puts the plan's operations into `graph`; `session` as for `build_recovery`."""
         started = time.monotonic()
-        return prepare(self.plan(graph), graph, replace_initializers, self.model_dir, started, session)
+        return prepare(self.plan(graph), graph, self.model_dir, started, session)
 
     def complete(self, graph_recovery: GraphRecovery) -> GraphRecovery:
         """Takes variables into the plan that were made since; what was planned before stays as it is.

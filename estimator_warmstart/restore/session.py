@@ -197,11 +197,9 @@ class GraphRecovery(NamedTuple):
                 refuse_same_directory(self.plan.checkpoint, os.path.dirname(path))
 
 
-def prepare(
-    plan: Plan, graph: Any, replace_initializers: bool, model_dir: Optional[str], started: float, session: Any = None
-) -> GraphRecovery:
+def prepare(plan: Plan, graph: Any, model_dir: Optional[str], started: float, session: Any = None) -> GraphRecovery:
     """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
-    recovery = build_recovery(plan, graph, replace_initializers, session)
+    recovery = build_recovery(plan, graph, session)
     step = tf1.train.get_global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
