@@ -189,6 +189,17 @@ class Cluster:
             lambda: any(event["pid"] == pid and event["step"] >= step for event in task.events("held")),
         )
 
+    def wait_until_served(self, *roles: str) -> None:
+        """Returns once every addressed process of `roles` takes connections, and so has loaded all that it needs."""
+
+        def takes_connections(address: str) -> bool:
+            host, _, port = address.rpartition(":")
+            with socket.socket() as client:
+                return client.connect_ex((host, int(port))) == 0
+
+        for address in (address for role in roles for address in self._addresses[role]):
+            self.wait_for(f"a server at {address}", lambda address=address: takes_connections(address))
+
     def close(self, gate: str) -> None:
         """Makes whoever comes to the gate wait there."""
         (self.gates / f"{gate}.closed").touch()

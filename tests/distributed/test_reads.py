@@ -42,10 +42,11 @@ def test_bytes_that_each_server_reads(tmp_path, old_parts, new_parts, share):
         job.hold("chief-0", 0)
         tasks = [*job.start_all("ps"), job.start("chief")]
         job.wait_for_event(tasks[-1], "at gate", gate="begin-chief-0")
+        job.wait_until_served("ps")
         before = [task.bytes_read() for task in tasks]
         job.open("begin-chief-0")
         job.wait_until_held(tasks[-1], 0)
         *servers, chief = [task.bytes_read() - earlier for task, earlier in zip(tasks, before)]
-        # The rest is TensorFlow's: the index, the other variables, libraries that are loaded late.
+        # The rest is TensorFlow's: the index, the other variables.
         assert servers == pytest.approx([share * NBYTES] * 2, abs=0.08 * NBYTES)
         assert chief < 0.08 * NBYTES
