@@ -35,18 +35,6 @@ class CheckpointError(WarmStartError):
     """The old side cannot be read: not there, not whole, or not a checkpoint."""
 
 
-class MatchError(WarmStartError):
-    """Names, patterns or arguments that fit nothing, or fit twice."""
-
-
-class PlanError(WarmStartError):
-    """Old values that do not go into the new variables as asked."""
-
-
-class RecoveryError(WarmStartError):
-    """Recovering was begun by the session and did not come to its end: no step may be trained on what is there."""
-
-
 def close_spellings(name: str, known: Iterable[str], count: int = 3) -> List[str]:
     """The `count` names in `known` that look most like `name`, best first, the same last part of the name preferred."""
     return closest(name, tuple(known), count)

@@ -11,7 +11,7 @@ import functools
 import re
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from estimator_warmstart.errors import MatchError, close_spellings
+from estimator_warmstart.errors import WarmStartError, close_spellings
 from estimator_warmstart.slots import MOST_PARTS
 
 _MOST_SHOWN = 200
@@ -54,14 +54,14 @@ def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
     """Compiles one pattern or a sequence of them; `None` is none.
 
     Raises:
-      MatchError: for what is no string or does not compile; the message names `argument`.
+      WarmStartError: for what is no string or does not compile; the message names `argument`.
     """
     if patterns is None:
         return ()
     if isinstance(patterns, str):
         patterns = [patterns]
     if isinstance(patterns, Mapping) or not isinstance(patterns, Iterable):
-        raise MatchError(f"{argument} must be a pattern or a list of patterns, got {patterns!r}")
+        raise WarmStartError(f"{argument} must be a pattern or a list of patterns, got {patterns!r}")
     return tuple(compile_pattern(pattern, argument) for pattern in patterns)
 
 
@@ -72,20 +72,20 @@ def compile_renames(rename: Any) -> Tuple[Renames, ...]:
       For each pair its renames: the same pattern with each of the replacements.
 
     Raises:
-      MatchError: for what is neither, or does not compile.
+      WarmStartError: for what is neither, or does not compile.
     """
     if rename is None:
         return ()
     pairs = list(rename.items()) if isinstance(rename, Mapping) else rename
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        raise MatchError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
+        raise WarmStartError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
     compiled = []
     for pair in pairs:
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
-            raise MatchError(f"rename must be made of pairs (old pattern, new name or scope), got {pair!r}")
+            raise WarmStartError(f"rename must be made of pairs (old pattern, new name or scope), got {pair!r}")
         replacements = pair[1] if isinstance(pair[1], (list, tuple)) else [pair[1]]
         if not replacements or not all(isinstance(replacement, str) for replacement in replacements):
-            raise MatchError(
+            raise WarmStartError(
                 f"rename must be made of pairs (old pattern, new name or scope, or a list of several), got {pair!r}"
             )
         pattern = compile_pattern(pair[0], "rename")
@@ -97,7 +97,7 @@ def _with_replacement(pattern: Pattern, replacement: str) -> Pattern:
     try:
         pattern.regex.sub(replacement.strip("/"), "")  # Checks the group references; `expand` would need a match.
     except (re.error, IndexError) as error:
-        raise MatchError(f"rename[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
+        raise WarmStartError(f"rename[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
     return pattern._replace(replacement=replacement.strip("/"))
 
 
@@ -105,10 +105,10 @@ def compile_pattern(pattern: Any, argument: str) -> Pattern:
     """Compiles one pattern.
 
     Raises:
-      MatchError: if it is no string or does not compile, with the place where it does not.
+      WarmStartError: if it is no string or does not compile, with the place where it does not.
     """
     if not isinstance(pattern, str):
-        raise MatchError(f"{argument}: a pattern is a string, got {pattern!r}")
+        raise WarmStartError(f"{argument}: a pattern is a string, got {pattern!r}")
     body = pattern.strip("/")
     try:
         re.compile(body)  # On its own first: the error's position is then one in what the user wrote.
@@ -117,7 +117,7 @@ def compile_pattern(pattern: Any, argument: str) -> Pattern:
         return Pattern(pattern, re.compile(f"{body[:begin]}(?:{body[begin:]})(?=/|$)" if body else ""))
     except (re.error, OverflowError, RecursionError, ValueError) as error:
         shown = repr(pattern) if len(pattern) <= _MOST_SHOWN else f"{pattern[:_MOST_SHOWN]!r}..."
-        raise MatchError(f"{argument}: the pattern {shown} is no regular expression: {error}") from error
+        raise WarmStartError(f"{argument}: the pattern {shown} is no regular expression: {error}") from error
 
 
 def fits_any(patterns: Sequence[Pattern], name: str) -> bool:

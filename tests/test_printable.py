@@ -11,7 +11,6 @@ from crafted_files import entry, write
 from estimator_warmstart import VariableRecoverHook, WarmStartError, format_report, plan_recovery
 from estimator_warmstart._tf import logger
 from estimator_warmstart.cli import main
-from estimator_warmstart.errors import MatchError
 from estimator_warmstart.printable import printable
 
 tf1 = tf.compat.v1
@@ -60,7 +59,7 @@ def test_errors(prefix, capsys):
         main(["list", prefix, "--\x1b[31m"])
     err = capsys.readouterr().err
     assert r"\x1b[31m" in err and not CONTROLS.search(err)
-    error = MatchError("two", [f"no {EVIL}", "else"])
+    error = WarmStartError("two", [f"no {EVIL}", "else"])
     assert not CONTROLS.search(str(error) + "".join(error.problems)) and r"no w\x1b[31m\x07" in str(error)
 
 

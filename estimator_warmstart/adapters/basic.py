@@ -19,7 +19,6 @@ from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.adapters.remap import remap_rows, remap_segments
 from estimator_warmstart.adapters.transforms import (
     Adapter,
-    AdapterError,
     Apply,
     Cast,
     MapAxis,
@@ -31,6 +30,7 @@ from estimator_warmstart.adapters.transforms import (
     result_shape,
 )
 from estimator_warmstart.arguments import is_integer
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
 
 __all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
@@ -129,7 +129,7 @@ def take(index: Any) -> Adapter:
     for item in items:
         is_basic = item is None or item is Ellipsis or isinstance(item, slice) or is_integer(item)
         if not is_basic:
-            raise AdapterError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
+            raise WarmStartError(f"take: an index is made of ints, slices, ... and np.newaxis, got {item!r}")
     label = f"take(np.s_[{', '.join(_index_text(item) for item in items)}])"
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
@@ -171,7 +171,7 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
       (3, 2)
     """
     if not callable(fn):
-        raise AdapterError(f"transform: a function of a tensor is needed, got {fn!r}")
+        raise WarmStartError(f"transform: a function of a tensor is needed, got {fn!r}")
     label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
@@ -213,7 +213,7 @@ def compose(*parts: Any) -> Adapter:
       [0, 1]
     """
     if not parts or not all(isinstance(part, Adapter) for part in parts):
-        raise AdapterError(f"compose: adapters are needed, got {list(parts)!r}")
+        raise WarmStartError(f"compose: adapters are needed, got {list(parts)!r}")
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         done: List[Transform] = []
@@ -237,7 +237,7 @@ def as_adapter(value: Any) -> Adapter:
         return value
     if isinstance(value, (list, tuple)):
         return compose(*value)
-    raise AdapterError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
+    raise WarmStartError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
 
 
 def _without_ellipsis(items: Sequence[Any], rank: int) -> List[slice]:

@@ -11,7 +11,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
 from estimator_warmstart.adapters.transforms import (
     Adapter,
-    AdapterError,
     MapAxis,
     Misfit,
     Transform,
@@ -20,6 +19,7 @@ from estimator_warmstart.adapters.transforms import (
 )
 from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
 from estimator_warmstart.arguments import is_integer
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
 
 
@@ -69,10 +69,10 @@ def remap_rows(
     check_fill(fill)
     _check_axis(axis)
     if not (is_integer(num_oov_buckets) and num_oov_buckets >= 0):
-        raise AdapterError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
+        raise WarmStartError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
     for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
         if size is not None and not (is_integer(size) and size > 0):
-            raise AdapterError(f"remap_rows: {argument} must be positive or None, got {size!r}")
+            raise WarmStartError(f"remap_rows: {argument} must be positive or None, got {size!r}")
     old, new = read_vocabulary(old_vocab, old_vocab_size), read_vocabulary(new_vocab, new_vocab_size)
     pairs = _alias_pairs(aliases, old, new)
     label = f"remap_rows({old.short_label} -> {new.short_label})"
@@ -135,7 +135,7 @@ def remap_segments(
 
 def _check_axis(axis: Any) -> None:
     if not is_integer(axis):
-        raise AdapterError(f"axis must be an int, got {axis!r}")
+        raise WarmStartError(f"axis must be an int, got {axis!r}")
 
 
 def _axis_in(axis: int, shape: Shape, label: str) -> int:
@@ -148,14 +148,14 @@ def _widths(widths: Any, argument: str) -> Dict[str, int]:
     try:
         pairs = list(widths.items()) if isinstance(widths, Mapping) else [(name, width) for name, width in widths]
     except (TypeError, ValueError) as error:
-        raise AdapterError(f"remap_segments: {argument} must be {{feature name: width}} in order, got {widths!r}") from error
+        raise WarmStartError(f"remap_segments: {argument} must be {{feature name: width}} in order, got {widths!r}") from error
     for name, width in pairs:
         if not (is_integer(width) and width > 0):
-            raise AdapterError(f"remap_segments: {argument}[{name!r}] must be a positive int, got {width!r}")
+            raise WarmStartError(f"remap_segments: {argument}[{name!r}] must be a positive int, got {width!r}")
     if not pairs:
-        raise AdapterError(f"remap_segments: {argument} is empty")
+        raise WarmStartError(f"remap_segments: {argument} is empty")
     if len(dict(pairs)) != len(pairs):
-        raise AdapterError(f"remap_segments: {argument} names a feature twice: {[name for name, _ in pairs]}")
+        raise WarmStartError(f"remap_segments: {argument} names a feature twice: {[name for name, _ in pairs]}")
     return dict(pairs)
 
 
@@ -174,11 +174,11 @@ def _alias_pairs(aliases: Any, old: Vocabulary, new: Vocabulary) -> Tuple[Tuple[
     if aliases is None:
         return ()
     if not isinstance(aliases, Mapping):
-        raise AdapterError(f"remap_rows: aliases must be {{new token: old token}}, got {aliases!r}")
+        raise WarmStartError(f"remap_rows: aliases must be {{new token: old token}}, got {aliases!r}")
     for new_token, old_token in aliases.items():
         for token, vocabulary in ((new_token, new), (old_token, old)):
             if not has_token(vocabulary, token_bytes(token)):
-                raise AdapterError(
+                raise WarmStartError(
                     f"remap_rows: aliases[{new_token!r}] = {old_token!r}, but {token!r} is not in {vocabulary.label}"
                 )
     return tuple((token_bytes(new_token), token_bytes(old_token)) for new_token, old_token in aliases.items())

@@ -28,10 +28,6 @@ from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
 
 
-class AdapterError(WarmStartError):
-    """An adapter given arguments that no variable could make right."""
-
-
 class Misfit(Exception):
     """Why an adapter cannot turn one shape into another; the planner says of which variable."""
 
@@ -132,15 +128,15 @@ class VocabRemapping(NamedTuple):
 
 
 def check_fill(fill: Any) -> None:
-    """Raises `AdapterError` for what is no fill."""
+    """Raises `WarmStartError` for what is no fill."""
     if isinstance(fill, str):
         check_choice("fill", fill, ("initial", "zeros", "mean"))
     elif isinstance(fill, type):
-        raise AdapterError(f"fill: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
+        raise WarmStartError(f"fill: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
     elif callable(fill):
         return  # Whether it makes what is needed depends on the variable.
     elif not (is_number(fill) and math.isfinite(fill)):
-        raise AdapterError(f"fill must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
+        raise WarmStartError(f"fill must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
 
 
 def fill_text(fill: Fill) -> str:

@@ -21,10 +21,6 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 
 
-class VocabularyError(WarmStartError):
-    """A vocabulary that is missing, empty, not text, or has a token twice."""
-
-
 class Vocabulary(NamedTuple):
     r"""A checked vocabulary.
 
@@ -70,7 +66,7 @@ def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
       size: only the first `size` tokens count; `None`: all.
 
     Raises:
-      VocabularyError: if it is missing, empty, shorter than `size`, or has a token twice; the message names the first few
+      WarmStartError: if it is missing, empty, shorter than `size`, or has a token twice; the message names the first few
         with their line numbers.
     """
     if isinstance(source, (str, bytes, os.PathLike)):
@@ -79,10 +75,10 @@ def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
         return _vocabulary(content, size, path, ())
     tokens = tuple(token_bytes(token) for token in source) if isinstance(source, (Sequence, np.ndarray, range)) else None
     if tokens is None:
-        raise VocabularyError(f"a vocabulary is a file or a sequence of tokens, got {source!r}")
+        raise WarmStartError(f"a vocabulary is a file or a sequence of tokens, got {source!r}")
     for number, token in enumerate(tokens):
         if b"\n" in token:
-            raise VocabularyError(f"token {number} has a newline in it: {token!r}")
+            raise WarmStartError(f"token {number} has a newline in it: {token!r}")
     tokens = tokens if size is None else tokens[:size]
     return _vocabulary(b"".join(token + b"\n" for token in tokens), size, None, tokens)
 
@@ -98,7 +94,7 @@ def token_bytes(token: Any) -> bytes:
     """A token as a line of a file would hold it.
 
     Raises:
-      VocabularyError: if it is neither str, bytes nor int.
+      WarmStartError: if it is neither str, bytes nor int.
     """
     if isinstance(token, bytes):
         return token
@@ -106,10 +102,10 @@ def token_bytes(token: Any) -> bytes:
         try:
             return token.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise VocabularyError(f"the token {token!r} is no text: {error}") from error
+            raise WarmStartError(f"the token {token!r} is no text: {error}") from error
     if is_integer(token):
         return str(int(token)).encode("ascii")
-    raise VocabularyError(f"a token is str, bytes or int, got {token!r}")
+    raise WarmStartError(f"a token is str, bytes or int, got {token!r}")
 
 
 def has_token(vocabulary: Vocabulary, token: bytes) -> bool:
@@ -123,9 +119,9 @@ def _vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens
     name = f"the vocabulary {path}" if path is not None else "the vocabulary (a sequence)"
     starts, ends, has_carriage_returns = _lines(content, is_file=path is not None)
     if not len(starts):
-        raise VocabularyError(f"{name} is empty")
+        raise WarmStartError(f"{name} is empty")
     if size is not None and size > len(starts):
-        raise VocabularyError(f"{name} has {len(starts):,} tokens, fewer than the {size:,} that are to count")
+        raise WarmStartError(f"{name} has {len(starts):,} tokens, fewer than the {size:,} that are to count")
     starts, ends = starts[:size], ends[:size]
     hashes = _hash(content, starts, ends)
     fingerprints = np.sort(hashes)
@@ -150,7 +146,7 @@ def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes
             for rows, token in twice[:3]
         )
         more = f"; and {len(twice) - 3:,} more" if len(twice) > 3 else ""
-        raise VocabularyError(f"{name} has tokens twice, so a row would have two places: {shown}{more}")
+        raise WarmStartError(f"{name} has tokens twice, so a row would have two places: {shown}{more}")
 
 
 def _read(path: str) -> bytes:
@@ -158,7 +154,7 @@ def _read(path: str) -> bytes:
         with open_file(path, "rb") as file:
             return bytes(file.read())
     except FILE_ERRORS as error:
-        raise VocabularyError(f"the vocabulary {path} cannot be read: {error_text(error)}") from error
+        raise WarmStartError(f"the vocabulary {path} cannot be read: {error_text(error)}") from error
 
 
 def _lines(content: bytes, is_file: bool) -> Tuple[Any, Any, bool]:

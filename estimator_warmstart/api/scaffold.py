@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping, Optional
 
 from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
 from estimator_warmstart.api.saver import make_saver
-from estimator_warmstart.errors import RecoveryError, WarmStartError, did_you_mean
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.recovering import Recovering
 from estimator_warmstart.restore.session import GraphRecovery
@@ -137,7 +137,7 @@ class _Preparation:
         if self._problem is not None:
             raise self._problem
         if self._graph_recovery is None:
-            raise RecoveryError("a model is initialized in a graph that was taken for an evaluation's: nothing was recovered")
+            raise WarmStartError("a model is initialized in a graph that was taken for an evaluation's: nothing was recovered")
         step, is_recovered = self._graph_recovery.look_at(session)
         if is_recovered and self._graph_recovery.is_reached_by(init_op):
             self._graph_recovery.tell_recovered(step, is_first=True)

@@ -17,7 +17,7 @@ from estimator_warmstart.adapters.transforms import Adapter
 from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
 from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
-from estimator_warmstart.errors import MatchError, WarmStartError, did_you_mean
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import checked_path
 from estimator_warmstart.slots import SlotOf
 
@@ -88,7 +88,7 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
             "one of the two, or use VariableRecoverHook"
         )
     if problems:
-        raise MatchError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
+        raise WarmStartError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
     return tf.estimator.WarmStartSettings(
         checkpoint.prefix,
         vars_to_warm_start=[_only(new, checkpoint.slots_by_name.get(old.name)) for new, old in olds.items() if old],
@@ -101,7 +101,7 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
 def _sources(recover_vars: Any) -> Tuple[Dict[str, str], List[str]]:
     """{new name: old name}, and what is wrong with it."""
     if not isinstance(recover_vars, Mapping) or not recover_vars:
-        raise MatchError(f"recover_vars must be a dict {{old name: new name}} that is not empty, got {recover_vars!r}")
+        raise WarmStartError(f"recover_vars must be a dict {{old name: new name}} that is not empty, got {recover_vars!r}")
     sources: Dict[str, str] = {}
     problems = []
     for old, value in recover_vars.items():
@@ -147,7 +147,7 @@ def _shared(sources: Mapping[str, str], vocabularies: Mapping[str, Any]) -> List
 def _vocab_infos(vocabularies: Any, olds: Mapping[str, Optional[OldVariable]]) -> Tuple[Dict[str, Any], List[str]]:
     """{new name: VocabInfo}, and what is wrong with it."""
     if vocabularies is not None and not isinstance(vocabularies, Mapping):
-        raise MatchError(f"vocabularies must be a dict {{new name: (old file, new file)}} or None, got {vocabularies!r}")
+        raise WarmStartError(f"vocabularies must be a dict {{new name: (old file, new file)}} or None, got {vocabularies!r}")
     infos: Dict[str, Any] = {}
     problems = []
     for new, value in (vocabularies or {}).items():
@@ -163,14 +163,14 @@ def _vocab_infos(vocabularies: Any, olds: Mapping[str, Optional[OldVariable]]) -
 
 def _change(value: Any) -> VocabularyChange:
     if isinstance(value, Adapter):
-        raise MatchError(
+        raise WarmStartError(
             f"WarmStartSettings cannot express {value.label}: they know vocabularies only, as (old file, new file); "
             "ShapeAdaptingRecoverHook takes every adapter"
         )
     if isinstance(value, (list, tuple)) and len(value) == 2:
         return VocabularyChange(*value)
     if not isinstance(value, Mapping):
-        raise MatchError(f"a pair (old file, new file) or a mapping is needed, got {value!r}")
+        raise WarmStartError(f"a pair (old file, new file) or a mapping is needed, got {value!r}")
     known = VocabularyChange._fields
     problems = [
         f"WarmStartSettings cannot express {key!r}; {_USE_HOOK}"
@@ -180,7 +180,7 @@ def _change(value: Any) -> VocabularyChange:
         if key not in known
     ] + [f"{key!r} is missing" for key in ("old_vocab", "new_vocab") if key not in value]
     if problems:
-        raise MatchError("the mapping", problems)
+        raise WarmStartError("the mapping", problems)
     return VocabularyChange(**value)
 
 
@@ -205,7 +205,7 @@ def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
             f"{old.name!r} {list(old.shape)} on axis {change.axis}"
         )
     if problems:
-        raise MatchError("the vocabulary", problems)
+        raise WarmStartError("the vocabulary", problems)
     old_vocab, new_vocab = vocabularies
     return tf.estimator.VocabInfo(
         new_vocab=new_vocab.path,
@@ -238,9 +238,9 @@ def _option_problems(change: VocabularyChange) -> List[str]:
 
 def _read(name: str, source: Any, size: Any) -> Vocabulary:
     if size is not None and (not is_integer(size) or size <= 0):
-        raise MatchError(f"{name}_size must be positive or None, got {size!r}")
+        raise WarmStartError(f"{name}_size must be positive or None, got {size!r}")
     path = checked_path(name, source, "a text file (sequences are for ShapeAdaptingRecoverHook)")
     vocabulary = read_vocabulary(path, size)
     if vocabulary.has_empty_token:
-        raise MatchError(f"{vocabulary.label} has an empty line, which VocabInfo takes for no token; {_USE_HOOK}")
+        raise WarmStartError(f"{vocabulary.label} has an empty line, which VocabInfo takes for no token; {_USE_HOOK}")
     return vocabulary

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import Statistics, as_plain
-from estimator_warmstart.errors import MatchError
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import compile_patterns, fits_any, fits_nothing
 
 
@@ -70,13 +70,13 @@ def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
         one fits without its variable by itself. `None`: everything.
 
     Raises:
-      MatchError: for patterns that do not compile or fit nothing.
+      WarmStartError: for patterns that do not compile or fit nothing.
     """
     compiled = compile_patterns(patterns, "--pattern")
     problems = [fits_nothing(pattern, "--pattern", "old variable", checkpoint.variables) for pattern in compiled]
     found = [problem for problem in problems if problem]
     if found:
-        raise MatchError(f"nothing of {checkpoint.prefix} can be listed by that", found)
+        raise WarmStartError(f"nothing of {checkpoint.prefix} can be listed by that", found)
     chosen = {name for name in checkpoint.variables if not compiled or fits_any(compiled, name)}
     slots: Dict[str, List[Slot]] = {}
     for name, slot_of in checkpoint.slots_by_name.items():

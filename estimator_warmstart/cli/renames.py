@@ -10,7 +10,7 @@ import re
 from typing import Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.errors import MatchError
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.matching import match_names
 from estimator_warmstart.spellings import ALIKE, last_part, likely_pairs
 
@@ -135,7 +135,7 @@ def rules_for(guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: 
             tried.add(rules)
             try:
                 pairs = {pair.new: pair.old for pair in match_names(old.variables, model, rename=rules)}
-            except MatchError:
+            except WarmStartError:
                 continue
             more = {name: source for name, source in pairs.items() if name not in same and name not in guessed}
             if pairs == {**same, **guessed, **more} and all(

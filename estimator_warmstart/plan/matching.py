@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint, other_spellings
-from estimator_warmstart.errors import MatchError
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.variables import NewVariable, names_in_collection, variables_to_choose
 from estimator_warmstart.patterns import Pattern, compile_patterns, compile_renames, fits_any, fits_nothing
 from estimator_warmstart.plan.rename_rules import RenameRule, scopes_of
@@ -97,12 +97,12 @@ def in_collection(
     """Those of `graph`'s logical variables that one of its collections has; `None`: all global ones.
 
     Raises:
-      MatchError: if there is none, unless the graph may lack some.
+      WarmStartError: if there is none, unless the graph may lack some.
     """
     named = None if collection is None else set(names_in_collection(graph, collection))
     candidates = {name: each for name, each in new.items() if (not each.is_local if named is None else name in named)}
     if not candidates and not lacks_some:
-        raise MatchError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
+        raise WarmStartError(f"the graph's collection {collection or tf1.GraphKeys.GLOBAL_VARIABLES!r} has no variable")
     return candidates
 
 
@@ -138,8 +138,8 @@ def match_names(
       lacks_some: whether the graph may lack variables that the rules name, as an evaluation's does.
 
     Raises:
-      MatchError: listing every rule that fits nothing, unless the graph may lack some variables, and every new name that two
-        old ones were renamed to.
+      WarmStartError: listing every rule that fits nothing, unless the graph may lack some variables, and every new name that
+        two old ones were renamed to.
     """
     olds = {name: (name, *spellings.get(name, ())) for name in old_names}
     includes, excludes = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
@@ -167,7 +167,7 @@ def match_names(
         elif not may_miss:
             found.append(_nothing_in_common(list(olds), fillable))
     if found:
-        raise MatchError("the variables cannot be matched", found)
+        raise WarmStartError("the variables cannot be matched", found)
     return pairs
 
 

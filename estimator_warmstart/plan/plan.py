@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 from estimator_warmstart.adapters.dtypes import describe_cast
 from estimator_warmstart.adapters.transforms import Transform, count_kept, kept_share
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.errors import PlanError, first_few
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.tensors import count_bytes
 
@@ -165,10 +165,10 @@ def check_coverage(plan: Plan, least: Optional[float]) -> Plan:
     """`plan`, unless it covers less than `least`.
 
     Raises:
-      PlanError: if it does.
+      WarmStartError: if it does.
     """
     if least is not None and plan.coverage < least:
-        raise PlanError(
+        raise WarmStartError(
             f"{plan}, but min_coverage is {100 * least:g} %; what is left as initialized: "
             f"{first_few([planned.new.name for planned in plan.variables if planned.old is None and planned.new.is_parameter])}"
         )

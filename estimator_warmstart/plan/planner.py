@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.adapters.transforms import Misfit
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
-from estimator_warmstart.errors import MatchError, PlanError, did_you_mean
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.plan.alignment import misalignments
 from estimator_warmstart.plan.fitting import check_same_shape, steps_between
@@ -120,13 +120,13 @@ class _Planner:
         """The plan for what the user asked.
 
         Raises:
-          PlanError: with every problem.
+          WarmStartError: with every problem.
         """
         said = judge(self._saveables, self._request, bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)))
         try:
             pairs, why_not = self._pairs(graph)
-        except MatchError as error:
-            raise MatchError("the variables cannot be matched", (*error.problems, *said.problems)) from error
+        except WarmStartError as error:
+            raise WarmStartError("the variables cannot be matched", (*error.problems, *said.problems)) from error
         self._problems += said.problems
         pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
         self._refuse_collisions(pairs)
@@ -143,7 +143,7 @@ class _Planner:
             if planned.old is not None and not planned.old.is_whole
         ]
         if self._problems:
-            raise PlanError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
+            raise WarmStartError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
         return self._plan_of_decided(why_not, notes, said)
 
     def _plan_of_decided(self, why_not: str, notes: List[str], said: Judgement) -> Plan:

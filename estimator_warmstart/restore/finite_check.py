@@ -12,7 +12,7 @@ from typing import List
 from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoint.statistics import count_not_finite, values_in_pieces
 from estimator_warmstart.checkpoint.v1 import reader_of
-from estimator_warmstart.errors import CheckpointError, PlanError
+from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.plan.plan import Plan
 
 
@@ -20,7 +20,7 @@ def check_finite(plan: Plan) -> None:
     """Raises if an old value that is to be recovered is not finite.
 
     Raises:
-      PlanError: listing the old variables with NaN or infinity, with how many of each.
+      WarmStartError: listing the old variables with NaN or infinity, with how many of each.
       CheckpointError: if a value cannot be read.
     """
     problems: List[str] = []
@@ -41,7 +41,7 @@ def check_finite(plan: Plan) -> None:
                     "of recover_vars, or take an older checkpoint"
                 )
     if problems:
-        raise PlanError(f"the old model {plan.checkpoint.prefix} is not finite", problems)
+        raise WarmStartError(f"the old model {plan.checkpoint.prefix} is not finite", problems)
 
 
 def check_strings(plan: Plan) -> None:

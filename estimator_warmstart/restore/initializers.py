@@ -21,7 +21,7 @@ from estimator_warmstart._tf import (
     tf1,
     update_input,
 )
-from estimator_warmstart.errors import RecoveryError, first_few
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 
 SCOPE = "estimator_warmstart"
@@ -72,7 +72,7 @@ class Initializers:
         that has its variables to itself.
 
     Raises:
-      RecoveryError: if another plan has these variables to itself.
+      WarmStartError: if another plan has these variables to itself.
     """
 
     def __init__(self, plan: Plan, graph: Any, session: Any = None):
@@ -171,7 +171,7 @@ def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: b
     if twice:
         is_replicated = tf.distribute.has_strategy() or any(len(planned.new.parts[0].copies) > 1 for planned in twice)
         advice = f"under a tf.distribute strategy {_FOR_REPLICAS}" if is_replicated else "name it in one hook only"
-        raise RecoveryError(
+        raise WarmStartError(
             "a variable cannot be recovered twice",
             [
                 f"the new {planned.new.name!r} already takes its value from {claims[planned.new.name]}, now "
@@ -186,7 +186,7 @@ def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: b
 def _replace_in_place(copy: Any, value: Any, set_recovered: Any) -> None:
     initializer = initializer_op(copy)
     if len(initializer.inputs) < 2:
-        raise RecoveryError(
+        raise WarmStartError(
             f"the initializer {initializer.name!r} ({initializer.type}) of {copy.name!r} assigns no value to replace"
         )
     initial = initializer.inputs[1]

@@ -24,7 +24,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import initializer_op, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
-from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 from estimator_warmstart.restore.adapted_values import Target, adapt
@@ -69,10 +69,10 @@ def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[F
       flag: the flag of a plan that this one completes; `None`: one of its own.
 
     Raises:
-      RecoveryError: if the graph is finalized, or another plan already recovers one of the variables.
+      WarmStartError: if the graph is finalized, or another plan already recovers one of the variables.
     """
     if graph.finalized:
-        raise RecoveryError(
+        raise WarmStartError(
             "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )

@@ -24,7 +24,7 @@ from estimator_warmstart._tf import (
 )
 from estimator_warmstart._tf_estimator import own_device
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
-from estimator_warmstart.errors import RecoveryError, WarmStartError, first_few
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable, logical_variables
 from estimator_warmstart.plan.plan import Plan, initialized
 from estimator_warmstart.plan.report import format_report
@@ -89,7 +89,7 @@ class GraphRecovery(NamedTuple):
         """Assigns the old values, and only then sets the flag.
 
         Raises:
-          RecoveryError: if the checkpoint cannot be read any more, or holds something else than was planned.
+          WarmStartError: if the checkpoint cannot be read any more, or holds something else than was planned.
         """
         started = time.monotonic()
         try:
@@ -98,7 +98,7 @@ class GraphRecovery(NamedTuple):
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
-            raise RecoveryError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
+            raise WarmStartError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
         self._tell(f"Recovered in {time.monotonic() - started:.1f} s.")
 
     def keep(self, session: Any, step: int) -> None:
@@ -130,7 +130,7 @@ class GraphRecovery(NamedTuple):
         """Returns once the chief has recovered, or has found a model of its own to resume.
 
         Raises:
-          RecoveryError: if that takes longer than `max_wait_secs`.
+          WarmStartError: if that takes longer than `max_wait_secs`.
         """
         started = time.monotonic()
         remind_after = 0.0
@@ -170,7 +170,7 @@ class GraphRecovery(NamedTuple):
     def _tell_waiting(self, waited: float, max_wait_secs: float, what: str) -> None:
         prefix = self.plan.checkpoint.prefix
         if waited > max_wait_secs:
-            raise RecoveryError(
+            raise WarmStartError(
                 f"waited {waited:.0f} s for the chief {what} from {prefix}, and gave up (max_wait_secs): is the chief running, "
                 "and does its model_fn have this hook?"
             )

@@ -12,18 +12,18 @@ import numpy as np
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, Scale
-from estimator_warmstart.errors import RecoveryError
+from estimator_warmstart.errors import WarmStartError
 
 
 def apply_function(step: Apply, value: Any) -> Any:
     """What the user's function makes of `value`.
 
     Raises:
-      RecoveryError: if it is of another dtype than when the warm start was planned.
+      WarmStartError: if it is of another dtype than when the warm start was planned.
     """
     planned, made = step.dtype or value.dtype.name, tf.convert_to_tensor(step.fn(value))
     if made.dtype.name != planned:
-        raise RecoveryError(
+        raise WarmStartError(
             f"a function of adapters.transform made {made.dtype.name} of {value.dtype.name} now, and {planned} when the warm "
             "start was planned; let it return one dtype"
         )

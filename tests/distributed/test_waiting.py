@@ -49,5 +49,5 @@ def test_a_chief_that_never_recovers(tmp_path):
         worker = job.start("worker")
         job.wait_for("the worker's word", lambda: worker.count("Waiting for the chief to recover from"))
         error = wait_for_end_at_rest(job, worker)
-        assert re.search(r"RecoveryError: waited \d+ s for the chief to recover from .*/old/model.ckpt, and gave up", error)
+        assert re.search(r"WarmStartError: waited \d+ s for the chief to recover from .*/old/model.ckpt, and gave up", error)
         assert not worker.events("session")
