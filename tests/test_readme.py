@@ -117,7 +117,7 @@ def input_fn():
 
 
 @pytest.fixture
-def logged(monkeypatch):
+def logged():
     """Everything that the package logs, as lines."""
     lines = []
 
@@ -126,10 +126,13 @@ def logged(monkeypatch):
             lines.extend(record.getMessage().splitlines())
 
     logger, handler = logging.getLogger("tensorflow.estimator_warmstart"), Handler()
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    level = logger.level
+    # Not by the attribute: loggers keep what they once answered, until a level is set.
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 def test_every_block_warm_starts_and_logs_the_report(readme, models, logged):
