@@ -234,6 +234,11 @@ class TestBothLanguages:
             # "4.8 million" and "480 万" are the same.
             assert [figure for figure in ours if figure != "4.8"] == [figure for figure in theirs if figure != "480"]
 
+    def test_chinese_lines_break_where_a_blank_may_stand(self):
+        """Markdown makes a blank of a line's end. Within a Chinese sentence, it may only stand next to Latin letters."""
+        prose = re.sub(r"```.*?```", "", text_of(READMES[1]), flags=re.DOTALL)
+        assert re.findall(r"[\u3400-\u9fff，、]\n *(?=[\u3400-\u9fff])", prose) == []
+
 
 def written():
     """All that the user reads, but for the API's reference, which is made from docstrings."""
