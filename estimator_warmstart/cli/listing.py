@@ -72,7 +72,7 @@ def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
     Raises:
       WarmStartError: for patterns that do not compile or fit nothing.
     """
-    compiled = compile_patterns(patterns, "--pattern")
+    compiled = compile_patterns(patterns, "--pattern") or ()
     problems = [fits_nothing(pattern, "--pattern", "old variable", checkpoint.variables) for pattern in compiled]
     found = [problem for problem in problems if problem]
     if found:
