@@ -70,7 +70,7 @@ def list_variables(checkpoint: Checkpoint, patterns: Optional[Sequence[str]] = N
     Raises:
       WarmStartError: if a pattern is not a regular expression or fits nothing.
     """
-    compiled = compile_patterns(patterns, argument)
+    compiled = compile_patterns(patterns, argument) or ()
     problems = [fits_nothing(pattern, argument, "old variable", checkpoint.variables) for pattern in compiled]
     found = [problem for problem in problems if problem]
     if found:

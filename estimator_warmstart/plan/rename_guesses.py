@@ -11,7 +11,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.plan.matching import match_names
+from estimator_warmstart.plan.name_matching import compile_name_rules, match_names
 from estimator_warmstart.spellings import ALIKE, last_part, likely_pairs
 
 GuessedRules = Tuple[Tuple[str, str], ...]
@@ -139,9 +139,13 @@ def rules_for(
                 continue
             tried.add(rules)
             try:
-                pairs = {pair.new: pair.old for pair in match_names(old.variables, model, rename=rules)}
+                name_rules = compile_name_rules(rename=rules)
             except WarmStartError:
                 continue
+            matched = match_names(dict.fromkeys(old.variables, ()), model, name_rules)
+            if matched.problems:
+                continue
+            pairs = {pair.new: pair.old for pair in matched.pairs}
             more = {name: source for name, source in pairs.items() if name not in same and name not in guessed}
             if pairs == {**same, **guessed, **more} and all(
                 _is_resized(old.variables[source], new.variables[name]) for name, source in more.items()
