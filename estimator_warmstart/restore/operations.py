@@ -23,11 +23,13 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import initializer_op, tf, tf1
+from estimator_warmstart.adapters.resolved import resolve
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
-from estimator_warmstart.restore.adapted_values import Target, adapt
+from estimator_warmstart.restore.adapted_values import build_value
+from estimator_warmstart.restore.axis_indices import AxisIndices
 from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
 from estimator_warmstart.tensors import TensorSlice, whole_slice
 
@@ -111,7 +113,7 @@ class _Values:
     def __init__(self, old: Checkpoint, graph: Any):
         self._files, self._old = _Files(old.prefix), old.variables
         self._graph = graph
-        self._joins: Dict[str, Dict[Any, Any]] = {}
+        self._indices: Dict[str, AxisIndices] = {}
         self._queues: Dict[str, _Queue] = {}
 
     def of(self, planned: PlannedVariable) -> Iterator[Tuple[Any, Any]]:
@@ -138,19 +140,19 @@ class _Values:
         def read_scalar(old_name: str) -> Any:
             return self._files.read(self._old[old_name], whole_slice(()), name, device)
 
-        box = TensorSlice(part.offset, part.shape)
-        is_cut = not planned.source.slices and box != whole_slice(planned.source.shape)
-        if not planned.steps and not is_cut:
-            return read(box)
+        resolved = resolve(planned.steps, planned.source.shape, TensorSlice(part.offset, part.shape))
+        as_it_is = resolved.slice_as_it_is
+        if as_it_is is not None and (planned.source.slices or as_it_is == whole_slice(planned.source.shape)):
+            return read(as_it_is)
         queue = self._queues.setdefault(device, _Queue())
-        target = Target(part.offset, part.shape, first_value(copy, self._graph), planned.new.slot_of is not None)
         with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
-            if planned.steps:
-                joins = self._joins.setdefault(device, {})
-                value = adapt(read, planned.source.shape, planned.steps, target, joins, read_scalar)
-                value = tf.ensure_shape(value, part.shape)
+            if as_it_is is not None:
+                value = read(as_it_is)
             else:
-                value = read(box)
+                indices = self._indices.setdefault(device, AxisIndices())
+                initial, is_slot = first_value(copy, self._graph), planned.new.slot_of is not None
+                value = build_value(resolved, read, read_scalar, indices, initial, is_slot)
+                value = tf.ensure_shape(value, part.shape)
         queue.add(value)
         return value
 
