@@ -237,7 +237,7 @@ class TestBothLanguages:
     def test_chinese_lines_break_where_a_blank_may_stand(self):
         """Markdown makes a blank of a line's end. Within a Chinese sentence, it may only stand next to Latin letters."""
         prose = re.sub(r"```.*?```", "", text_of(READMES[1]), flags=re.DOTALL)
-        assert re.findall(r"[\u3400-\u9fff，、]\n *(?=[\u3400-\u9fff])", prose) == []
+        assert re.findall(r"[\u3400-\u9fff\uff0c\u3001]\n *(?=[\u3400-\u9fff])", prose) == []
 
 
 def written():
