@@ -17,6 +17,7 @@ from typing import Any, Callable, Mapping, Optional
 from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
 from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.graph.variables import global_step
 from estimator_warmstart.plan.request import make_request
 from estimator_warmstart.restore.recovering import Recovering
 from estimator_warmstart.restore.session import GraphRecovery
@@ -213,6 +214,6 @@ def _trains(graph: Any) -> bool:
     """Whether something in `graph` trains: an optimizer that says so, or what counts the global step up."""
     if graph.get_collection(tf1.GraphKeys.TRAIN_OP):
         return True
-    step = tf1.train.get_global_step(graph)
+    step = global_step(graph)
     handles = [initializer_op(copy).inputs[0] for copy in copies_of(step)] if step is not None else []
     return any(use.type.startswith("AssignAdd") for handle in handles for use in handle.consumers())

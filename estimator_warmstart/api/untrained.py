@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
 from estimator_warmstart.errors import WarmStartError, first_few
+from estimator_warmstart.graph.variables import global_step
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.restore.initializers import watch_initializer
 from estimator_warmstart.restore.recovering import Recovering
@@ -47,7 +48,9 @@ class UntrainedRecoverHook(SessionRunHook):
             self._graph_recovery = self._recovering.prepare(graph)
         except WarmStartError as problem:
             self._problem = problem
-        self._is_initialized = watch_initializer(tf1.train.get_global_step(graph), graph)
+        step = global_step(graph)
+        watched = [*graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)] if step is None else [step]
+        self._is_initialized = watch_initializer(watched[0], graph) if watched else None
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Says what was recovered, or why it cannot be."""

@@ -7,13 +7,16 @@ checkpoint, and changes nothing in the graph.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.graph.bias_correction import powers_by_slot
 from estimator_warmstart.graph.keras_scalars import keras_scalars
 from estimator_warmstart.slots import SlotOf, find_slots, is_power
 from estimator_warmstart.tensors import count_bytes
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Part(NamedTuple):
@@ -178,6 +181,22 @@ def logical_name(variable: Any) -> str:
     """The name under which a checkpoint of the graph would hold `variable`."""
     info = slice_of(copies_of(variable)[0])
     return info.full_name if info else variable.name.split(":")[0]
+
+
+def global_step(graph: tf.Graph) -> Optional[tf.Variable]:
+    """Returns the variable that is the global step of `graph`, or `None` if it has none.
+
+    `tf.compat.v1.train.get_global_step` raises for a resource variable that is not in the collection GLOBAL_STEP, and returns
+    a tensor that has no initializer for a reference variable.
+    """
+    collected = graph.get_collection(tf1.GraphKeys.GLOBAL_STEP)
+    if len(collected) > 1:
+        return None
+    name = collected[0].name if collected else f"{tf1.GraphKeys.GLOBAL_STEP}:0"
+    variables = [*collected, *graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)]
+    step = next((each for each in variables if is_variable(each) and each.name == name), None)
+    is_counter = step is not None and step.dtype.base_dtype.is_integer and step.shape.rank in (0, None)
+    return step if is_counter else None
 
 
 def names_in_collection(graph: Any, collection: str) -> Iterable[str]:

@@ -25,7 +25,7 @@ from estimator_warmstart._tf import (
 from estimator_warmstart._tf_estimator import own_device
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.errors import WarmStartError, first_few
-from estimator_warmstart.graph.variables import NewVariable, logical_variables
+from estimator_warmstart.graph.variables import NewVariable, global_step, logical_variables
 from estimator_warmstart.plan.plan import Plan, initialized
 from estimator_warmstart.plan.report import format_report
 from estimator_warmstart.restore.operations import Recovery, build_recovery
@@ -200,7 +200,7 @@ class GraphRecovery(NamedTuple):
 def prepare(plan: Plan, graph: Any, model_dir: Optional[str], started: float, session: Any = None) -> GraphRecovery:
     """Builds everything that is needed later: after `begin()` the session finalizes the graph."""
     recovery = build_recovery(plan, graph, session)
-    step = tf1.train.get_global_step(graph)
+    step = global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
     trace_dir = model_dir if model_dir is not None and writes_files() else None
