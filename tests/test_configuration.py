@@ -18,7 +18,7 @@ import yaml
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
-from estimator_warmstart.api.params import ADAPTERS, HOOK, hooks_from_params, params_schema
+from estimator_warmstart.api.params import ADAPTERS, HOOK_OPTIONS, hooks_from_params, params_schema
 from estimator_warmstart.slice_texts import parse_slices
 
 tf1 = tf.compat.v1
@@ -535,7 +535,7 @@ NEEDED = {
 def places():
     """Functions that put a value somewhere into a warm start, by the name of the place."""
     yield "", lambda value: value
-    for key in HOOK:
+    for key in HOOK_OPTIONS:
         yield key, lambda value, key=key: {**ONE, key: value}
     for name, kind in ADAPTERS.items():
         yield name, lambda value, name=name: {**ONE, "adapters": {"v": {name: value}}}
@@ -569,8 +569,8 @@ class TestSchema:
             assert VALIDATOR.is_valid(value) == (not problems_of(value)) == (mine is None or theirs is None)
 
     def test_has_every_argument_of_the_hooks(self):
-        assert sorted(HOOK) == sorted(inspect.signature(ShapeAdaptingRecoverHook).parameters)
-        assert sorted(set(HOOK) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
+        assert sorted(HOOK_OPTIONS) == sorted(inspect.signature(ShapeAdaptingRecoverHook).parameters)
+        assert sorted(set(HOOK_OPTIONS) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
 
     def test_has_every_adapter_and_its_arguments(self):
         assert sorted(set(adapters.__all__) - set(ADAPTERS)) == ["compose", "transform"]
@@ -584,7 +584,7 @@ ROWS = {key: cells for key, *cells in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.
 
 class TestDocs:
     def test_has_every_key_in_order(self):
-        keys = list(HOOK)
+        keys = list(HOOK_OPTIONS)
         for name, kind in ADAPTERS.items():
             keys += [name] + [f"{name}.{key}" for key in kind.schema.get("properties", ())]
         assert list(ROWS) == keys
@@ -593,8 +593,8 @@ class TestDocs:
     def test_says_what_it_must_be_and_its_default(self, key):
         name, _, argument = key.partition(".")
         what, default, _ = ROWS[key]
-        if name in HOOK:
-            signature, kind = inspect.signature(VariableRecoverHook).parameters, HOOK[name]
+        if name in HOOK_OPTIONS:
+            signature, kind = inspect.signature(VariableRecoverHook).parameters, HOOK_OPTIONS[name]
         else:
             signature, kind = inspect.signature(getattr(adapters, name)).parameters, ADAPTERS[name]
         if argument:
@@ -617,7 +617,7 @@ class TestDocs:
         name, _, argument = key.partition(".")
         example = json.loads(ROWS[key][2])
         needed = {**NEEDED, "remap_rows": {"old_vocab": "films_old.txt", "new_vocab": "films_new.txt"}}
-        if name in HOOK:
+        if name in HOOK_OPTIONS:
             value = {**ONE, name: example}
         else:
             value = {**ONE, "adapters": {"v": {name: {**needed.get(name, {}), argument: example} if argument else example}}}

@@ -158,7 +158,7 @@ _ADAPTER = Kind(
 )
 _REFERRED = _ADAPTER._replace(schema={"$ref": "#/definitions/adapter"})
 
-HOOK: Dict[str, Kind] = {
+HOOK_OPTIONS: Dict[str, Kind] = {
     "ckp_dir": PATH,
     "recover_vars": either(
         table(
@@ -189,7 +189,7 @@ HOOK: Dict[str, Kind] = {
     "model_dir": either(PATH, NULL),
     "max_wait_secs": POSITIVE,
 }
-_HOOK = record(HOOK, required=("ckp_dir",))
+_HOOK = record(HOOK_OPTIONS, required=("ckp_dir",))
 
 
 def params_schema() -> Schema:
