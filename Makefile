@@ -8,7 +8,8 @@ TF2 := .venvs/tf2
 LINT := .venvs/lint
 DOCS := .venvs/docs
 RUN_TESTS := -I tools/run_tests.py
-PARALLEL := --numprocesses=2 --dist=loadgroup
+# Each worker has a run of tests that stand together, and so share fixtures.
+PARALLEL := --numprocesses=2 --dist=worksteal
 QUICK := $(PARALLEL) -m "not slow and (not distributed or smoke)"
 THOROUGH := $(PARALLEL) --hypothesis-profile=thorough
 COVERAGE := --cov --cov-config="$(CURDIR)/pyproject.toml"

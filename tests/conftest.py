@@ -26,8 +26,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if DISTRIBUTED in item.path.parents:
             item.add_marker("distributed")
-            # The processes of one test mostly wait for each other: another worker has the processor meanwhile.
-            item.add_marker(pytest.mark.xdist_group("distributed"))
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("distributed", "slow")])
 
 

@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# The run of all contenders is made once.
-pytestmark = pytest.mark.xdist_group("benchmarks")
-
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OLD_SIZE = 60
 

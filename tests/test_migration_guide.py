@@ -117,7 +117,6 @@ def tf2_checkpoints(tmp_path_factory):
     return folder
 
 
-@pytest.mark.xdist_group("test_migration_guide")
 class TestTf2CheckpointIntoTf1Code:
     """An object-based checkpoint; the new code has `get_variable` and saves by name."""
 

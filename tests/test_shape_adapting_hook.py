@@ -58,7 +58,6 @@ def thirty_symbols(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.xdist_group("test_shape_adapting_hook")
 class TestTheBlogsCase:
     def test_30_symbols_become_29(self, thirty_symbols, tmp_path):
         hooks = []
