@@ -20,7 +20,7 @@ from estimator_warmstart import ShapeAdaptingRecoverHook, adapters
 tf1 = tf.compat.v1
 
 CASES_PER_EXAMPLE = 50
-EXAMPLES = 60
+EXAMPLES = settings.default.max_examples * 3 // 100  # One costs as much as many of another test.
 NOT_OPTIMIZED = tf1.ConfigProto()  # Each graph runs once.
 NOT_OPTIMIZED.graph_options.rewrite_options.disable_meta_optimizer = True
 DTYPES = ("float16", "float32", "float64", "int32", "int64")
@@ -386,10 +386,7 @@ def whole(case, value):
 
 @settings(
     max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
-    database=None,
     # Each case stands for itself and the message names the shortest: nothing to shrink, no need to show them all.
     phases=[Phase.explicit, Phase.generate],
     verbosity=Verbosity.quiet,

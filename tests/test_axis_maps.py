@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator_warmstart.adapters.axis_map import (
@@ -21,8 +21,6 @@ from estimator_warmstart.adapters.axis_map import (
     taken_length,
     window,
 )
-
-quickly = settings(max_examples=400, derandomize=True, deadline=None, database=None)
 
 
 class Index:
@@ -77,7 +75,6 @@ def maps(old_length):
     return st.lists(st.one_of(*choices), min_size=1, max_size=4).map(lambda segments: merge(iter(segments)))
 
 
-@quickly
 @given(st.data(), maps(7))
 def test_a_window_is_a_slice(data, axis_map):
     whole = positions(axis_map)
@@ -88,7 +85,6 @@ def test_a_window_is_a_slice(data, axis_map):
     assert positions(window(axis_map, start, length, step)) == [whole[start + step * number] for number in range(length)]
 
 
-@quickly
 @given(st.data(), maps(6))
 def test_a_composition_is_one_after_the_other(data, inner):
     first = positions(inner)
@@ -100,7 +96,6 @@ def test_a_composition_is_one_after_the_other(data, inner):
     assert positions(compose(third, compose(outer, inner))) == last == positions(compose(compose(third, outer), inner))
 
 
-@quickly
 @given(maps(7))
 def test_questions_about_a_map(axis_map):
     whole = positions(axis_map)
@@ -118,7 +113,6 @@ def test_questions_about_a_map(axis_map):
         assert positions(moved) == [place if isinstance(place, str) else place - low for place in whole]
 
 
-@quickly
 @given(st.lists(st.one_of(kept(7), st.builds(Filled, st.integers(0, 3), fills)), max_size=6))
 def test_merging_changes_nothing(segments):
     merged = merge(iter(segments))

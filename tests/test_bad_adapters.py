@@ -435,7 +435,7 @@ class TestFinite:
             ShapeAdaptingRecoverHook(str(old_dir), check_finite=True).begin()
 
     def test_a_large_table_is_not_in_memory_as_a_whole(self, old_dir):
-        values = np.zeros([25000000], np.float32)
+        values = np.zeros([15000000], np.float32)
         values[-1] = np.nan
         prefix = save_checkpoint(old_dir, {"v": values})
         # By way of a small process: Linux takes the peak of the one it was forked from for a process' own.
@@ -443,7 +443,7 @@ class TestFinite:
         done = run_python(start, FINITE, prefix)
         assert done.returncode == 0, done.stderr
         peak, _, told = done.stdout.partition(" ")
-        assert "'v' [25000000] has 1 NaN and 0 infinite values" in told and int(peak) < values.nbytes / 2
+        assert "'v' [15000000] has 1 NaN and 0 infinite values" in told and int(peak) < values.nbytes / 2
 
 
 FINITE = """
@@ -453,7 +453,7 @@ from estimator_warmstart import VariableRecoverHook
 from estimator_warmstart.errors import WarmStartError
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 tf.compat.v1.disable_eager_execution()
-tf.compat.v1.get_variable("v", [25000000], initializer=tf.compat.v1.zeros_initializer())
+tf.compat.v1.get_variable("v", [15000000], initializer=tf.compat.v1.zeros_initializer())
 before = peak()
 try:
     VariableRecoverHook(sys.argv[1], check_finite=True).begin()

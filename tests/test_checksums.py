@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator_warmstart.checkpoint import crc32c as checksums
@@ -37,7 +37,6 @@ def test_published_values(data, checksum):
     st.integers(0, 99),
     st.floats(0, 1),
 )
-@settings(max_examples=25, deadline=None)
 def test_any_pieces_give_the_same(size, seed, cut):
     data = np.random.RandomState(seed).bytes(size)
     first = int(size * cut)
