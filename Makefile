@@ -75,7 +75,7 @@ format: environment-lint ## format the code, imports in order
 	@$(LINT)/bin/ruff format .
 
 docs: environment-docs ## the pages of docs/ and the API as HTML, in build/docs
-	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs --quiet build
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs build
 
 check: ## everything, exactly as CI runs it
 	@+.ci/run

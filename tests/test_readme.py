@@ -1,7 +1,5 @@
 """What the READMEs say: their blocks run and print the report, each claim has a test or a benchmark, both languages agree."""
 
-import contextlib
-import io
 import logging
 import pathlib
 import re
@@ -256,24 +254,6 @@ def test_every_adapter_is_written_about():
 
 
 class TestOptimizers:
-    PAGE = "docs/optimizers.md"
-
-    def test_the_block_prints_what_is_printed(self, models):
-        def input_fn():
-            return tf.data.Dataset.from_tensors(({"x": np.float32([[1], [2]])}, np.int64([[0], [1]]))).repeat()
-
-        x = tf.feature_column.numeric_column("x")
-        tf1.estimator.DNNClassifier([3], [x], model_dir=str(models / "v1")).train(input_fn, steps=2)
-        (program,) = blocks(self.PAGE, "python")
-        if not hasattr(tf.keras.optimizers, "legacy"):
-            program = program.replace("tf.keras.optimizers.legacy", "tf.keras.optimizers").replace(
-                "tf.estimator.DNN", "tf.compat.v2.estimator.DNN"
-            )
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            exec(program, {"old_dir": str(models / "v1"), "new_dir": str(models / "v2"), "input_fn": input_fn})
-        assert [out.getvalue()] == blocks(self.PAGE, "text")
-
     @pytest.mark.parametrize(
         "row",
         [

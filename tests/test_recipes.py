@@ -14,11 +14,7 @@ TEXTS = {
     for place in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/*.md")
     for path in ROOT.glob(place)
 }
-# It needs an old model of another generation: test_readme.py runs it.
-ELSEWHERE = {"optimizers.md"}
-PAGES = sorted(
-    path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE and "```python\n" in path.read_text(encoding="utf-8")
-)
+PAGES = sorted(path.name for path in DOCS.glob("*.md") if "```python\n" in path.read_text(encoding="utf-8"))
 
 
 def run_page(page):
