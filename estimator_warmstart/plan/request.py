@@ -15,7 +15,7 @@ from estimator_warmstart.plan.adapter_rules import Rules, compile_rules
 
 
 class Request(NamedTuple):
-    """The arguments of `plan_recovery`, but for the graph.
+    """What a warm start is asked to do, for any graph.
 
     Attributes:
       ckp_dir: where the old model is.
@@ -28,6 +28,8 @@ class Request(NamedTuple):
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.
       min_coverage: the least share of the new model's bytes that must be recovered, or `None`.
+      check_finite: whether to refuse old values that are not finite.
+      model_dir: the new model's own directory, or `None` if it is not known.
       lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots: names
         and rules that fit nothing there are then no problem.
     """
@@ -42,6 +44,8 @@ class Request(NamedTuple):
     with_slots: bool = False
     missing: str = "error"
     min_coverage: Optional[float] = None
+    check_finite: bool = False
+    model_dir: Optional[str] = None
     lacks_some: bool = False
 
     @property
@@ -72,6 +76,7 @@ class Request(NamedTuple):
         check_bool("with_slots", self.with_slots)
         check_choice("missing", self.missing, ("error", "keep"))
         check_share("min_coverage", self.min_coverage)
+        check_bool("check_finite", self.check_finite)
         return self
 
 
