@@ -370,6 +370,15 @@ class TestStrings:
         with pytest.raises(WarmStartError, match=r"'s' cannot be read from .*: the lengths of its strings are damaged"):
             VariableRecoverHook(prefix, {"s": "s"}).begin()
 
+    def test_are_not_recovered_into_a_later_hooks_variable(self, prefix, new_graph):
+        class MakesTheVariable(tf1.train.SessionRunHook):
+            def begin(self):
+                tf1.get_variable("s", initializer=tf.constant([b"new"]))
+
+        tf1.get_variable("a", [2])
+        with pytest.raises(WarmStartError, match="the lengths of its strings are damaged"):
+            tf1.train.MonitoredSession(hooks=[VariableRecoverHook(prefix), MakesTheVariable()])
+
     def test_are_not_converted(self, prefix, tmp_path):
         with pytest.raises(WarmStartError, match="the lengths of its strings are damaged"):
             convert_checkpoint(prefix, tmp_path / "new")

@@ -16,7 +16,7 @@ from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableReco
 from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.restore.session import refuse_same_directory
+from estimator_warmstart.restore.graph_recovery import refuse_same_directory
 from estimator_warmstart.restore.warm_start_json import read_step
 
 # The values of `tf.estimator.ModeKeys`.
@@ -82,7 +82,7 @@ def warm_started(
     def make_hook() -> Any:
         return hook_class(ckp_dir, recover_vars, **options)
 
-    recovering = make_hook().recovering  # Says now what is wrong with the arguments.
+    request = make_hook().request  # Says now what is wrong with the arguments.
     _check_old_and_new(ckp_dir, estimator.model_dir)
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
@@ -92,7 +92,7 @@ def warm_started(
         return spec._replace(**{field: (*getattr(spec, field), hook)})
 
     def make_untrained_hook() -> UntrainedRecoverHook:
-        return UntrainedRecoverHook(recovering, estimator.model_dir)
+        return UntrainedRecoverHook(request, estimator.model_dir)
 
     made = exporting_class(estimator)(
         model_fn,

@@ -18,9 +18,8 @@ from estimator_warmstart._tf import SessionRunHook, logger, tf1
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
-from estimator_warmstart.plan.request import make_request
-from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import GraphRecovery
+from estimator_warmstart.plan.request import Request, make_request
+from estimator_warmstart.restore.graph_recovery import GraphRecovery, checked_plan, prepare_recovery
 from estimator_warmstart.restore.training import Training
 
 
@@ -110,10 +109,10 @@ class VariableRecoverHook(SessionRunHook):
         model_dir: Optional[str] = None,
         max_wait_secs: float = 7200.0,
     ):
-        request = make_request(
-            ckp_dir, recover_vars, self._adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+        chosen = (include, exclude, rename, collection)
+        self._request = make_request(
+            ckp_dir, recover_vars, self._adapters, *chosen, with_slots, missing, min_coverage, check_finite, model_dir
         )
-        self._recovering = Recovering(request, check_finite, model_dir).checked()
         check_choice("when", when, ("fresh", "every_train"))
         if not (is_number(max_wait_secs) and max_wait_secs > 0):
             raise WarmStartError(f"max_wait_secs must be a positive number of seconds, got {max_wait_secs!r}")
@@ -128,9 +127,9 @@ class VariableRecoverHook(SessionRunHook):
         return self._graph_recovery.plan if self._graph_recovery else None
 
     @property
-    def recovering(self) -> Recovering:
-        """What the hook recovers, for whatever graph it is asked for."""
-        return self._recovering
+    def request(self) -> Request:
+        """What the hook was asked to do, in whatever graph it begins."""
+        return self._request
 
     @property
     def _graph_recovery(self) -> Optional[GraphRecovery]:
@@ -138,7 +137,7 @@ class VariableRecoverHook(SessionRunHook):
 
     def plan_for(self, graph: Any) -> Plan:
         """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
-        return self._recovering.plan(graph)
+        return checked_plan(self._request, graph)
 
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover. Called before the session is made."""
@@ -149,7 +148,7 @@ class VariableRecoverHook(SessionRunHook):
             logger.warning("The hook was handed to an evaluation, which never recovers: it does nothing there.")
             return
         if not trainings:  # Else this is a second session of the same graph: what was built serves again.
-            trainings.append(Training(self._recovering, graph, self._when, self._max_wait_secs))
+            trainings.append(Training(self._request, graph, self._when, self._max_wait_secs))
         self._latest = trainings[0]
         trainings[0].begin()
 
@@ -160,10 +159,10 @@ class VariableRecoverHook(SessionRunHook):
 
     def recover_in(self, session: Any) -> Plan:
         """Recovers now, in a session that is there already; see `recover_variables`."""
-        graph_recovery = self._recovering.prepare(session.graph, session=session)
+        graph_recovery = prepare_recovery(self._request, session.graph, session)
         step, _ = graph_recovery.look_at(session)
         if step and self._when == "fresh":
-            graph_recovery.keep(session, step)
+            graph_recovery.keep(session, step, is_new=False)
             return graph_recovery.plan.left_undone(f"the model is at step {step} and keeps its own value")
         graph_recovery.recover(session)
         return graph_recovery.plan

@@ -14,9 +14,9 @@ from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import global_step
 from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_recovery
 from estimator_warmstart.restore.initializers import watch_initializer
-from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import GraphRecovery
 
 
 class UntrainedRecoverHook(SessionRunHook):
@@ -25,14 +25,13 @@ class UntrainedRecoverHook(SessionRunHook):
     What cannot be done as asked is an error only then: with a `checkpoint_path` of the user's, the old model is not asked.
 
     Args:
-      recovering: what training would recover.
+      request: what training would recover.
       model_dir: the new model's directory: once it has a checkpoint there is nothing to do.
     """
 
-    def __init__(self, recovering: Recovering, model_dir: str):
+    def __init__(self, request: Request, model_dir: str):
         # The graph lacks what training alone has: its slots, and their share of what must be covered.
-        request = recovering.request._replace(lacks_some=True, min_coverage=None)
-        self._recovering = recovering._replace(request=request, model_dir=None)
+        self._request = request._replace(lacks_some=True, min_coverage=None, model_dir=None)
         self._model_dir = model_dir
         self._graph_recovery: Optional[GraphRecovery] = None
         self._problem: Optional[WarmStartError] = None
@@ -45,7 +44,7 @@ class UntrainedRecoverHook(SessionRunHook):
             return
         graph = tf1.get_default_graph()
         try:
-            self._graph_recovery = self._recovering.prepare(graph)
+            self._graph_recovery = prepare_recovery(self._request, graph)
         except WarmStartError as problem:
             self._problem = problem
         step = global_step(graph)
@@ -67,7 +66,7 @@ class UntrainedRecoverHook(SessionRunHook):
         there = {planned.new.name for planned in plan.variables}
         absent = [
             new
-            for old, value in (self._recovering.request.recover_vars or {}).items()
+            for old, value in (self._request.recover_vars or {}).items()
             if old not in plan.checkpoint.slots_by_name
             for new in (value if isinstance(value, (list, tuple)) else [value])
             if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there

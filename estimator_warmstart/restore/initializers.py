@@ -7,7 +7,8 @@ which were in the graph before.
 from __future__ import annotations
 
 import weakref
-from typing import Any, Dict, List, Set, Tuple
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from estimator_warmstart._tf import (
     add_control_input,
@@ -24,12 +25,12 @@ from estimator_warmstart._tf import (
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 
-SCOPE = "estimator_warmstart"
+_SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
 _CLAIMS: Any = weakref.WeakKeyDictionary()
 # The key of a collection of the graph with one dict, {a variable's name: the tensor that its initializer assigned before the
 # first `recover_variables`}. It is not exported, since the key is not a string.
-_FIRST_VALUES = (SCOPE, "first values")
+_FIRST_VALUES = (_SCOPE, "first values")
 # Conditionals, and which input is the condition.
 _CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
 _FOR_REPLICAS = (
@@ -45,8 +46,8 @@ class Flag:
     counted by whoever counts variables.
 
     Attributes:
-      is_marked: scalar bool tensor, whether the flag is set in the session.
-      set_recovered: the operation that sets it.
+      is_set: scalar bool tensor, whether the flag is set in the session.
+      set_op: the operation that sets it.
     """
 
     def __init__(self, graph: Any, name: str = "recovered"):
@@ -58,8 +59,8 @@ class Flag:
         shared_name = graph.unique_name(name, mark_as_used=False)
         with graph.device(device_of(variables[0]) if variables else ""):
             handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
-            self.is_recovered = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
-            self.set_recovered = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
+            self.is_set = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
+            self.set_op = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
 
 
 class Initializers:
@@ -135,10 +136,17 @@ def _first_values(graph: Any) -> Dict[str, Any]:
 
 def watch_initializer(variable: Any, graph: Any) -> Any:
     """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+    with own_scope(graph):
         flag = Flag(graph, "initialized")
-        add_control_input(initializer_op(copies_of(variable)[0]), flag.set_recovered)
-        return flag.is_recovered
+        add_control_input(initializer_op(copies_of(variable)[0]), flag.set_op)
+        return flag.is_set
+
+
+@contextmanager
+def own_scope(graph: tf.Graph) -> Iterator[None]:
+    """A context that builds into `graph`: no device, control dependency or control flow around the call reaches inside."""
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
+        yield
 
 
 def device_of(variable: Any) -> str:

@@ -20,7 +20,7 @@ Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/ch
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from estimator_warmstart._tf import initializer_op, tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
@@ -30,7 +30,7 @@ from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 from estimator_warmstart.restore.adapted_values import build_value
 from estimator_warmstart.restore.axis_indices import AxisIndices
-from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, device_of, first_value
+from estimator_warmstart.restore.initializers import Flag, Initializers, device_of, first_value, own_scope
 from estimator_warmstart.tensors import TensorSlice, whole_slice
 
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
@@ -38,29 +38,9 @@ _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
 
 
-class Recovery(NamedTuple):
-    """The operations of one plan in one graph.
-
-    Attributes:
-      recover: assigns every old value; whoever runs it runs `set_recovered` afterwards.
-      flag: the plan's own.
-    """
-
-    recover: Any
-    flag: Flag
-
-    @property
-    def is_recovered(self) -> Any:
-        """Scalar bool tensor, whether the flag is set in the session."""
-        return self.flag.is_recovered
-
-    @property
-    def set_recovered(self) -> Any:
-        """The operation that sets the flag alone."""
-        return self.flag.set_recovered
-
-
-def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[Flag] = None) -> Recovery:
+def build_recovery(
+    plan: Plan, graph: tf.Graph, session: Optional[tf.compat.v1.Session] = None, flag: Optional[Flag] = None
+) -> Tuple[tf.Operation, Flag]:
     """Builds the operations of `plan`.
 
     Args:
@@ -69,6 +49,9 @@ def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[F
       session: a session in which this is done there and then, and may be done again: initializers are replaced as far as
         that has an effect in it.
       flag: the flag of a plan that this one completes; `None`: one of its own.
+
+    Returns:
+      The operation that assigns every old value, and the flag. Run `flag.set_op` after the operation.
 
     Raises:
       WarmStartError: if the graph is finalized, or another plan already recovers one of the variables.
@@ -79,8 +62,7 @@ def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[F
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
     initializers = Initializers(plan, graph, session)
-    # No device, control dependency or control flow of whoever calls reaches what is built here.
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+    with own_scope(graph):
         flag = flag or Flag(graph)
         values = _Values(plan.checkpoint, graph)
         assigns: List[Any] = []
@@ -88,19 +70,10 @@ def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[F
             for copy, value in values.of(planned):
                 assigns.append(_assign(copy, value))
                 # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
-                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_recovered)
-        recover = tf.group(*assigns, name="recover")
+                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_op)
+        recover_op = tf.group(*assigns, name="recover")
     initializers.finish()
-    return Recovery(recover, flag)
-
-
-def build_mark(graph: Any) -> Any:
-    """An operation that sets the next plan's flag without the plan, for whoever waits for it.
-
-    Every process builds it where another one may have a plan: the flags of later plans are numbered after it.
-    """
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
-        return Flag(graph).set_recovered
+    return recover_op, flag
 
 
 class _Values:
