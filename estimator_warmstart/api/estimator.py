@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import logger, tf, tf1
-from estimator_warmstart._tf_estimator import EstimatorV1, EstimatorV2, own_warm_start
+from estimator_warmstart._tf_estimator import ExportingEstimatorV1, ExportingEstimatorV2, own_warm_start
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
@@ -95,7 +95,7 @@ def warm_started(
     def make_untrained_hook() -> UntrainedRecoverHook:
         return UntrainedRecoverHook(recovering, estimator.model_dir)
 
-    kind: Any = EstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else EstimatorV1
+    kind: Any = ExportingEstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else ExportingEstimatorV1
     made = kind(
         model_fn,
         model_dir=estimator.model_dir,
