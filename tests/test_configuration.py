@@ -382,7 +382,7 @@ BAD = [
     ({"adapters": "crop_or_pad"}, ".adapters must be a mapping or list of pairs: pattern, adapter or adapters or null"),
     ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: there is no such adapter (did you mean 'crop_or_pad'"),
     ({"adapters": {"fm/v": "remap_rows"}}, ".adapters['fm/v'].remap_rows.old_vocab is missing"),
-    ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is no plain data"),
+    ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is not plain data"),
     ({"adapters": {"fm/v": {"compose": []}}}, ".adapters['fm/v'].compose: a list of adapters applies them"),
     ({"adapters": {"fm/v": {}}}, ".adapters['fm/v'] must name one adapter, got none"),
     ({"adapters": {"fm/v": []}}, ".adapters['fm/v'] must be an adapter such as "),
@@ -472,7 +472,7 @@ class TestBadInput:
             "warm_start[1].rename['b']",
             "warm_start[1].rename",
         ]
-        assert str(caught.value).startswith("the params say no warm start that can be done, 8 problems:\n  * warm_start[0]")
+        assert str(caught.value).startswith("invalid warm-start params, 8 problems:\n  * warm_start[0]")
 
 
 PLAIN = [

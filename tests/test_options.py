@@ -9,6 +9,7 @@ import re
 import pytest
 import tensorflow as tf
 
+import estimator_warmstart
 from estimator_warmstart import (
     ShapeAdaptingRecoverHook,
     VariableRecoverHook,
@@ -112,6 +113,12 @@ def choices_by(refuse):
     with pytest.raises(WarmStartError) as caught:
         refuse()
     return re.findall("'(.*?)'", str(caught.value).partition(", got ")[0])
+
+
+def test_every_public_way_in_is_here():
+    public = {name: getattr(estimator_warmstart, name) for name in estimator_warmstart.__all__}
+    ways = {name for name, thing in public.items() if callable(thing) and "ckp_dir" in inspect.signature(thing).parameters}
+    assert ways == {*WAYS, *PASSING_ON, "warm_start_settings"}  # The last one makes what TensorFlow's own settings can do.
 
 
 @pytest.mark.parametrize("way", WAYS)

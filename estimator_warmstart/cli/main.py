@@ -22,7 +22,9 @@ from estimator_warmstart.version import VERSION
 
 _FAILED, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
 
-_OLD = "a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's directory"
+_OLD_MODEL = (
+    "a directory with a `checkpoint` file (its latest checkpoint is used), a checkpoint's prefix, or a SavedModel's directory"
+)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -106,7 +108,7 @@ def argument_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands and their options."""
     parser = _PrintableErrors(
         prog=PROGRAM,
-        description="Looks into old checkpoints, and says what a warm start from them would do.",
+        description="Shows what is in old checkpoints, and what a warm start from them would do.",
         epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
         "files are missing; 2 after an error.",
     )
@@ -119,27 +121,31 @@ def argument_parser() -> argparse.ArgumentParser:
     def add(name: str, says: str, *parents: _PrintableErrors) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.", parents=parents)
 
-    one = add("list", "list what a checkpoint holds", json_option)
-    one.add_argument("checkpoint", metavar="CKPT", help=_OLD)
-    one.add_argument(
+    listing = add("list", "list what a checkpoint holds", json_option)
+    listing.add_argument("checkpoint", metavar="CKPT", help=_OLD_MODEL)
+    listing.add_argument(
         "--pattern",
         action="append",
-        help="only what this regular expression names, a whole variable or a whole scope; may be given several times",
+        help="list only variables and scopes whose whole name this regular expression matches; may be given several times",
     )
-    one.add_argument("--stats", action="store_true", help="read all values: min, max, mean, norm, and how many are NaN")
+    listing.add_argument(
+        "--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN"
+    )
 
-    two = add("diff", "compare two checkpoints, as a warm start of the new one's model from the old one would", json_option)
-    two.add_argument("old", metavar="OLD", help=_OLD)
-    two.add_argument("new", metavar="NEW", help="the same for the new model")
+    comparison = add(
+        "diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option
+    )
+    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
+    comparison.add_argument("new", metavar="NEW", help="the same for a checkpoint of the new model")
 
-    _add_plan_arguments(add("plan", "say what a training with these params would recover, without a session", json_option))
+    _add_plan_arguments(add("plan", "show what training with these params would recover; no session is made", json_option))
 
     _add_convert_arguments(add("convert", "write a whole checkpoint in the other format"))
     return parser
 
 
 def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
-    convert.add_argument("source", metavar="SOURCE", help=_OLD)
+    convert.add_argument("source", metavar="SOURCE", help=_OLD_MODEL)
     convert.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as new/model.ckpt")
     convert.add_argument(
         "--to",
@@ -147,11 +153,11 @@ def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
         default="object",
         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
     )
-    convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
+    convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that exists at DESTINATION")
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
-    plan.add_argument("config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or what stands under it")
+    plan.add_argument("config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or only the value of the key")
     plan.add_argument(
         "--graph",
         required=True,
