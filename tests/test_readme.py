@@ -24,16 +24,31 @@ PROMISES = [
     # In the order of the READMEs.
     (
         "A trained model is never touched",
-        ["test_a_second_train_keeps_what_was_trained", "test_a_recovered_session_keeps_what_was_trained", "test_a_whole_job"],
+        [
+            "test_a_second_train_keeps_what_was_trained",
+            "test_a_recovered_session_keeps_what_was_trained",
+            "test_a_whole_job",
+            "test_at_step_0_what_is_on_disk_stays",
+            "test_every_train_recovers_and_leaves_what_is_on_disk",
+        ],
     ),
     ("Nobody sees a cold value", ["test_a_whole_job", "test_an_init_op_that_passes_the_initializers_by"]),
-    ("Checked first", ["test_all_problems_in_one_message", "test_nothing_is_touched"]),
+    (
+        "Checked first",
+        [
+            "test_all_problems_in_one_message",
+            "test_nothing_is_touched",
+            "test_bad_ckp_dir",  # A truncated index or data file among them.
+            "test_too_little_stops_the_hook_before_anything_is_touched",
+        ],
+    ),
     (
         "Optimizer slots come along",
         [
             "test_follow_their_variable",
             "test_travel_with_the_moments",
             "test_the_count_of_steps_goes_with_the_moments",
+            "test_the_next_steps_are_the_old_optimizers",
             "test_new_rows_take_the_slots_own_initial_value",
         ],
     ),
@@ -47,6 +62,20 @@ PROMISES = [
         ],
     ),
 ]
+
+CLAIMS = {
+    # What else the English README says, and the tests that show it.
+    "Wrap your Estimator, canned or not": ["test_the_collision_case", "TestCanned"],
+    "It also reads MovieLens and Criteo data": ["test_a_whole_run_on_ratings", "test_a_whole_run_on_a_criteo_file"],
+    "once more with another vocabulary": ["test_a_whole_run_with_a_changed_vocabulary"],
+    "a directory, one checkpoint or a SavedModel": [
+        "test_found_by_directory_prefix_and_what_tensorflow_calls_it",
+        "TestSavedModel",
+    ],
+    "name-based, object-based or in the V1 format": ["test_names_shapes_and_dtypes", "TestNamesAndPaths", "TestRecovery"],
+    "whose MNIST model is in the tests": ["test_all_layers_score_what_the_old_weights_score"],
+    "The tests compare with their results": ["test_the_forms_of_an_assignment_map", "TestTheSame"],
+}
 
 
 def text_of(path):
@@ -162,6 +191,11 @@ class TestClaims:
             assert [bullet.rstrip(".") for bullet in bullets] == [promise for promise, _ in PROMISES]
         assert len(bullets) == len(PROMISES)
         assert {name for _, tests in PROMISES for name in tests} - names_of_tests() == set()
+
+    @pytest.mark.parametrize("claim", list(CLAIMS))
+    def test_each_other_claim_has_tests(self, claim):
+        assert claim in " ".join(text_of("README.md").split())
+        assert set(CLAIMS[claim]) - names_of_tests() == set()
 
     def test_the_plain_hook(self, readme):
         """docs/plain_hook.md has the program; the test of its page runs it."""
