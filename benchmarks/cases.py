@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
 
 def _scaled(article_rows: int) -> Callable[[int], int]:
-    """Rows of a changed table: `article_rows` beside the article's table, in proportion beside a smaller one."""
+    """Rows of a changed table: `article_rows` for the article's table, in proportion for a smaller one."""
     return lambda rows: max(1, round(rows * article_rows / ARTICLE_ROWS))
 
 

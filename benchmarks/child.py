@@ -24,7 +24,7 @@ import many_variables
 import measuring
 import model
 
-# Whoever warm-starts an Estimator has it loaded. TensorFlow 2 loads it when it is first touched, so it is touched here,
+# A program that warm-starts an Estimator has it loaded. TensorFlow 2 loads it when it is first touched, so it is touched here,
 # in every process alike, before anything is measured.
 tf.estimator.Estimator  # noqa: B018
 

@@ -1,4 +1,4 @@
-"""Converts the article's table from name-based to object-based, beside copying its files and reading each tensor once.
+"""Converts the article's table from name-based to object-based, against copying its files and reading each tensor once.
 
     python benchmarks/conversion.py                        # 654 MB, three rounds of each
     python benchmarks/conversion.py --rows 100000

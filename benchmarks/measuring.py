@@ -31,7 +31,7 @@ def files_below(directory: str) -> List[str]:
 
 
 def warm_page_cache(paths: List[str]) -> None:
-    """Reads the files once, so that whoever comes next finds them in memory, as everyone else does."""
+    """Reads the files once, so that the next process finds them in memory, as every other does."""
     for path in paths:
         with open(path, "rb", buffering=0) as file:
             while file.read(1 << 20):

@@ -19,7 +19,7 @@ Hooks = List[Any]
 Recover = Callable[[Any], None]
 
 # A list looks among all global variables, slots included (a string: among the trainable ones). Its entries are
-# prefixes: with "fm/v" beside "fm/v/Adagrad" the slot would be found twice.
+# prefixes: with both "fm/v" and "fm/v/Adagrad" the slot would be found twice.
 _ALL = ["fm/"]
 
 
@@ -171,7 +171,7 @@ def _tokens(path: str) -> List[str]:
 
 
 def _drawn(name: str, rows: int) -> np.ndarray:
-    """Values for what is new, drawn in numpy, since while the graph is built there is no session to ask."""
+    """Values for what is new, drawn in numpy, since no session exists yet while the graph is built."""
     shape = (rows, known_values.COLUMNS[name])
     if known_values.is_slot(name):
         return np.full(shape, known_values.INITIAL_ACCUMULATOR, np.float32)

@@ -1,4 +1,4 @@
-"""Puts this package beside what a user would take instead, and prints medians and ratios.
+"""Compares this package with what a user would take instead, and prints medians and ratios.
 
     python benchmarks/run.py                       # the article's table, every task
     python benchmarks/run.py --rows 100000 --only 'same-shape/*' --rounds 3
