@@ -7,6 +7,7 @@ import tensorflow as tf
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
 from estimator_warmstart.restore import operations as restoring
+from shared_models import needed_by
 
 tf1 = tf.compat.v1
 
@@ -449,17 +450,6 @@ def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
     for before, after in zip(names, names[1:]):
         assert reads[before] in needed_by(reads[after]), f"{after} is read while {before} is adapted"
         assert reads[after] not in needed_by(reads[before])
-
-
-def needed_by(op):
-    needed, waiting = set(), [op]
-    while waiting:
-        op = waiting.pop()
-        for source in [tensor.op for tensor in op.inputs] + list(op.control_inputs):
-            if source not in needed:
-                needed.add(source)
-                waiting.append(source)
-    return needed
 
 
 def test_small_values_do_not_wait(old_dir, new_graph):

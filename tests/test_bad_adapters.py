@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, plan_recovery
+from shared_models import vocabulary
 
 tf1 = tf.compat.v1
 
@@ -27,12 +28,6 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             session.run(tf1.global_variables_initializer())
             assert all(np.all(value == -1) for value in session.run(tf1.global_variables()))
     return caught.value
-
-
-def vocabulary(folder, *lines):
-    path = folder / f"vocabulary{len(list(folder.iterdir()))}.txt"
-    path.write_bytes(b"".join(line.encode() + b"\n" for line in lines))
-    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +473,7 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
         (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
         (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
     ],
-    ids=["lone surrogate", "path that is no text", "no new features", "check_finite"],
+    ids=["lone surrogate", "path that is not text", "no new features", "check_finite"],
 )
 def test_other_arguments_that_cannot_be(make, message):
     with pytest.raises(WarmStartError, match=message):

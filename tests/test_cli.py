@@ -66,7 +66,7 @@ def process(*arguments, **options):
 
 
 def build_new_model(folder):
-    """The model that docs/cli.md speaks of, at its first step, with its graph beside it."""
+    """The model that docs/cli.md speaks of, at its first step, with its graph in the same folder."""
     with tf.Graph().as_default(), tf1.Session() as session:
         with tf1.variable_scope("ranker/fm"):
             v, w = tf1.get_variable("v", [4, 2]), tf1.get_variable("w", [3, 1])

@@ -122,7 +122,7 @@ SLICES = [
     pytest.param(
         lambda folder: write(folder, {"v": entry(slices=[FIRST, LAST], size=8)}),
         ["'v' has slices and 8 bytes besides"],
-        id="bytes besides",
+        id="bytes too",
     ),
 ]
 TABLES = [

@@ -123,16 +123,14 @@ def points(example):
 def test_the_verdict_says_when_cold_training_is_as_good_as_the_warm_start(example, points):
     verdict = example("curves").verdict(points(1.5, 1.2, 1.0, 0.9), points(1.0, 0.9, 0.8, 0.7), "RMSE")
 
-    assert verdict == (
-        "The warm model starts at RMSE 1.0000, the cold one at 1.5000. "
-        "Cold training needs 20 steps to get there (evaluated every 10)."
-    )
+    assert re.findall(r"\d\.\d{4}", verdict) == ["1.0000", "1.5000"]
+    assert "needs 20 steps" in verdict and "every 10" in verdict
 
 
 def test_the_verdict_says_that_cold_training_did_not_get_there(example, points):
     verdict = example("curves").verdict(points(1.5, 1.1, 1.2), points(1.0, 0.9, 0.8), "RMSE")
 
-    assert verdict.endswith("Cold training did not get there within 20 steps; its best is 1.1000.")
+    assert "did not get there within 20 steps" in verdict and "best is 1.1000" in verdict
 
 
 def test_more_is_better_for_auc(example):
@@ -164,10 +162,9 @@ def test_slots_are_worth_what_the_model_without_them_lacks(example, metric, sign
     # That both begin alike says nothing about slots, and does not count.
     sentence = curves.worth_of_slots(curve(0, 0.3, 0.2, 0.4), curve(0, 0.31, 0.1, 0.37), metric)
 
-    assert sentence == (
-        f"What slots were worth, in {metric} (above 0: better with them): +0.0400 on average after step 0, "
-        "-0.0100 at the least (step 10), +0.1000 at the most (step 20), +0.0300 at the end."
-    )
+    for said in (metric, "+0.0400 on average", "-0.0100 at the least (step 10)", "+0.1000 at the most (step 20)"):
+        assert said in sentence
+    assert "+0.0300 at the end" in sentence
 
 
 def test_without_matplotlib_there_is_no_picture_and_no_error(example, points, monkeypatch, tmp_path):

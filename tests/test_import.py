@@ -1,4 +1,4 @@
-"""Importing the package beside a TensorFlow that it cannot work with: one ImportError that names those it can."""
+"""Importing the package with a TensorFlow that it cannot work with: one ImportError that names those it can."""
 
 import os
 import subprocess
@@ -22,8 +22,8 @@ STAND_INS = {
 }
 
 
-def import_beside(folder, stand_in, module):
-    """What is printed when `module` is imported beside a module `tensorflow` of that text."""
+def import_with(folder, stand_in, module):
+    """What is printed when `module` is imported and a module `tensorflow` has that text."""
     (folder / "tensorflow").mkdir()
     (folder / "tensorflow" / "__init__.py").write_text(stand_in)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -39,8 +39,8 @@ def import_beside(folder, stand_in, module):
 
 
 @pytest.mark.parametrize("stand_in, found", list(STAND_INS.values()), ids=list(STAND_INS))
-def test_beside_a_tensorflow_that_will_not_do(tmp_path, stand_in, found):
-    printed = import_beside(tmp_path, stand_in, "estimator_warmstart")
+def test_with_a_tensorflow_that_will_not_do(tmp_path, stand_in, found):
+    printed = import_with(tmp_path, stand_in, "estimator_warmstart")
     works_with = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
     assert printed.startswith(f"ImportError: {works_with}")
     assert printed.count("\n") == 1
@@ -49,5 +49,5 @@ def test_beside_a_tensorflow_that_will_not_do(tmp_path, stand_in, found):
 
 @pytest.mark.parametrize("module", ["hooks", "adapters", "checkpoints", "_bundle_index"])
 def test_it_is_the_same_for_each_module(tmp_path, module):
-    printed = import_beside(tmp_path, "__version__ = '1.14.0'", f"estimator_warmstart.{module}")
+    printed = import_with(tmp_path, "__version__ = '1.14.0'", f"estimator_warmstart.{module}")
     assert printed.startswith("ImportError: estimator_warmstart works with") and "Found: TensorFlow 1.14.0" in printed

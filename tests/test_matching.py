@@ -8,12 +8,9 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import WarmStartError, match_variables, plan_recovery
+from shared_models import taken, zeros
 
 tf1 = tf.compat.v1
-
-
-def zeros(name, shape=(1,), **options):
-    return tf1.get_variable(name, list(shape), initializer=tf1.zeros_initializer(), **options)
 
 
 def names_of(target):
@@ -408,10 +405,6 @@ class TestWhatIsMatched:
         zeros("w")
         with pytest.raises(WarmStartError, match="does not exist"):
             match_variables(str(tmp_path / "nothing"))
-
-
-def taken(plan):
-    return {planned.new.name: planned.old.name for planned in plan.recovered}
 
 
 @pytest.fixture

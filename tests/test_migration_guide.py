@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import VariableRecoverHook, match_variables
+from shared_models import zeros
 
 tf1 = tf.compat.v1
 # The one that a Scaffold takes: in 1.15 `tf.train.Checkpoint` is another class.
@@ -33,10 +34,6 @@ def values_in(folder, checkpoint):
     reader = tf.train.load_checkpoint(os.path.join(str(folder), checkpoint))
     dtypes = reader.get_variable_to_dtype_map()
     return {key: reader.get_tensor(key).tolist() for key, dtype in dtypes.items() if dtype != tf.string}
-
-
-def zeros(name, shape):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
 
 
 class TestTf1CheckpointIntoTf2Code:

@@ -22,20 +22,9 @@ from estimator_warmstart import (
 )
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from shared_models import save_objects, variable, zeros
 
 tf1 = tf.compat.v1
-
-
-def save_objects(folder, build):
-    """Saves the `tf.train.Checkpoint` that `build` makes in a graph of its own, and returns its prefix."""
-    with tf.Graph().as_default(), tf1.Session() as session:
-        checkpoint = build()
-        session.run(tf1.global_variables_initializer())
-        return checkpoint.save(os.path.join(str(folder), "objects"))
-
-
-def variable(name, value, **options):
-    return tf1.get_variable(name, initializer=tf.constant(value), use_resource=True, **options)
 
 
 def fm_objects():
@@ -54,10 +43,6 @@ def recovered(folder, recover_vars=None, **options):
     hook = VariableRecoverHook(folder, recover_vars, **options)
     with tf1.train.MonitoredSession(hooks=[hook]) as session:
         return {new.op.name: session.run(new).tolist() for new in tf1.global_variables()}
-
-
-def zeros(name, shape):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
 
 
 class TestNamesAndPaths:

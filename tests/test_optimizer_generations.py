@@ -168,7 +168,7 @@ class TestStepsFromPowers:
         adam_of_tf1(old_dir, 0, 0)
         values = recovered_values(old_dir, adam, module)
         (count,) = (value for name, value in values.items() if name.endswith(("iter", "iteration")))
-        # 0.999 ** 87300 is the least float32 with all its digits: by then there is no bias left to correct.
+        # 0.999 ** 87300 is the least float32 with all its digits: by then no bias is left to correct.
         assert 87000 < count < 88000
 
     def test_are_counted_with_the_new_optimizers_betas(self, old_dir, module):
@@ -198,7 +198,7 @@ class TestPowersFromSteps:
         values = recovered_values(old_dir, adam, tf1.train)
         assert values["beta1_power"] == pytest.approx(power1) and values["beta2_power"] == pytest.approx(power2)
 
-    @pytest.mark.parametrize("with_another", [False, True], ids=["alone", "beside an optimizer with a count of its own"])
+    @pytest.mark.parametrize("with_another", [False, True], ids=["alone", "with an optimizer that has a count of its own"])
     def test_of_a_canned_estimator_are_global_steps(self, old_dir, with_another):
         """Its Keras optimizer counts by the global step, and has no count of its own."""
         slot = np.ones([2, 1], np.float32)

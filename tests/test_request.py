@@ -1,4 +1,4 @@
-"""What can be asked of hooks and planner besides names: patterns that wait for the graph, and a least coverage."""
+"""What hooks and planner take, other than names: patterns that wait for the graph, and a least coverage."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,9 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, plan_recovery
+from shared_models import zeros
 
 tf1 = tf.compat.v1
-
-
-def zeros(name, shape=(3, 1)):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
 
 
 class TestNamesAreChosenWhenTheGraphIsThere:
@@ -19,24 +16,24 @@ class TestNamesAreChosenWhenTheGraphIsThere:
     def test_by_rename_and_include(self, fm_checkpoint, hook_class):
         hook = hook_class(fm_checkpoint, include="ranker/fm/w", rename={"fm": "ranker/fm"})
         with tf.Graph().as_default():
-            w, v = zeros("ranker/fm/w"), zeros("ranker/fm/v", (3, 2))
+            w, v = zeros("ranker/fm/w", (3, 1)), zeros("ranker/fm/v", (3, 2))
             with tf1.train.MonitoredSession(hooks=[hook]) as session:
                 assert session.run(w)[:, 0].tolist() == [1, 2, 3]
                 assert not session.run(v).any()
 
     def test_by_collection(self, fm_checkpoint, new_graph):
-        zeros("fm/w")
+        zeros("fm/w", (3, 1))
         tf1.get_variable("fm/v", [3, 2], trainable=False)
         plan = plan_recovery(fm_checkpoint, collection=tf1.GraphKeys.TRAINABLE_VARIABLES)
         assert [planned.new.name for planned in plan.recovered] == ["fm/w"]
 
     def test_exclude(self, fm_checkpoint, new_graph):
-        zeros("fm/w"), zeros("fm/v", (3, 2))
+        zeros("fm/w", (3, 1)), zeros("fm/v", (3, 2))
         plan = plan_recovery(fm_checkpoint, exclude="fm/v")
         assert [(planned.new.name, planned.reason) for planned in plan.variables] == [("fm/w", ""), ("fm/v", "not matched")]
 
     def test_a_pattern_that_fits_nothing_is_an_error_in_begin(self, fm_checkpoint, new_graph):
-        zeros("fm/w")
+        zeros("fm/w", (3, 1))
         with pytest.raises(WarmStartError, match=r"include 'fm/u' fits no new variable .*fm/w"):
             VariableRecoverHook(fm_checkpoint, include="fm/u").begin()
 

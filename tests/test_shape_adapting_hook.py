@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, recover_variables
+from shared_models import one_row
 
 tf1 = tf.compat.v1
 
@@ -18,10 +19,6 @@ OLD_V, OLD_SLOT = np.float32([[1, 2], [3, 4], [5, 6]]), np.float32([[10, 20], [3
 
 def filled(name, shape, value=0.0, **options):
     return tf1.get_variable(name, shape, initializer=tf1.constant_initializer(value), **options)
-
-
-def one_row():
-    return tf.data.Dataset.from_tensors(({"x": [0.0]}, [0.0])).repeat()
 
 
 def estimator_of(model_fn, model_dir):

@@ -14,15 +14,12 @@ from conftest import save_checkpoint
 from estimator_warmstart import VariableRecoverHook
 from estimator_warmstart.graph.variables import global_step, logical_name, logical_variables
 from estimator_warmstart.slots import find_slots
+from shared_models import zeros
 
 tf1 = tf.compat.v1
 keras_optimizers = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
 
 BOTH_KINDS = pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
-
-
-def zeros(name, shape, **options):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer(), **options)
 
 
 def minimize(optimizer, variables):

@@ -201,7 +201,7 @@ class Cluster:
             self.wait_for(f"a server at {address}", lambda address=address: takes_connections(address))
 
     def close(self, gate: str) -> None:
-        """Makes whoever comes to the gate wait there."""
+        """Makes each process that comes to the gate wait there."""
         (self.gates / f"{gate}.closed").touch()
 
     def open(self, gate: str) -> None:
