@@ -1,7 +1,6 @@
 """TensorFlow, and all of it that is private or differs between versions.
 
-No other module imports a private name of TensorFlow or looks at its version. Importing this module beside a TensorFlow
-that the package cannot work with raises one `ImportError`.
+No other module imports a private name of TensorFlow or looks at its version.
 """
 
 from __future__ import annotations
@@ -9,35 +8,19 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional
 
+from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
 
-_WORKS_WITH = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
-
-try:
-    import tensorflow as tf
-except ImportError as error:
-    raise ImportError(f"{_WORKS_WITH}. TensorFlow cannot be imported here: {error}") from error
-
-
-def _version(text: str) -> Tuple[int, int]:
-    major, minor = text.split(".")[:2]
-    return int(major), int(minor)
-
-
-if not hasattr(tf, "__version__"):
-    raise ImportError(f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or what is left of one")
-if not (1, 15) <= _version(tf.__version__) < (3, 0):
-    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
-
-# After these checks, which say what to install; the same protos in every version.
-from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
-from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
-from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
+# isort: split
+# After that import, which says what to install; the same protos in every version.
+from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2
+from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2
+from tensorflow.core.util import saved_tensor_slice_pb2
 
 # In 2.x they are `tf.Variable`s. To ask one of 1.15 for an attribute may make an operation, which a finalized graph refuses.
-from tensorflow.python.distribute import values as distributed  # noqa: E402
+from tensorflow.python.distribute import values as distributed
 
 tf1 = tf.compat.v1
 # The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
@@ -46,7 +29,7 @@ tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
-warm_start_fills_several = _version(tf.__version__) >= (2, 8)
+warm_start_fills_several = version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
@@ -58,6 +41,7 @@ __all__ = [
     "call_when_initialized",
     "copies_of",
     "has_seen",
+    "initialize_keras_variables",
     "initializer_op",
     "is_initialized",
     "is_trackable",
@@ -260,6 +244,13 @@ def build_optimizer(optimizer: Any, variables: List[Any]) -> None:
     optimizer.iterations  # noqa: B018 (made when it is first asked for)
     optimizer._create_hypers()
     optimizer._create_slots(variables)
+
+
+def initialize_keras_variables() -> None:
+    """Gives the variables that Keras has made in the default graph, and has not initialized yet, their first values."""
+    get_session = getattr(tf1.keras.backend, "get_session", None)
+    if get_session is not None:  # Keras 3, which has none, makes no variables in a graph.
+        get_session()
 
 
 def learning_rate_at(optimizer: Any, step: int) -> float:
