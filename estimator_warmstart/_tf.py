@@ -1,7 +1,7 @@
 """Imports TensorFlow, and wraps what is private in it or differs between its versions.
 
-With `_tf_estimator.py` the only module that uses TensorFlow's private names or looks at its version. If TensorFlow is missing
-or the package cannot work with it, importing this module raises an `ImportError` that says what to install.
+With `_tf_import.py`, `_tf_eager.py` and `_tf_estimator.py` the only modules that use TensorFlow's private names or look at its
+version.
 """
 
 from __future__ import annotations
@@ -9,38 +9,20 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence
 
+from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
 
-_WORKS_WITH = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
-
-try:
-    import tensorflow as tf
-except ImportError as error:
-    raise ImportError(f"{_WORKS_WITH}. TensorFlow cannot be imported here: {error}") from error
-
-
-def _major_and_minor(text: str) -> Tuple[int, int]:
-    major, minor = text.split(".")[:2]
-    return int(major), int(minor)
-
-
-if not hasattr(tf, "__version__"):
-    raise ImportError(
-        f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or is what was left of one"
-    )
-if not (1, 15) <= _major_and_minor(tf.__version__) < (3, 0):
-    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
-
-# Imported after these checks, which say what to install. The protos are the same in every version.
-from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
-from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
-from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
+# isort: split
+# Imported after that, which says what to install. The protos are the same in every version.
+from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2
+from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2
+from tensorflow.core.util import saved_tensor_slice_pb2
 
 # In 2.x distributed variables are `tf.Variable`s. In 1.15, reading an attribute of one may add an operation, which fails if the
 # graph is finalized.
-from tensorflow.python.distribute import values as distributed  # noqa: E402
+from tensorflow.python.distribute import values as distributed
 
 tf1 = tf.compat.v1
 # The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
@@ -49,7 +31,7 @@ tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Up to 2.7, if several variables were to take the value of one old variable, `warm_start` silently filled only one of them.
-warm_start_fills_several = _major_and_minor(tf.__version__) >= (2, 8)
+warm_start_fills_several = version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger, so that the user's settings of that one apply.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
@@ -61,6 +43,7 @@ __all__ = [
     "call_when_initialized",
     "copies_of",
     "has_seen",
+    "initialize_keras_variables",
     "initializer_op",
     "is_initialized",
     "is_trackable",
@@ -262,6 +245,13 @@ def build_optimizer(optimizer: tf.keras.optimizers.Optimizer, variables: Sequenc
     optimizer.iterations  # noqa: B018 (made when first read)
     optimizer._create_hypers()
     optimizer._create_slots(variables)
+
+
+def initialize_keras_variables() -> None:
+    """Gives the variables that Keras has made in the default graph, and has not initialized yet, their first values."""
+    get_session = getattr(tf1.keras.backend, "get_session", None)
+    if get_session is not None:  # Keras 3, which has none, makes no variables in a graph.
+        get_session()
 
 
 def learning_rate_at(optimizer: tf.keras.optimizers.Optimizer, step: int) -> float:
