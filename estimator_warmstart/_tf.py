@@ -1,7 +1,7 @@
 """TensorFlow, and all of it that is private or differs between versions.
 
 No other module imports a private name of TensorFlow or looks at its version. Importing this module beside a TensorFlow
-that has no Estimator raises one `ImportError`.
+that the package cannot work with raises one `ImportError`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from estimator_warmstart.printable import printable_lines
 
-_WORKS_WITH = (
-    "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and TensorFlow 2.0 to 2.15 (2.15: Python 3.9 to 3.11), "
-    "each with the tensorflow-estimator of the same version; TensorFlow 2.16 and later have no Estimator"
-)
+_WORKS_WITH = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
 
 try:
     import tensorflow as tf
@@ -31,13 +28,8 @@ def _version(text: str) -> Tuple[int, int]:
 
 if not hasattr(tf, "__version__"):
     raise ImportError(f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or what is left of one")
-if not (1, 15) <= _version(tf.__version__) < (2, 16):
+if not (1, 15) <= _version(tf.__version__) < (3, 0):
     raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
-try:
-    # The attribute is loaded lazily from the package tensorflow-estimator: touching it finds out whether that is there.
-    SessionRunHook = tf.estimator.SessionRunHook
-except (AttributeError, ImportError) as error:
-    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__} without Estimator: {error}") from error
 
 # After these checks, which say what to install; the same protos in every version.
 from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
@@ -48,6 +40,8 @@ from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
 from tensorflow.python.distribute import values as distributed  # noqa: E402
 
 tf1 = tf.compat.v1
+# The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
+SessionRunHook = tf1.train.SessionRunHook
 tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
@@ -206,7 +200,14 @@ def session_has_own_variables() -> bool:
     if tf.distribute.has_strategy():
         return bool(tf.distribute.get_strategy().extended.experimental_should_init)
     # Where there is no cluster RunConfig says the same, after a part of a second of imports and a deprecation warning.
-    return not os.environ.get("TF_CONFIG") or bool(tf1.estimator.RunConfig().is_chief)
+    if not os.environ.get("TF_CONFIG"):
+        return True
+    if hasattr(tf1, "estimator"):
+        return bool(tf1.estimator.RunConfig().is_chief)
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    has_chief = {"chief", "master"} & set(cluster.cluster_spec().jobs)
+    is_first = (cluster.task_type, cluster.task_id) == ("worker", 0)
+    return cluster.task_type in (None, "chief", "master") or (is_first and not has_chief)
 
 
 class LateSaver(_Saver):

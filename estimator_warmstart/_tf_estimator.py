@@ -6,14 +6,29 @@ With `_tf.py` the only module that touches TensorFlow's private names.
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any
 
-from estimator_warmstart._tf import tf, tf1
+from estimator_warmstart._tf import tensorflow_version, tf, tf1
+from estimator_warmstart.errors import WarmStartError
 
-__all__ = ["EstimatorV1", "EstimatorV2", "own_device", "own_warm_start"]
+__all__ = ["check_has_estimator", "exporting_class", "own_device", "own_warm_start"]
 
-_EstimatorV1: Any = tf1.estimator.Estimator
 _Mixin: Any = object  # The `super()` of a mixin is an Estimator's, which mypy cannot see.
+
+
+def check_has_estimator(what: str) -> None:
+    """Raises `WarmStartError` if this TensorFlow has no `tf.estimator`, which `what` needs."""
+    try:
+        # Loaded from the package tensorflow-estimator when it is touched.
+        found = tf.estimator.Estimator, tf1.estimator.Estimator
+    except (AttributeError, ImportError) as error:
+        raise WarmStartError(
+            f"{what} needs tf.estimator, and TensorFlow {tensorflow_version} here has none ({error}); TensorFlow 2.15 with the "
+            "tensorflow-estimator of that version was the last that had it. Without it recover_into(model, ckp_dir) recovers "
+            "into a Keras model, and VariableRecoverHook works in a tf.compat.v1.train.MonitoredTrainingSession"
+        ) from error
+    del found
 
 
 class _ExportsUntrained(_Mixin):
@@ -44,12 +59,21 @@ class _ExportsUntrained(_Mixin):
             )
 
 
-class EstimatorV1(_ExportsUntrained, _EstimatorV1):
-    """`tf.compat.v1.estimator.Estimator` that exports before it is trained."""
+@functools.lru_cache(maxsize=None)
+def _classes() -> Any:
+    class ExportingV1(_ExportsUntrained, tf1.estimator.Estimator):
+        """`tf.compat.v1.estimator.Estimator` that exports before it is trained."""
+
+    class ExportingV2(_ExportsUntrained, tf.estimator.Estimator):
+        """`tf.estimator.Estimator` that exports before it is trained."""
+
+    return ExportingV1, ExportingV2
 
 
-class EstimatorV2(_ExportsUntrained, tf.estimator.Estimator):
-    """`tf.estimator.Estimator` that exports before it is trained."""
+def exporting_class(estimator: Any) -> Any:
+    """The class of Estimators of the generation of `estimator` that export before they are trained too."""
+    v1, v2 = _classes()
+    return v2 if isinstance(estimator, tf.estimator.Estimator) else v1
 
 
 def own_warm_start(estimator: Any) -> Any:
@@ -59,5 +83,5 @@ def own_warm_start(estimator: Any) -> Any:
 
 def own_device() -> str:
     """The device of this process among those of its cluster, which TF_CONFIG tells of."""
-    config = tf1.estimator.RunConfig()
-    return f"/job:{config.task_type}/task:{config.task_id}/device:CPU:0"
+    task = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    return f"/job:{task.task_type}/task:{task.task_id}/device:CPU:0"

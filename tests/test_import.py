@@ -13,21 +13,12 @@ except ImportError as error:
     print(type(error).__name__ + ": " + str(error))
 """
 
-WITH_ESTIMATOR = "\nclass estimator:\n    SessionRunHook = object\n"
 STAND_INS = {
     "no TensorFlow": ("raise ModuleNotFoundError(\"No module named 'tensorflow'\")", "No module named 'tensorflow'"),
     "a broken TensorFlow": ("raise ImportError('libcudart.so.9 is not there')", "libcudart.so.9 is not there"),
     "what an uninstalled TensorFlow leaves": ("", "TensorFlow"),
-    "2.16": ("__version__ = '2.16.1'" + WITH_ESTIMATOR, "Found: TensorFlow 2.16.1"),
-    "2.17 of tonight": ("__version__ = '2.17.0-dev20240501'" + WITH_ESTIMATOR, "Found: TensorFlow 2.17.0-dev20240501"),
-    "3.0": ("__version__ = '3.0.0'" + WITH_ESTIMATOR, "Found: TensorFlow 3.0.0"),
-    "1.14": ("__version__ = '1.14.0'" + WITH_ESTIMATOR, "Found: TensorFlow 1.14.0"),
-    "2.15 without Estimator": ("__version__ = '2.15.1'", "Found: TensorFlow 2.15.1 without Estimator"),
-    "2.15 whose Estimator is not installed": (
-        # TensorFlow loads it at the first use.
-        "__version__ = '2.15.1'\ndef __getattr__(name):\n    raise ImportError(\"No module named 'tensorflow_estimator'\")",
-        "Found: TensorFlow 2.15.1 without Estimator: No module named 'tensorflow_estimator'",
-    ),
+    "3.0": ("__version__ = '3.0.0'", "Found: TensorFlow 3.0.0"),
+    "1.14": ("__version__ = '1.14.0'", "Found: TensorFlow 1.14.0"),
 }
 
 
@@ -50,7 +41,7 @@ def import_beside(folder, stand_in, module):
 @pytest.mark.parametrize("stand_in, found", list(STAND_INS.values()), ids=list(STAND_INS))
 def test_beside_a_tensorflow_that_will_not_do(tmp_path, stand_in, found):
     printed = import_beside(tmp_path, stand_in, "estimator_warmstart")
-    works_with = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and TensorFlow 2.0 to 2.15"
+    works_with = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
     assert printed.startswith(f"ImportError: {works_with}")
     assert printed.count("\n") == 1
     assert found in printed
@@ -58,5 +49,5 @@ def test_beside_a_tensorflow_that_will_not_do(tmp_path, stand_in, found):
 
 @pytest.mark.parametrize("module", ["hooks", "adapters", "checkpoints", "_bundle_index"])
 def test_it_is_the_same_for_each_module(tmp_path, module):
-    printed = import_beside(tmp_path, "__version__ = '2.16.1'", f"estimator_warmstart.{module}")
-    assert printed.startswith("ImportError: estimator_warmstart works with") and "Found: TensorFlow 2.16.1" in printed
+    printed = import_beside(tmp_path, "__version__ = '1.14.0'", f"estimator_warmstart.{module}")
+    assert printed.startswith("ImportError: estimator_warmstart works with") and "Found: TensorFlow 1.14.0" in printed

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import logger, tf, tf1
-from estimator_warmstart._tf_estimator import EstimatorV1, EstimatorV2, own_warm_start
+from estimator_warmstart._tf_estimator import check_has_estimator, exporting_class, own_warm_start
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
@@ -19,11 +19,9 @@ from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.restore.session import refuse_same_directory
 from estimator_warmstart.restore.warm_start_json import read_step
 
-_HOOKS_OF = {
-    tf.estimator.ModeKeys.TRAIN: "training_hooks",
-    tf.estimator.ModeKeys.EVAL: "evaluation_hooks",
-    tf.estimator.ModeKeys.PREDICT: "prediction_hooks",
-}
+# The values of `tf.estimator.ModeKeys`.
+_TRAIN = "train"
+_HOOKS_OF = {_TRAIN: "training_hooks", "eval": "evaluation_hooks", "infer": "prediction_hooks"}
 
 
 def warm_started(
@@ -75,6 +73,7 @@ def warm_started(
       >>> [value.shape for value in (tf.train.load_variable(new + "/model.ckpt-0", "dnn/hiddenlayer_0/bias"),)]
       [(6,)]
     """
+    check_has_estimator("warm_started")
     _check_estimator(estimator)
     hook_class: Any = VariableRecoverHook if adapters is None else ShapeAdaptingRecoverHook
     _check_options(options, hook_class)
@@ -89,14 +88,13 @@ def warm_started(
     def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
         spec = estimator.model_fn(features, labels, mode, config)
         field = _HOOKS_OF[mode]
-        hook = make_hook() if mode == tf.estimator.ModeKeys.TRAIN else make_untrained_hook()
+        hook = make_hook() if mode == _TRAIN else make_untrained_hook()
         return spec._replace(**{field: (*getattr(spec, field), hook)})
 
     def make_untrained_hook() -> UntrainedRecoverHook:
         return UntrainedRecoverHook(recovering, estimator.model_dir)
 
-    kind: Any = EstimatorV2 if isinstance(estimator, tf.estimator.Estimator) else EstimatorV1
-    made = kind(
+    made = exporting_class(estimator)(
         model_fn,
         model_dir=estimator.model_dir,
         config=estimator.config,

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import tf, warm_start_fills_several
+from estimator_warmstart._tf_estimator import check_has_estimator
 from estimator_warmstart.adapters.transforms import Adapter
 from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
 from estimator_warmstart.arguments import is_integer
@@ -75,6 +76,7 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
 
     Source: `tf.compat.v1.train.warm_start` and `tf.train.VocabInfo`, without their silent misses.
     """
+    check_has_estimator("warm_start_settings")
     checkpoint = open_checkpoint(ckp_dir)
     sources, problems = _sources(recover_vars)
     found = {old: checkpoint.find(old) for old in sources.values()}
