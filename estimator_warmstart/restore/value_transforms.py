@@ -11,7 +11,7 @@ from typing import Any, Callable
 import numpy as np
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, Scale
+from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, ProductOfMomenta, Scale
 from estimator_warmstart.errors import WarmStartError
 
 
@@ -44,13 +44,25 @@ def apply_elementwise(step: Elementwise, value: Any, read_scalar: Callable[[str]
         return _scaled(step, value, read_scalar)
     exact = tf.cast(value, tf.float64)
     if isinstance(step, CountSteps):
-        power = tf.maximum(exact, tf.constant(_LEAST_POWER, tf.float64))
-        return tf.cast(tf.maximum(tf.round(tf.math.log(power) / math.log(_as_multiplied(step.beta))) - 1, 0), step.dtype)
+        return _counted(step, exact, read_scalar)
+    if isinstance(step, ProductOfMomenta):
+        # Long before that many steps the product is 0.
+        steps = tf.cast(tf.range(1, tf.minimum(value, _MOST_MOMENTA) + 1), tf.float64)
+        return tf.cast(tf.reduce_prod(step.beta * (1 - 0.5 * 0.96 ** (step.decay * steps))), step.dtype)
     return tf.cast(tf.constant(_as_multiplied(step.beta), tf.float64) ** (exact + 1), step.dtype)
 
 
+_MOST_MOMENTA = 10**6
 # Below it TensorFlow's powers, which are float32, are rounded to few digits or to 0.
 _LEAST_POWER = float(np.finfo(np.float32).tiny)
+
+
+def _counted(step: CountSteps, power: Any, read_scalar: Callable[[str], Any]) -> Any:
+    least = tf.constant(_LEAST_POWER, tf.float64)
+    count = tf.maximum(tf.round(tf.math.log(tf.maximum(power, least)) / math.log(_as_multiplied(step.beta))) - 1, 0)
+    if step.otherwise:
+        count = tf.compat.v2.where(power > least, count, tf.cast(read_scalar(step.otherwise), tf.float64))
+    return tf.cast(count, step.dtype)
 
 
 def _as_multiplied(beta: float) -> float:
