@@ -105,7 +105,7 @@ def _planned(options: argparse.Namespace, spell: Callable[[Any], Dict[str, str]]
 
 def _diff(options: argparse.Namespace) -> Dict[str, Any]:
     from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
-    from estimator_warmstart.cli.differences import find_differences
+    from estimator_warmstart.plan.differences import find_differences
 
     start, cpu = time.perf_counter(), time.process_time()
     old, new = (open_checkpoint(os.path.join(options.directory, scope)) for scope in ("enc", "encoder"))

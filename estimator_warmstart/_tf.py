@@ -30,6 +30,7 @@ if not hasattr(tf, "__version__"):
     raise ImportError(f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or what is left of one")
 if not (1, 15) <= _version(tf.__version__) < (3, 0):
     raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
+
 # After these checks, which say what to install; the same protos in every version.
 from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
@@ -59,14 +60,11 @@ __all__ = [
     "has_seen",
     "initializer_op",
     "is_initialized",
-    "is_trackable",
     "is_variable",
     "learning_rate_at",
     "logger",
     "monitored_session_creator",
     "object_graph_pb2",
-    "object_graph_view",
-    "saveables_of",
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
     "set_initial_value",
@@ -205,8 +203,9 @@ def session_has_own_variables() -> bool:
     if hasattr(tf1, "estimator"):
         return bool(tf1.estimator.RunConfig().is_chief)
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    has_chief = {"chief", "master"} & set(cluster.cluster_spec().jobs)
     is_first = (cluster.task_type, cluster.task_id) == ("worker", 0)
-    return cluster.task_type in (None, "chief") or (is_first and "chief" not in cluster.cluster_spec().jobs)
+    return cluster.task_type in (None, "chief", "master") or (is_first and not has_chief)
 
 
 class LateSaver(_Saver):
@@ -235,25 +234,6 @@ class LateSaver(_Saver):
     def restore(self, sess: Any, save_path: str) -> None:
         self.build()
         super().restore(sess, save_path)
-
-
-def object_graph_view(trackable: Any) -> Any:
-    """TensorFlow's view of the objects that an object-based checkpoint of `trackable` holds."""
-    try:
-        from tensorflow.python.checkpoint.graph_view import ObjectGraphView
-    except ImportError:  # Before 2.9.
-        from tensorflow.python.training.tracking.graph_view import ObjectGraphView
-    return ObjectGraphView(trackable)
-
-
-def saveables_of(trackable: Any) -> List[Any]:
-    """What an object-based checkpoint of `trackable` consists of, for a `tf.compat.v1.train.Saver`."""
-    return object_graph_view(trackable).frozen_saveable_objects()
-
-
-def is_trackable(value: Any) -> bool:
-    """Whether `value` is an object that an object-based checkpoint can hold."""
-    return hasattr(value, "_gather_saveables_for_checkpoint")
 
 
 def build_optimizer(optimizer: Any, variables: List[Any]) -> None:

@@ -1,8 +1,4 @@
-"""What goes wrong, in one message.
-
-Enters: problems found while a checkpoint is opened, names are matched or a plan is made. Leaves: one exception that
-lists all of them. This module knows nothing of TensorFlow, checkpoints or graphs.
-"""
+"""The package's errors, each of which lists all problems in one message, and the phrases that messages share."""
 
 from __future__ import annotations
 
@@ -13,13 +9,13 @@ from estimator_warmstart.spellings import closest
 
 
 class WarmStartError(ValueError):
-    """A warm start cannot be done as asked; nothing has been touched.
+    """A warm start cannot be done as asked; nothing has been changed.
 
-    Catch this one to catch everything that this package raises on purpose. It is a `ValueError`, so code written for
-    the plain hook of the article keeps working.
+    Catch it to catch every error that this package raises on purpose. It is a `ValueError`, so that code written for the
+    plain hook of the article keeps working.
 
     Attributes:
-      problems: tuple of str, each problem as one sentence or more; the message lists them all.
+      problems: tuple of str, each problem in one or more sentences; the message lists them all.
     """
 
     def __init__(self, message: str, problems: Sequence[str] = ()):
@@ -32,21 +28,33 @@ class WarmStartError(ValueError):
 
 
 class CheckpointError(WarmStartError):
-    """The old side cannot be read: not there, not whole, or not a checkpoint."""
+    """The old model cannot be read: it is missing, damaged or not a checkpoint."""
+
+
+class DestinationExistsError(WarmStartError):
+    """The destination holds a checkpoint already, and overwriting was not asked for.
+
+    Attributes:
+      destination: the prefix of that checkpoint.
+    """
+
+    def __init__(self, destination: str, remedy: str = "say overwrite=True"):
+        self.destination = destination
+        super().__init__(f"destination {destination!r} exists already; name another, or {remedy} to replace it")
 
 
 def close_spellings(name: str, known: Iterable[str], count: int = 3) -> List[str]:
-    """The `count` names in `known` that look most like `name`, best first, the same last part of the name preferred."""
+    """Returns the `count` names in `known` most similar to `name`, best first; the same last part is preferred."""
     return closest(name, tuple(known), count)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A half sentence with the close spellings, or an empty string where nothing is close."""
+    """Returns a question that offers close spellings, or an empty string if there are none."""
     close = close_spellings(name, known)
     return f" (did you mean {' or '.join(repr(other) for other in close)}?)" if close else ""
 
 
 def first_few(names: Sequence[str], count: int = 5) -> str:
-    """The first of `names` for a sentence, with the number of the others."""
+    """Returns the first of `names` for a sentence, and the number of the others."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return (", ".join(repr(name) for name in names[:count]) or "nothing") + more

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any
+from typing import Any, Union
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
+
+# What a user gives as a path.
+PathArgument = Union[str, bytes, "os.PathLike[str]"]
 
 FILE_ERRORS = (OSError, tf.errors.OpError)
 _KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
@@ -21,14 +24,14 @@ def is_local(path: str) -> bool:
     return "://" not in path
 
 
-def checked_path(argument: str, value: Any, what: str) -> str:
+def checked_path(argument: str, value: object, what: str) -> str:
     """`value` as text, with `~` and environment variables expanded.
 
     Raises:
       WarmStartError: if it is no path; the message names `argument` and says `what` it must be.
     """
     try:
-        path = os.fsdecode(os.fspath(value))
+        path = os.fsdecode(os.fspath(value))  # type: ignore[call-overload]
         path.encode("utf-8")  # Bytes that are no UTF-8 are no path to TensorFlow's filesystems.
     except (TypeError, UnicodeEncodeError) as error:
         raise WarmStartError(f"{argument} must be {what}, got {value!r}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from estimator_warmstart.errors import WarmStartError, close_spellings
 from estimator_warmstart.slots import MOST_PARTS
@@ -48,16 +48,19 @@ class Pattern(NamedTuple):
 
 # The renames of one old pattern, to one new scope each.
 Renames = Tuple[Pattern, ...]
+# What a user gives as `include` or `exclude`, and as `rename`.
+PatternsArgument = Union[None, str, Iterable[str]]
+RenameArgument = Union[None, Mapping[str, Union[str, Sequence[str]]], Iterable[Tuple[str, Union[str, Sequence[str]]]]]
 
 
-def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
-    """Compiles one pattern or a sequence of them; `None` is none.
+def compile_patterns(patterns: PatternsArgument, argument: str) -> Optional[Tuple[Pattern, ...]]:
+    """Compiles one pattern or a sequence of them; `None` stays `None`.
 
     Raises:
-      WarmStartError: for what is no string or does not compile; the message names `argument`.
+      WarmStartError: for anything that is not a string or does not compile; the message names `argument`.
     """
     if patterns is None:
-        return ()
+        return None
     if isinstance(patterns, str):
         patterns = [patterns]
     if isinstance(patterns, Mapping) or not isinstance(patterns, Iterable):
@@ -65,18 +68,18 @@ def compile_patterns(patterns: Any, argument: str) -> Tuple[Pattern, ...]:
     return tuple(compile_pattern(pattern, argument) for pattern in patterns)
 
 
-def compile_renames(rename: Any) -> Tuple[Renames, ...]:
+def compile_renames(rename: RenameArgument) -> Optional[Tuple[Renames, ...]]:
     """Compiles `{old pattern: new name or scope, or a list of them}`, or a sequence of such pairs, in order.
 
     Returns:
-      For each pair its renames: the same pattern with each of the replacements.
+      For each pair its renames: the same pattern with each of the replacements. `None` stays `None`.
 
     Raises:
-      WarmStartError: for what is neither, or does not compile.
+      WarmStartError: for anything else, and for a pattern that does not compile.
     """
     if rename is None:
-        return ()
-    pairs = list(rename.items()) if isinstance(rename, Mapping) else rename
+        return None
+    pairs: Iterable[Any] = list(rename.items()) if isinstance(rename, Mapping) else rename
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         raise WarmStartError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
     compiled = []
@@ -101,7 +104,7 @@ def _with_replacement(pattern: Pattern, replacement: str) -> Pattern:
     return pattern._replace(replacement=replacement.strip("/"))
 
 
-def compile_pattern(pattern: Any, argument: str) -> Pattern:
+def compile_pattern(pattern: object, argument: str) -> Pattern:
     """Compiles one pattern.
 
     Raises:

@@ -1,7 +1,6 @@
-"""What the command line looks like: tables, colour, a progress line.
+"""Tables, colours and a progress line: text for terminals, files and logs.
 
-Enters: cells, texts, numbers. Leaves: lines of text; plain ones, of whatever width they need, unless a terminal shows them.
-This module must not know what the texts are about, nor of TensorFlow.
+Lines are plain and as long as they need to be, unless a terminal shows them.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, TextIO
 
 from estimator_warmstart.printable import printable
 
@@ -19,38 +18,43 @@ PROGRAM = "estimator-warmstart"
 Progress = Callable[[int, int], None]
 
 _CODES: Dict[str, str] = {"red": "31", "green": "32", "yellow": "33"}
-# Below this, a cell says nothing any more.
+# A shorter cell is not readable.
 _NARROWEST = 12
 
 
-def is_coloured(stream: Any) -> bool:
-    """Whether `stream` shows colours and the user has not turned them off (https://no-color.org)."""
+def is_coloured(stream: TextIO) -> bool:
+    """Returns whether `stream` shows colours and the user has not turned them off (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, colour: str) -> str:
-    """`text` in one of the colours red, green, yellow; as it is if `colour` is empty."""
+    """Returns `text` in one of the colours red, green and yellow, or as it is if `colour` is empty."""
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if colour else text
 
 
-def width_of(stream: Any) -> Optional[int]:
-    """The columns that `stream` shows; `None` if it is no terminal, and lines may have any length."""
+def width_of(stream: TextIO) -> Optional[int]:
+    """Returns the number of columns of the terminal `stream`; `None` if it is not a terminal."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), width: Optional[int] = None
+def format_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    width: Optional[int] = None,
+    ends_with_text: bool = False,
 ) -> List[str]:
-    r"""Aligned lines: the header, a rule, and one for each of `rows`.
+    r"""Returns aligned lines: the header, a rule, and a line for each of `rows`.
 
     Args:
       header: the names of the columns.
       rows: a cell for each column.
       right: the names of the columns that are aligned to the right.
-      width: the longest line there may be, if possible: the widest cells are then cut in the middle. `None`: any.
+      width: the desired length of the longest line: the widest cells are shortened in the middle. `None`: any length.
+      ends_with_text: whether the last column holds sentences: its rule is as long as its header, whatever their length.
 
     Example:
-      >>> print("\n".join(table(["name", "bytes"], [["w", "8"], ["layer/kernel", "1,024"]], right=["bytes"])))
+      >>> print("\n".join(format_table(["name", "bytes"], [["w", "8"], ["layer/kernel", "1,024"]], right=["bytes"])))
       name          bytes
       ------------  -----
       w                 8
@@ -60,19 +64,20 @@ def table(
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     while width is not None and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
-    cells.insert(1, ["-" * length for length in widths])
+    rules = [*widths[:-1], len(header[-1])] if ends_with_text else widths
+    cells.insert(1, ["-" * length for length in rules])
     lines = []
     for line in cells:
-        cut = [_cut(cell, length) for cell, length in zip(line, widths)]
+        shortened = [_without_middle(cell, length) for cell, length in zip(line, widths)]
         padded = [
-            cell.rjust(length) if name in right else cell.ljust(length) for name, cell, length in zip(header, cut, widths)
+            cell.rjust(length) if name in right else cell.ljust(length) for name, cell, length in zip(header, shortened, widths)
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
 
 
-def _cut(text: str, length: int) -> str:
-    """`text` without its middle if it is too long: the ends of a variable's name tell most."""
+def _without_middle(text: str, length: int) -> str:
+    """Shortens `text` to `length` in the middle: the ends of a variable's name tell most."""
     if len(text) <= length:
         return text
     end = (length - 3) // 2
@@ -81,11 +86,11 @@ def _cut(text: str, length: int) -> str:
 
 @contextmanager
 def progress_line(what: str, is_shown: Optional[bool] = None) -> Iterator[Progress]:
-    """A function of the bytes done and the bytes in all that rewrites one line on stderr, once for each percent.
+    """Provides a function of the bytes done and the total bytes that updates a line on stderr, once for each percent.
 
     Args:
-      what: is done.
-      is_shown: `None`: only on a terminal.
+      what: the text in front of the progress bar.
+      is_shown: whether to show the line; `None`: if stderr is a terminal.
     """
     is_shown = sys.stderr.isatty() if is_shown is None else is_shown
     last = -1

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2, trackable_object_graph_pb2
 
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.checkpoint.leveldb_table import index_file
 from estimator_warmstart.tensors import count_elements
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -36,7 +36,7 @@ OF_GRAPHS = {"Graph", "get_collection", "get_default_graph", "global_variables",
 OF_SESSIONS = {"InteractiveSession", "MonitoredSession", "MonitoredTrainingSession", "Session"}
 
 # Where TensorFlow's private names and versions are looked at.
-PRIVATE = ("_tf", "_tf_eager", "_tf_estimator")
+PRIVATE = ("_tf", "_tf_objects", "_tf_estimator")
 # A named tuple's methods are public though they begin with an underscore.
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 
@@ -106,6 +106,11 @@ class TestFolders:
         seen = {module: attributes(module) & OF_SESSIONS for module in MODULES if folder_of(module) in folders}
         assert len(seen) > 10
         assert {module: names for module, names in seen.items() if names} == {}
+
+    def test_the_command_line_decides_nothing(self):
+        shared = {other for module in MODULES if folder_of(module) == "cli" for other in own_imports(module)}
+        shared = {module for module in shared if folder_of(module) == ROOT}
+        assert shared <= {"_tf", "arguments", "errors", "files", "printable", "text_output", "version"}
 
     def test_these_tests_see_what_they_look_for(self):
         assert "plan/plan" in own_imports("plan/planner")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from estimator_warmstart.adapters.axis_map import (
     Filled,
-    Joined,
     Kept,
+    Remapped,
     compose,
     fills_of,
     identity,
@@ -46,8 +46,8 @@ def positions(axis_map):
                 continue
             place = segment.start + segment.step * number
             assert place >= 0
-            if isinstance(segment, Joined):
-                place = segment.join.rows[place]
+            if isinstance(segment, Remapped):
+                place = segment.remapping.rows[place]
                 place = str(segment.fill) if place is None else positions(segment.inner)[place] if segment.inner else place
             found.append(place)
     return found
@@ -68,7 +68,7 @@ def joined(draw, old_length):
     rows = draw(st.lists(st.one_of(st.none(), st.integers(0, old_length - 1)), min_size=1, max_size=6))
     start, step = draw(st.integers(0, len(rows) - 1)), draw(st.sampled_from([1, 1, 2, -1]))
     most = (len(rows) - 1 - start) // step + 1 if step > 0 else start // -step + 1
-    return Joined(draw(st.integers(1, most)), start, step, Index(rows), draw(fills))
+    return Remapped(draw(st.integers(1, most)), start, step, Index(rows), draw(fills))
 
 
 def maps(old_length):
@@ -109,7 +109,7 @@ def test_questions_about_a_map(axis_map):
     assert kept_length(axis_map) >= len(kept_places)
     low, high = old_range(axis_map, 7)
     assert all(low <= place < high for place in kept_places)
-    if any(isinstance(segment, Joined) for segment in axis_map) or "mean" in fills_of(axis_map):
+    if any(isinstance(segment, Remapped) for segment in axis_map) or "mean" in fills_of(axis_map):
         assert (low, high) == (0, 7)
     else:
         assert kept_length(axis_map) == len(kept_places)

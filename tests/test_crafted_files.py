@@ -17,7 +17,7 @@ from crafted_files import entry, object_based, object_graph, table, varint, writ
 from estimator_warmstart import VariableRecoverHook, adapters, convert_checkpoint, plan_recovery, recover_variables
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.checkpoint.index_checks import slice_key
-from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.checkpoint.leveldb_table import index_file
 from estimator_warmstart.cli import main
 from estimator_warmstart.errors import WarmStartError
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import WarmStartError, adapters, plan_recovery, recover_variables
-from estimator_warmstart.plan.fitting import MOVABLE
+from estimator_warmstart.plan.adapter_rules import MOVABLE
 
 tf1 = tf.compat.v1
 QUANTIZED = ["qint8", "quint8", "qint32"]

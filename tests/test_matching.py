@@ -219,7 +219,7 @@ class TestRenameToSeveral:
         assert match(old_names, new_names, rename=rename) == found
 
     def test_each_takes_something(self, match):
-        with pytest.raises(WarmStartError, match=r"rename 'fm' -> 'tover' makes 'tover/w'.*did you mean 'tower/w'"):
+        with pytest.raises(WarmStartError, match=r"rename 'fm' -> 'tover' turns 'fm/w' into 'tover/w'.*did you mean 'tower/w'"):
             match(["fm/w"], ["ranker/w", "tower/w"], rename={"fm": ["ranker", "tover"]})
 
     @pytest.mark.parametrize("new", [[], ["a", 3], [["a"]], {"a": "b"}], ids=repr)
@@ -298,7 +298,9 @@ def book(match, old_dir, new_graph):
             dict(rename={"dence": "deep"}), ["rename 'dence' fits no old variable (did you mean 'dense"], id="rename old"
         ),
         pytest.param(
-            dict(rename={"dense": "depe"}), ["rename 'dense' -> 'depe' makes 'depe/", "did you mean 'deep/"], id="rename, new"
+            dict(rename={"dense": "depe"}),
+            ["rename 'dense' -> 'depe' turns 'dense/", "into 'depe/", "did you mean 'deep/"],
+            id="rename, new",
         ),
         pytest.param(
             dict(rename={"deep": "dense"}),
@@ -307,7 +309,7 @@ def book(match, old_dir, new_graph):
         ),
         pytest.param(
             dict(rename={"dense": "deep"}, include="deep/bias", exclude="deep/bias"),
-            ["rename 'dense' -> 'deep' makes 'deep/", "of nothing a new variable to fill"],
+            ["rename 'dense' -> 'deep' turns 'dense/", "into 'deep/", "include or exclude leaves that new variable out"],
             id="renamed to what is excluded",
         ),
         pytest.param(dict(include="("), ["include: the pattern '(' is no regular expression: ", "position 0"], id="syntax"),

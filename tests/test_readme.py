@@ -117,7 +117,7 @@ def input_fn():
 
 
 @pytest.fixture
-def logged(monkeypatch):
+def logged():
     """Everything that the package logs, as lines."""
     lines = []
 
@@ -126,10 +126,13 @@ def logged(monkeypatch):
             lines.extend(record.getMessage().splitlines())
 
     logger, handler = logging.getLogger("tensorflow.estimator_warmstart"), Handler()
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    level = logger.level
+    # Not by the attribute: loggers keep what they once answered, until a level is set.
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 def test_every_block_warm_starts_and_logs_the_report(readme, models, logged):
@@ -230,6 +233,11 @@ class TestBothLanguages:
         for ours, theirs in zip(english, chinese):
             # "4.8 million" and "480 万" are the same.
             assert [figure for figure in ours if figure != "4.8"] == [figure for figure in theirs if figure != "480"]
+
+    def test_chinese_lines_break_where_a_blank_may_stand(self):
+        """Markdown makes a blank of a line's end. Within a Chinese sentence, it may only stand next to Latin letters."""
+        prose = re.sub(r"```.*?```", "", text_of(READMES[1]), flags=re.DOTALL)
+        assert re.findall(r"[\u3400-\u9fff，、]\n *(?=[\u3400-\u9fff])", prose) == []
 
 
 def written():

@@ -3,7 +3,7 @@
 import pytest
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.cli.differences import RENAMED, find_differences
+from estimator_warmstart.plan.differences import RENAMED, find_differences
 
 WORDS = [f"{first}{second}{third}" for first in "abcdefghij" for second in "klmnopqrst" for third in "uvwxyz"]
 

@@ -21,7 +21,7 @@ from estimator_warmstart import (
 )
 from estimator_warmstart._tf import saved_tensor_slice_pb2
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
-from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.checkpoint.leveldb_table import index_file
 from estimator_warmstart.cli import main
 
 tf1 = tf.compat.v1

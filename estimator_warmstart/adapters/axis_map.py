@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
+from estimator_warmstart.adapters.vocabulary import VocabRemapping
+
 # Of what has no old value: "initial", "zeros", "mean", a number, or an initializer, called with a shape and a dtype.
 Fill = Union[str, float, int, Callable[..., Any]]
 
@@ -28,7 +30,7 @@ class Filled(NamedTuple):
     fill: Fill
 
 
-class Joined(NamedTuple):
+class Remapped(NamedTuple):
     """`length` positions of a vocabulary join's result, from `start` on; which old ones they are is known at run time.
 
     Attributes:
@@ -39,12 +41,12 @@ class Joined(NamedTuple):
     length: int
     start: int
     step: int
-    join: Any
+    remapping: VocabRemapping
     fill: Fill
-    inner: Optional[Tuple[Any, ...]] = None
+    inner: Optional[AxisMap] = None
 
 
-Segment = Union[Kept, Filled, Joined]
+Segment = Union[Kept, Filled, Remapped]
 AxisMap = Tuple[Segment, ...]
 
 
@@ -69,9 +71,9 @@ def kept_length(axis_map: AxisMap) -> int:
 
 
 def _kept_in(segment: Segment) -> int:
-    if isinstance(segment, Joined):
+    if isinstance(segment, Remapped):
         # Exact for the whole of a join, as large as it can be for a window of it.
-        return min(segment.length, segment.join.kept)
+        return min(segment.length, segment.remapping.kept)
     return segment.length if isinstance(segment, Kept) else 0
 
 
@@ -83,7 +85,7 @@ def taken_length(axis_map: AxisMap, old_length: int) -> int:
         taken = sum(run.length for run in runs)
     else:  # Runs that overlap, or interlock.
         taken = len({run.start + run.step * number for run in runs for number in range(run.length)})
-    joined = sum(_kept_in(segment) for segment in axis_map if isinstance(segment, Joined))
+    joined = sum(_kept_in(segment) for segment in axis_map if isinstance(segment, Remapped))
     return min(taken + joined, old_length)
 
 
@@ -91,7 +93,7 @@ def fills_of(axis_map: AxisMap) -> List[Fill]:
     """The fills that `axis_map` needs, each once."""
     fills: List[Fill] = []
     for segment in axis_map:
-        if isinstance(segment, Joined) and segment.inner is not None:
+        if isinstance(segment, Remapped) and segment.inner is not None:
             fills += fills_of(segment.inner)
         if not isinstance(segment, Kept):
             fills.append(segment.fill)
@@ -172,7 +174,7 @@ def compose(outer: AxisMap, inner: AxisMap) -> AxisMap:
     for segment in outer:
         if isinstance(segment, Filled):
             segments.append(segment)
-        elif isinstance(segment, Joined):
+        elif isinstance(segment, Remapped):
             segments.append(segment._replace(inner=inner if segment.inner is None else compose(segment.inner, inner)))
         else:
             segments.extend(window(inner, segment.start, segment.length, segment.step))
@@ -183,7 +185,7 @@ def old_range(axis_map: AxisMap, old_length: int) -> Tuple[int, int]:
     """The half-open range of old positions that `axis_map` takes anything from; `(0, 0)` where it takes nothing."""
     low, high = old_length, 0
     for segment in axis_map:
-        if isinstance(segment, Joined) or (isinstance(segment, Filled) and segment.fill == "mean"):
+        if isinstance(segment, Remapped) or (isinstance(segment, Filled) and segment.fill == "mean"):
             return 0, old_length
         if isinstance(segment, Kept):
             ends = (segment.start, segment.start + segment.step * (segment.length - 1))

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Joined, Kept, merge
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, merge
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     MapAxis,
     Misfit,
     Transform,
-    VocabRemapping,
     check_fill,
 )
-from estimator_warmstart.adapters.vocabulary import Vocabulary, count_shared, has_token, read_vocabulary, token_bytes
+from estimator_warmstart.adapters.vocabulary import (
+    VocabRemapping,
+    Vocabulary,
+    count_shared,
+    has_token,
+    read_vocabulary,
+    token_bytes,
+)
 from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
@@ -85,8 +91,8 @@ def remap_rows(
         buckets = rows - old.size if rows - old.size == num_oov_buckets else 0
         # An upper bound where aliases name tokens that are in both already.
         kept = min(count_shared(old, new) + len(pairs), new.size) + buckets
-        join = VocabRemapping(old, new, kept, int(num_oov_buckets), buckets, pairs)
-        return (MapAxis(where, (Joined(new.size + num_oov_buckets, 0, 1, join, fill),)),)
+        remapping = VocabRemapping(old, new, kept, int(num_oov_buckets), buckets, pairs)
+        return (MapAxis(where, (Remapped(new.size + num_oov_buckets, 0, 1, remapping, fill),)),)
 
     return Adapter(label, steps)
 

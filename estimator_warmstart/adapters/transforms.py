@@ -14,7 +14,7 @@ from estimator_warmstart.adapters.axis_map import (
     AxisMap,
     Fill,
     Filled,
-    Joined,
+    Remapped,
     compose,
     fills_of,
     identity,
@@ -22,7 +22,6 @@ from estimator_warmstart.adapters.axis_map import (
     map_length,
     taken_length,
 )
-from estimator_warmstart.adapters.vocabulary import Vocabulary
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
@@ -89,7 +88,10 @@ class PowerOfSteps(NamedTuple):
 
 
 class ProductOfMomenta(NamedTuple):
-    """One step: the product of Nadam's momenta up to a number of updates, `beta * (1 - 0.5 * 0.96 ** (decay * t))` at the `t`th."""
+    """One step: the product of Nadam's momenta up to a number of updates.
+
+    At the `t`th update the momentum is `beta * (1 - 0.5 * 0.96 ** (decay * t))`.
+    """
 
     beta: float
     decay: float
@@ -115,26 +117,6 @@ class Adapter(NamedTuple):
 
     def __repr__(self) -> str:
         return self.label
-
-
-class VocabRemapping(NamedTuple):
-    """How new tokens find their old rows.
-
-    Attributes:
-      old: the old vocabulary.
-      new: the new vocabulary.
-      kept: new rows that have an old one.
-      buckets: out-of-vocabulary rows after the new tokens.
-      old_buckets: the old rows after the old tokens that are kept as new buckets: as many, or none.
-      aliases: ((new token, old token), ...): new tokens that take another old token's row.
-    """
-
-    old: Vocabulary
-    new: Vocabulary
-    kept: int
-    buckets: int
-    old_buckets: int
-    aliases: Tuple[Tuple[bytes, bytes], ...]
 
 
 def check_fill(fill: Any) -> None:
@@ -201,7 +183,7 @@ def _filled(steps: Sequence[Transform], fill: Fill) -> Tuple[Transform, ...]:
         if not isinstance(step, MapAxis)
         else step._replace(
             axis_map=tuple(
-                segment._replace(fill=fill) if isinstance(segment, (Filled, Joined)) else segment for segment in step.axis_map
+                segment._replace(fill=fill) if isinstance(segment, (Filled, Remapped)) else segment for segment in step.axis_map
             )
         )
         for step in steps

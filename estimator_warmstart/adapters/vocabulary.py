@@ -57,6 +57,26 @@ class Vocabulary(NamedTuple):
         return hash(self[:5])
 
 
+class VocabRemapping(NamedTuple):
+    """How new tokens find their old rows.
+
+    Attributes:
+      old: the old vocabulary.
+      new: the new vocabulary.
+      kept: new rows that have an old one.
+      buckets: out-of-vocabulary rows after the new tokens.
+      old_buckets: the old rows after the old tokens that are kept as new buckets: as many, or none.
+      aliases: ((new token, old token), ...): new tokens that take another old token's row.
+    """
+
+    old: Vocabulary
+    new: Vocabulary
+    kept: int
+    buckets: int
+    old_buckets: int
+    aliases: Tuple[Tuple[bytes, bytes], ...]
+
+
 def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
     r"""Counts and checks a vocabulary.
 

@@ -18,7 +18,7 @@ from estimator_warmstart._tf import SessionRunHook, logger, tf1
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
-from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.request import make_request
 from estimator_warmstart.restore.recovering import Recovering
 from estimator_warmstart.restore.session import GraphRecovery
 from estimator_warmstart.restore.training import Training
@@ -110,7 +110,7 @@ class VariableRecoverHook(SessionRunHook):
         model_dir: Optional[str] = None,
         max_wait_secs: float = 7200.0,
     ):
-        request = Request(
+        request = make_request(
             ckp_dir, recover_vars, self._adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
         )
         self._recovering = Recovering(request, check_finite, model_dir).checked()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional
 
 from estimator_warmstart._tf import is_variable, tf
-from estimator_warmstart._tf_eager import tensorflow_variable
+from estimator_warmstart._tf_objects import tensorflow_variable
 from estimator_warmstart.arguments import check_bool
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.eager_optimizers import choose_optimizer, optimizer_variables
 from estimator_warmstart.graph.eager_variables import EagerModel, eager_model
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.planner import plan_eager
-from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.request import make_request
 from estimator_warmstart.restore.eager_values import recover_eagerly
 
 
@@ -32,7 +32,7 @@ def recover_into(
     check_finite: bool = False,
     input_shape: Any = None,
 ) -> Plan:
-    r"""Recovers parameters of an old model into the eager variables of a new one: the road off the Estimator.
+    """Recovers parameters of an old model into the eager variables of a new one: the road off the Estimator.
 
     Use it where there is neither a graph nor a session: a Keras model of any generation, on any TensorFlow from 1.15 (with
     `tf.compat.v1.enable_eager_execution()`) to those that have no Estimator. The old model is whatever a hook takes. All is
@@ -81,18 +81,12 @@ def recover_into(
       ...     w = tf1.get_variable("fm/w", initializer=tf.constant([1.0, 2.0]))
       ...     session.run(tf1.global_variables_initializer())
       ...     prefix = tf1.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
-      >>> with eager_context():
+      >>> if tf.executing_eagerly():  # As TensorFlow 2 is.
       ...     w = tf.Variable([0.0, 0.0])
       ...     plan = recover_into({"ranker/w": w}, folder, rename={"fm": "ranker"})
-      ...     plan.coverage, [float(value) for value in w.numpy()]
-      (1.0, [1.0, 2.0])
+      ...     assert plan.coverage == 1.0 and w.numpy().tolist() == [1.0, 2.0]
     """
-    if not tf.executing_eagerly():
-        raise WarmStartError(
-            "recover_into recovers into eager variables, and TensorFlow builds a graph here: recover_variables(session, ckp_dir) "
-            "recovers into a session's variables; tf.compat.v1.enable_eager_execution(), at the program's start, makes TensorFlow "
-            "1.15 eager; call it outside of tf.function"
-        )
+    _check_eager()
     check_bool("check_finite", check_finite)
     check_bool("with_slots", with_slots)
     chosen = choose_optimizer(model, optimizer, with_slots)
@@ -100,21 +94,20 @@ def recover_into(
     new = named.new_variables()
     if chosen is not None:
         new.update(optimizer_variables(chosen, named, build=with_slots))
-    request = Request(
-        ckp_dir,
-        _with_names(recover_vars, named),
-        _keyed_by_name(adapters, named),
-        include,
-        exclude,
-        rename,
-        None,
-        with_slots,
-        missing,
-        min_coverage,
-    ).checked()
+    recover_vars, adapters = _with_names(recover_vars, named), _keyed_by_name(adapters, named)
+    request = make_request(ckp_dir, recover_vars, adapters, include, exclude, rename, None, with_slots, missing, min_coverage)
     plan = plan_eager(request, new)
     recover_eagerly(plan, check_finite)
     return plan
+
+
+def _check_eager() -> None:
+    if not tf.executing_eagerly():
+        raise WarmStartError(
+            "recover_into recovers into eager variables, and TensorFlow builds a graph here: recover_variables(session, "
+            "ckp_dir) recovers into the variables of a session. To be eager call recover_into outside of tf.function, and on TensorFlow "
+            "1.15 tf.compat.v1.enable_eager_execution() first of all"
+        )
 
 
 def _with_names(recover_vars: Any, named: EagerModel) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Mapping, Optional
 from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
 from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.request import make_request
 from estimator_warmstart.restore.recovering import Recovering
 from estimator_warmstart.restore.session import GraphRecovery
 
@@ -90,11 +90,11 @@ def recover_scaffold(
       [1.0, 2.0]
     """
     with_slots = adapters is not None if with_slots is None else with_slots
-    request = Request(ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage)
+    request = make_request(
+        ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
+    )
     recovering = Recovering(request, check_finite, model_dir).checked()
-    _check_saver_options(saver_options, saver_format, copy_from_scaffold)
-    has_saver = copy_from_scaffold is not None and copy_from_scaffold.saver is not None
-    saver = None if has_saver else make_saver(saver_format=saver_format, **saver_options)
+    saver = _new_saver(saver_options, saver_format, copy_from_scaffold)
     scaffold = _RecoverScaffold(
         recovering,
         init_op=init_op,
@@ -169,7 +169,8 @@ class _RecoverScaffold(tf1.train.Scaffold):
         return super().finalize()
 
 
-def _check_saver_options(options: Mapping[str, Any], saver_format: str, copied: Any) -> None:
+def _new_saver(options: Mapping[str, Any], saver_format: str, copied: Any) -> Any:
+    """Returns the saver that the options ask for, or `None` where the `copied` Scaffold has one."""
     if "when" in options:
         raise WarmStartError(
             "a Scaffold recovers when a model is initialized, and at no other time; use a hook for when='every_train'"
@@ -178,11 +179,14 @@ def _check_saver_options(options: Mapping[str, Any], saver_format: str, copied: 
     unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in _SAVER_OPTIONS]
     if unknown:
         raise WarmStartError(f"recover_scaffold has no argument {', '.join(unknown)}")
-    if copied is not None and copied.saver is not None and (options or saver_format != "name"):
+    if copied is None or copied.saver is None:
+        return make_saver(saver_format=saver_format, **options)
+    if options or saver_format != "name":
         raise WarmStartError(
             f"copy_from_scaffold has a saver already, so {', '.join(options) or 'saver_format'} would have no effect; give one "
             "or the other"
         )
+    return None
 
 
 def _prepare_replicas(scaffold: _RecoverScaffold) -> None:

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import tf, tf1
-from estimator_warmstart.checkpoint.data_reading import BundleReader
+from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_file import BundleIndex, read_bundle_index
 from estimator_warmstart.checkpoint.locate import find_checkpoint
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, names_of

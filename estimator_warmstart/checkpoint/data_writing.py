@@ -15,8 +15,8 @@ import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.data_reading import BundleReader
-from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.checkpoint.data_files import BundleReader
+from estimator_warmstart.checkpoint.leveldb_table import index_file
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import open_file, sync
 from estimator_warmstart.text_output import Progress

@@ -14,7 +14,7 @@ import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.checkpoint.data_reading import BundleReader
+from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.v1 import V1Reader, reader_of
 from estimator_warmstart.errors import CheckpointError
 

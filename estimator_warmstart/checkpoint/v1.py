@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tu
 import numpy as np
 
 from estimator_warmstart._tf import saved_tensor_slice_pb2, tensor_bundle_pb2, tf
-from estimator_warmstart.checkpoint.data_reading import BundleReader
+from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_checks import begin_of_slice_keys, box_of
 from estimator_warmstart.checkpoint.index_file import block_entries, is_table, table_blocks
 from estimator_warmstart.errors import CheckpointError

@@ -1,7 +1,6 @@
-"""A params file, JSON or YAML, as plain data.
+"""Reads a params file, JSON or YAML, as plain data.
 
-Enters: a path. Leaves: what the file holds. A key that stands twice in one mapping is an error: both formats' readers would
-take the last one without a word. This module must not know what params mean.
+A key that occurs twice in a mapping is an error: the readers of both formats would silently take the last one.
 """
 
 from __future__ import annotations
@@ -11,21 +10,38 @@ import json
 import math
 import os
 from collections import Counter
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
-from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _MOST_DIGITS = 400
-_MOST_NODES = 1_000_000
+_MOST_VALUES = 1_000_000
 
 
-def read_params(path: Any) -> Any:
-    """What the file at `path` holds: YAML if its name ends in .yaml or .yml, else JSON.
+def read_params_with(key: str, path: str) -> Mapping[str, object]:
+    """Reads params from a file; if the file holds a warm start and nothing else, returns it under `key`.
 
     Raises:
-      WarmStartError: if it cannot be read, with the place.
+      WarmStartError: if the file cannot be read, or has neither the key nor a warm start.
+    """
+    params = read_params(path)
+    if isinstance(params, list) or (isinstance(params, dict) and key not in params and "ckp_dir" in params):
+        return {key: params}
+    if not isinstance(params, dict):
+        raise WarmStartError(f"{path} must hold a mapping, got {params!r}")
+    if key not in params:
+        hint = did_you_mean(key, [str(name) for name in params])
+        raise WarmStartError(f"{path} has no key {key!r}{hint}, nor a ckp_dir, as a warm start itself has; --key names another")
+    return params
+
+
+def read_params(path: str) -> object:
+    """Reads a file as YAML if its name ends in .yaml or .yml, else as JSON.
+
+    Raises:
+      WarmStartError: if the file cannot be read; the message says where in the file the problem is.
     """
     path = checked_path("config", path, "a JSON or YAML file")
     try:
@@ -40,25 +56,25 @@ def read_params(path: Any) -> Any:
 
 
 def _check_number(path: str, number: str) -> None:
-    # Python 3.11 neither reads nor shows one of thousands of digits.
+    # Python 3.11 can neither read nor show a number of thousands of digits.
     if len(number) > _MOST_DIGITS:
         raise WarmStartError(f"{path}: a number has {len(number):,} digits: {number[:20]}...")
 
 
-def _size_of(node: Any, sizes: Dict[int, float]) -> float:
-    """How many values a YAML node stands for, each alias counted for all that it stands for."""
-    if id(node) not in sizes:
-        sizes[id(node)] = math.inf  # If it leads to itself.
+def _count_values(node: object, counts: Dict[int, float]) -> float:
+    """Counts the values that a YAML node stands for, with all values of each of its aliases."""
+    if id(node) not in counts:
+        counts[id(node)] = math.inf  # If the node contains itself.
         value = getattr(node, "value", None)
         inner = value if isinstance(value, list) else []
         pieces = [piece for each in inner for piece in (each if isinstance(each, tuple) else (each,))]
-        sizes[id(node)] = 1 + sum(_size_of(piece, sizes) for piece in pieces)
-    return sizes[id(node)]
+        counts[id(node)] = 1 + sum(_count_values(piece, counts) for piece in pieces)
+    return counts[id(node)]
 
 
-def _from_json(path: str, text: str) -> Any:
-    def unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-        found: Dict[str, Any] = {}
+def _from_json(path: str, text: str) -> object:
+    def unique(pairs: List[Tuple[str, object]]) -> Dict[str, object]:
+        found: Dict[str, object] = {}
         for key, value in pairs:
             if key in found:
                 raise WarmStartError(f"{path}: the key {key!r} is there twice in one mapping")
@@ -75,17 +91,17 @@ def _from_json(path: str, text: str) -> Any:
         raise WarmStartError(f"{path} is not JSON: {error}") from error
 
 
-def _from_yaml(path: str, text: str) -> Any:
+def _from_yaml(path: str, text: str) -> object:
     try:
         yaml: Any = importlib.import_module("yaml")
     except ImportError as error:
         raise WarmStartError(f"{path} is YAML, which needs PyYAML: pip install pyyaml; or write the file in JSON") from error
 
     class Loader(yaml.SafeLoader):
-        """Plain data only, each key once."""
+        """Loads plain data only, and refuses a mapping with a key twice."""
 
-        def compose_mapping_node(self, anchor: Any) -> Any:
-            node = super().compose_mapping_node(anchor)  # Before `<<` merges mappings, whose keys may be overridden.
+        def compose_mapping_node(self, anchor: object) -> Any:
+            node = super().compose_mapping_node(anchor)  # Before `<<` merges mappings: merged keys may be overridden.
             count = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
             twice = next((key for key in count if count[key] > 1), None)
             if twice is not None:
@@ -95,11 +111,11 @@ def _from_yaml(path: str, text: str) -> Any:
 
         def compose_document(self) -> Any:
             node = super().compose_document()
-            if _size_of(node, {}) > _MOST_NODES:  # Before it is built: `<<` copies what it merges.
-                raise WarmStartError(f"{path}: its aliases make more than {_MOST_NODES:,} values of it, or lead to themselves")
+            if _count_values(node, {}) > _MOST_VALUES:  # Before they are made: `<<` copies what it merges.
+                raise WarmStartError(f"{path}: its aliases make more than {_MOST_VALUES:,} values, or lead to themselves")
             return node
 
-        def construct_yaml_int(self, node: Any) -> Any:
+        def construct_yaml_int(self, node: object) -> Any:
             _check_number(path, self.construct_scalar(node))
             return super().construct_yaml_int(node)
 
@@ -108,5 +124,5 @@ def _from_yaml(path: str, text: str) -> Any:
         return yaml.load(text, Loader)
     except WarmStartError:
         raise
-    except Exception as error:  # PyYAML lets out what it meets in a value with a wrong tag.
+    except Exception as error:  # PyYAML raises errors of any type for values with a wrong tag.
         raise WarmStartError(f"{path} is not YAML: {error}") from error

@@ -14,7 +14,7 @@ from typing import Any, Iterator, List, Sequence
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.convert.placing import INDEX, move_into_place
-from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.errors import DestinationExistsError, WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, is_local
 
 _UNFINISHED = ".converting-"
@@ -49,9 +49,9 @@ def checked_destination(destination: Any, sources: Sequence[str], overwrite: boo
 
 
 def refuse_existing(destination: str) -> None:
-    """Raises `WarmStartError` if there is a checkpoint."""
+    """Raises `DestinationExistsError` if there is a checkpoint."""
     if tf.io.gfile.exists(destination + INDEX):
-        raise WarmStartError(f"destination {destination!r} exists already; name another, or say overwrite=True to replace it")
+        raise DestinationExistsError(destination)
 
 
 @contextmanager

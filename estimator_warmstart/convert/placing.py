@@ -17,7 +17,7 @@ from typing import Iterator, List
 
 from estimator_warmstart._tf import logger, tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint.index_file import index_entries, read_bundle_index
-from estimator_warmstart.checkpoint.index_writing import index_file
+from estimator_warmstart.checkpoint.leveldb_table import index_file
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, open_file, sync, sync_directory
 

@@ -10,7 +10,7 @@ import contextlib
 from typing import Any, ContextManager, Dict, List, Optional, Sequence
 
 from estimator_warmstart._tf import build_optimizer
-from estimator_warmstart._tf_eager import KerasSlot, is_built, knows_some, slots_of, tensorflow_variable, u_product_of
+from estimator_warmstart._tf_objects import KerasSlot, is_built, knows_some, slots_of, tensorflow_variable, u_product_of
 from estimator_warmstart.arguments import is_number
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.eager_variables import EagerModel, new_variable
@@ -106,9 +106,7 @@ def _new_slot(slot: KerasSlot, primary: str, kind: str, powers: Sequence[str], s
 
 
 def _is_optimizer(value: Any) -> bool:
-    return not isinstance(value, type) and all(
-        hasattr(value, name) for name in ("apply_gradients", "get_config", "iterations")
-    )
+    return not isinstance(value, type) and all(hasattr(value, name) for name in ("apply_gradients", "get_config", "iterations"))
 
 
 def _inner(optimizer: Any) -> Any:
@@ -125,4 +123,4 @@ def _scope_of(held: List[Any]) -> ContextManager[Any]:
     """The scope of the strategy that the variables were made in, so that slots are mirrored as they are."""
     variable = tensorflow_variable(held[0]) if held else None
     strategy = getattr(variable, "distribute_strategy", None)
-    return strategy.scope() if strategy is not None else contextlib.suppress()
+    return strategy.scope() if strategy is not None else contextlib.ExitStack()

@@ -9,7 +9,7 @@ import sys
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from estimator_warmstart._tf import copies_of, tf, tf1
-from estimator_warmstart._tf_eager import is_eager, object_paths, tensorflow_variable
+from estimator_warmstart._tf_objects import is_eager, object_paths, tensorflow_variable
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable, Part
 
@@ -124,8 +124,8 @@ def _build(model: Any, what: str, input_shape: Any) -> None:
         model.build(input_shape)
     except Exception as error:  # What the user's own layers raise is the reason.
         raise WarmStartError(
-            f"{what} cannot be built with input_shape={input_shape!r}: {type(error).__name__}: {error}; call it once on a batch "
-            "instead"
+            f"{what} cannot be built with input_shape={input_shape!r}: {type(error).__name__}: {error}; call it once on a "
+            "batch instead"
         ) from error
 
 
@@ -135,7 +135,9 @@ def _check_dict(named: Iterable[Tuple[Any, Any]]) -> None:
         raise WarmStartError("model is an empty dict: it has no variables")
     wrong_names = [name for name, _ in named if not isinstance(name, str) or not name]
     if wrong_names:
-        raise WarmStartError(f"model: a variable's name is a string, got {first_few(wrong_names)}; the dict goes {{name: variable}}")
+        raise WarmStartError(
+            f"model: a variable's name is a string, got {first_few(wrong_names)}; the dict goes {{name: variable}}"
+        )
     _check_variables([held for _, held in named], [name for name, _ in named])
 
 
@@ -183,8 +185,7 @@ def _refuse_shared_names(model: Any, named: List[Tuple[str, Any]]) -> None:
         "variables of the model have one name in common; give recover_into a dict {name: variable} with a name for each, or "
         "give the layers names of their own",
         [
-            f"{name!r} is "
-            + ", ".join(f"{_path(each, paths)} {list(tensorflow_variable(each).shape)}" for each in held)  # type: ignore[union-attr]
+            f"{name!r} is " + ", ".join(f"{_path(each, paths)} {list(tensorflow_variable(each).shape)}" for each in held)  # type: ignore[union-attr]
             for name, held in shared.items()
         ],
     )

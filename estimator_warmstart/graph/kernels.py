@@ -11,7 +11,7 @@ import re
 from typing import Any, FrozenSet, Iterator, List, Set, Tuple
 
 from estimator_warmstart._tf import initializer_op
-from estimator_warmstart._tf_eager import is_eager
+from estimator_warmstart._tf_objects import is_eager
 from estimator_warmstart.graph.variables import NewVariable
 
 # Updates and gradients use a variable in other ways than the model does.

@@ -86,8 +86,8 @@ class OldSlots:
         if slot.settings is not None:
             if slot.settings.learning_rate is None:
                 raise Misfit(
-                    f"the old {old!r} sums gradients, Keras's SGD sums steps, and the learning rate between them changes with the "
-                    "steps"
+                    f"the old {old!r} sums gradients, Keras's SGD sums steps, and the learning rate between them changes with "
+                    "the steps"
                 )
             return Scale(-slot.settings.learning_rate)
         prefix = slot.slot_of.prefix if slot.slot_of is not None else ""

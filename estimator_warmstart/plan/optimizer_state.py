@@ -12,8 +12,7 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import first_few
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
-from estimator_warmstart.plan.adapter_rules import Rules
-from estimator_warmstart.plan.fitting import check_dtype, check_static_shape, steps_between
+from estimator_warmstart.plan.adapter_rules import AdapterRules, check_dtype, check_static_shape, transforms_between
 from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
 from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, initialized, recovered
 from estimator_warmstart.plan.step_counts import planned_count, planned_iterations
@@ -22,7 +21,7 @@ _UNKNOWN = Meaning("", "", False)
 
 
 def plan_slots(
-    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: Rules, decided: Dict[str, PlannedVariable]
+    checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: AdapterRules, decided: Dict[str, PlannedVariable]
 ) -> List[str]:
     """Gives each slot that has none yet the fate that follows from its variable's.
 
@@ -74,7 +73,7 @@ def _plan_counts(checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided
 
 
 def planned_slot(
-    old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: Rules, scale: Optional[Scale] = None
+    old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: AdapterRules, scale: Optional[Scale] = None
 ) -> PlannedVariable:
     """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
 
@@ -90,7 +89,7 @@ def planned_slot(
     """
     named = rules.adapter_for(slot)
     if named is not None:
-        steps = steps_between(old, slot, named)
+        steps = transforms_between(old, slot, named)
         return recovered(slot, old, steps if scale is None else (scale, *steps), named.label)
     steps = for_slot(primary.steps, old.dtype, slot.dtype)
     try:

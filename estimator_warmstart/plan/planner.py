@@ -1,45 +1,49 @@
-"""Old x new -> `Plan`. Pure: no session, no graph operation, no value read.
+"""Makes a `Plan` of a checkpoint, a graph and a `Request`.
 
-Enters: a checkpoint, a graph's logical variables, what the user asked for. Leaves: a `Plan` that holds every new
-variable exactly once, with what becomes of it and why; or one error with all problems. This module must not know how a
-value is restored.
+It collects every problem before it raises one error. It makes no session, adds nothing to the graph and reads no value.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.adapters.transforms import Misfit
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.plan.adapter_rules import AdapterRules, AdaptersArgument, check_same_shape, transforms_between
 from estimator_warmstart.plan.alignment import misalignments
-from estimator_warmstart.plan.fitting import check_same_shape, steps_between
-from estimator_warmstart.plan.matching import Pair, chosen_names, in_collection, match_names, parted
+from estimator_warmstart.plan.matching import match_graph
+from estimator_warmstart.plan.name_matching import NameRules, Pair
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
 from estimator_warmstart.plan.plan import INITIALIZED, Plan, PlannedVariable, check_coverage, initialized, recovered
 from estimator_warmstart.plan.recover_vars import resolve_pairs
-from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.request import Request, make_request
 from estimator_warmstart.plan.saveables import Judgement, Saveable, judge, saveables_of_graph, without_saveables
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Close spellings take their time, and nobody reads more of them.
 _MOST_WITH_SPELLINGS = 100
 
 
 def plan_recovery(
-    ckp_dir: Any,
+    ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
     *,
-    include: Any = None,
-    exclude: Any = None,
-    rename: Any = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
+    rename: RenameArgument = None,
     collection: Optional[str] = None,
     with_slots: Optional[bool] = None,
     missing: str = "error",
     min_coverage: Optional[float] = None,
-    graph: Any = None,
+    graph: Optional[tf.Graph] = None,
 ) -> Plan:
     """Says what a warm start would do, and touches nothing.
 
@@ -88,40 +92,49 @@ def plan_recovery(
       ([('w', 'restored'), ('tower/kernel', 'initialized')], 0.25)
     """
     with_slots = adapters is not None if with_slots is None else with_slots
-    request = Request(
+    request = make_request(
         ckp_dir, recover_vars, adapters, include, exclude, rename, collection, with_slots, missing, min_coverage
-    ).checked()
+    )
     return plan_request(request, graph or tf1.get_default_graph())
 
 
-def plan_request(request: Request, graph: Any) -> Plan:
-    """The `Plan` for what `request` asks in `graph`; see `plan_recovery`."""
-    checkpoint, new = open_checkpoint(request.ckp_dir), variables_to_choose(graph, request.collection)
-    saveables = saveables_of_graph(graph, checkpoint.variables, new, request.rename)
-    exclude = without_saveables(request.exclude, saveables, new)
-    return _Planner(request, checkpoint, new, saveables, exclude).plan(graph)
+def plan_request(request: Request, graph: tf.Graph) -> Plan:
+    """Returns the `Plan` for what `request` asks in `graph`. Every way in comes here.
+
+    Raises:
+      WarmStartError: listing everything that cannot be done as asked and what to change.
+    """
+    rules = request.name_rules
+    checkpoint, new = open_checkpoint(request.ckp_dir), variables_to_choose(graph, rules.collection)
+    saveables = saveables_of_graph(graph, checkpoint.variables, new, rules.renames or ())
+    rules = rules._replace(exclude=without_saveables(rules.exclude, saveables, new))
+    return _Planner(request, checkpoint, new, saveables, rules).plan(graph)
 
 
 def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
     """The `Plan` for what `request` asks of the variables of an eager model, which are in no graph."""
-    return _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.exclude).plan(None)
+    return _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
 
 
 class _Planner:
     """Makes one plan; collects problems instead of stopping at the first."""
 
     def __init__(
-        self, request: Request, checkpoint: Checkpoint, new: Dict[str, NewVariable], saveables: List[Saveable], exclude: Any
+        self,
+        request: Request,
+        checkpoint: Checkpoint,
+        new: Dict[str, NewVariable],
+        saveables: Sequence[Saveable],
+        name_rules: NameRules,
     ):
-        self._saveables, self._exclude = saveables, exclude
-        self._request, self._rules = request, request.rules
+        self._request, self._saveables, self._name_rules = request, saveables, name_rules
+        self._adapters = AdapterRules(request.adapter_rules)
         self._checkpoint, self._old, self._new = checkpoint, checkpoint.variables, new
-        self._spellings = other_spellings(checkpoint) if request.matches_names else {}
         self._decided: Dict[str, PlannedVariable] = {}
         self._problems: List[str] = []
-        self._by_default: List[str] = []  # What no adapter was named for, and yet has another shape.
+        self._by_default: List[str] = []  # New variables of another shape that no adapter is named for.
 
-    def plan(self, graph: Any) -> Plan:
+    def plan(self, graph: tf.Graph) -> Plan:
         """The plan for what the user asked.
 
         Raises:
@@ -138,10 +151,10 @@ class _Planner:
         self._refuse_collisions(pairs)
         self._take(pairs)
         if self._request.with_slots:
-            self._problems += plan_slots(self._checkpoint, self._new, self._rules, self._decided)
+            self._problems += plan_slots(self._checkpoint, self._new, self._adapters, self._decided)
         notes, problems = plan_powers(self._checkpoint, self._new, self._decided, {pair.new for pair in pairs})
         recovered_names = [name for name, planned in self._decided.items() if planned.old is not None]
-        self._problems += problems + ([] if self._request.lacks_some else self._rules.problems(recovered_names))
+        self._problems += problems + ([] if self._request.lacks_some else self._adapters.problems(recovered_names))
         self._problems += [
             f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or "
             "take another checkpoint"
@@ -173,47 +186,35 @@ class _Planner:
         plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
         return check_coverage(plan, self._request.min_coverage)
 
-    def _pairs(self, graph: Any) -> Tuple[List[Pair], str]:
+    def _pairs(self, graph: tf.Graph) -> Tuple[Sequence[Pair], str]:
         """What goes where, and why a variable that is in none of the pairs is not."""
         request = self._request
         if request.recover_vars is not None:
             pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph, request.lacks_some)
             return pairs, "not in recover_vars"
-        if request.matches_names:
-            candidates = in_collection(self._new, graph, request.collection, request.lacks_some)
-            fillable, others = parted(candidates)
-            pairs = match_names(
-                self._old,
-                fillable,
-                request.include,
-                self._exclude,
-                request.rename,
-                self._spellings,
-                others=others,
-                may_miss=request.include is not None or request.collection is not None,
-                lacks_some=request.lacks_some,
-            )
-            if not request.lacks_some:
-                self._leave_missing(fillable, pairs)
-            return pairs, "not matched"
+        if self._name_rules.are_given:
+            return self._matched_pairs(graph), "not matched"
         return self._pairs_of_same_name(), "the checkpoint has no variable of this name"
 
-    def _leave_missing(self, fillable: List[str], pairs: List[Pair]) -> None:
+    def _matched_pairs(self, graph: tf.Graph) -> Sequence[Pair]:
+        matched = match_graph(self._checkpoint, self._new, graph, self._name_rules)
+        problems = list(matched.doubled)
+        if not self._request.lacks_some:
+            problems += matched.unused
+            # Of what is chosen explicitly, each variable has a problem of its own.
+            problems += () if self._name_rules.choose_explicitly else matched.missing
+        if problems:
+            raise WarmStartError("the variables cannot be matched", problems)
+        if not self._request.lacks_some:
+            found = {pair.new for pair in matched.pairs}
+            self._leave_missing([name for name in matched.chosen if name not in found])
+        return matched.pairs
+
+    def _leave_missing(self, missing: Sequence[str]) -> None:
         """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
-        request, found = self._request, {pair.new for pair in pairs}
-        chosen = chosen_names(
-            self._old,
-            fillable,
-            request.include,
-            self._exclude,
-            request.rename,
-            self._spellings,
-            request.collection is not None,
-        )
-        missing = [name for name in chosen if name not in found]
         for number, name in enumerate(missing):
             self._decided[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
-            if request.missing == "error":
+            if self._request.missing == "error":
                 close = did_you_mean(name, self._old) if number < _MOST_WITH_SPELLINGS else ""
                 self._problems.append(
                     f"the new {name!r} {list(self._new[name].shape)} is chosen, but the checkpoint has nothing of that name "
@@ -269,19 +270,19 @@ class _Planner:
         old = self._old[pair.old]
         primary = self._decided.get(new.slot_of.primary) if new.slot_of is not None else None
         if primary is not None and primary.old is not None:
-            planned = planned_slot(old, new, primary, self._rules)
+            planned = planned_slot(old, new, primary, self._adapters)
             if planned.old is None:  # It was asked for.
                 check_same_shape(old, new)
                 raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {planned.reason}")
             return planned
-        adapter = self._rules.adapter_for(new)
+        adapter = self._adapters.adapter_for(new)
         if adapter is None:
-            adapter = self._rules.default_for(old.shape, new)
+            adapter = self._adapters.default_for(old.shape, new)
             if adapter is None:
                 check_same_shape(old, new)
                 return recovered(new, old)
             self._by_default.append(new.name)
-        return recovered(new, old, steps_between(old, new, adapter), adapter.label)
+        return recovered(new, old, transforms_between(old, new, adapter), adapter.label)
 
     def _untouched(self, new: NewVariable, why_not: str) -> PlannedVariable:
         if new.is_step:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 from estimator_warmstart._tf import copies_of, is_variable, variable_graph
 from estimator_warmstart.errors import did_you_mean
 from estimator_warmstart.graph.variables import NewVariable
-from estimator_warmstart.plan.matching import Pair
+from estimator_warmstart.plan.name_matching import Pair
 
 
 def resolve_pairs(

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
+from estimator_warmstart.text_output import format_table
 
 # A number without a leading zero, and not one that a fold has put there ({0..11}).
 _NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
@@ -56,7 +57,7 @@ def format_report(plan: Plan) -> str:
     recovered = [_row(planned) for planned in plan.variables if planned.old is not None]
     kept = [_row(planned) for planned in plan.variables if planned.old is None]
     lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
-    lines += _table(fold(recovered) + fold(kept))
+    lines += _table_of(fold(recovered) + fold(kept))
     lines.append(_totals(plan))
     if plan.unused:
         unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
@@ -236,21 +237,10 @@ def _shape(shape: Tuple[int, ...]) -> str:
     return f"[{', '.join(str(length) for length in shape)}]"
 
 
-def _table(rows: Sequence[Row]) -> List[str]:
+def _table_of(rows: Sequence[Row]) -> List[str]:
     header = ("old variable", "shape", "new variable", "shape", "bytes", "what happens")
-    cells = [header] + [
-        (printable(row.old), row.old_shape, printable(row.new), row.new_shape, f"{row.nbytes:,}", printable(row.what))
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in cells) for column in range(5)]
-    lines = []
-    for line in cells:
-        padded = [
-            cell.rjust(width) if column == 4 else cell.ljust(width) for column, (cell, width) in enumerate(zip(line, widths))
-        ]
-        lines.append("  " + "  ".join(padded + [line[5]]))
-    lines.insert(1, "  " + "  ".join("-" * width for width in widths + [len(header[5])]))
-    return lines
+    cells = [(row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what) for row in rows]
+    return [f"  {line}" for line in format_table(header, cells, right=["bytes"], ends_with_text=True)]
 
 
 def _bytes(decided: Sequence[PlannedVariable]) -> Dict[str, int]:

@@ -1,81 +1,76 @@
-"""What the user asks of a warm start, in one record, checked as far as no checkpoint and no graph is needed. Pure.
+"""What the user asks of a warm start, checked and compiled as far as that needs no checkpoint and no graph.
 
-Enters: the arguments that `plan_recovery`, the hooks and the other ways in share. Leaves: a `Request`. This module must not
-know what is done about it.
+All ways in make their `Request` by `make_request`, so a request that exists is valid.
 """
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.arguments import check_bool, check_choice, check_share
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.patterns import compile_patterns, compile_renames
-from estimator_warmstart.plan.adapter_rules import Rules, compile_rules
+from estimator_warmstart.files import PathArgument
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.plan.adapter_rules import AdapterRule, AdaptersArgument, compile_adapters
+from estimator_warmstart.plan.name_matching import NameRules, compile_name_rules
 
 
 class Request(NamedTuple):
-    """The arguments of `plan_recovery`, but for the graph.
+    """What a warm start is asked to do, for any graph.
 
     Attributes:
       ckp_dir: where the old model is.
       recover_vars: `{old name: new variable}`, or `None`.
-      adapters: `{new variable or pattern: adapter}`, or `None` where shapes must be the same.
-      include: patterns of new names, as of `match_variables`; also the next three.
-      exclude: patterns of new names.
-      rename: `{old pattern: new name or scope, or a list of several}`.
-      collection: a name from `tf.compat.v1.GraphKeys`.
+      name_rules: `include`, `exclude`, `rename` and `collection`, compiled.
+      adapter_rules: the adapters, compiled, or `None` where shapes must be the same.
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.
       min_coverage: the least share of the new model's bytes that must be recovered, or `None`.
-      lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots: names
-        and rules that fit nothing there are then no problem.
+      lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots. Names
+        and rules that fit nothing there are not a problem then.
     """
 
-    ckp_dir: Any
-    recover_vars: Optional[Mapping[str, Any]] = None
-    adapters: Optional[Mapping[Any, Any]] = None
-    include: Any = None
-    exclude: Any = None
-    rename: Any = None
-    collection: Optional[str] = None
-    with_slots: bool = False
-    missing: str = "error"
-    min_coverage: Optional[float] = None
+    ckp_dir: PathArgument
+    recover_vars: Optional[Mapping[str, Any]]
+    name_rules: NameRules
+    adapter_rules: Optional[Tuple[AdapterRule, ...]]
+    with_slots: bool
+    missing: str
+    min_coverage: Optional[float]
     lacks_some: bool = False
 
-    @property
-    def matches_names(self) -> bool:
-        """Whether names are chosen by patterns, renames or a collection."""
-        return any(value is not None for value in (self.include, self.exclude, self.rename, self.collection))
 
-    @property
-    def rules(self) -> Rules:
-        """The adapters, as rules."""
-        return Rules(self.adapters)
+def make_request(
+    ckp_dir: PathArgument,
+    recover_vars: Optional[Mapping[str, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
+    rename: RenameArgument = None,
+    collection: Optional[str] = None,
+    with_slots: bool = False,
+    missing: str = "error",
+    min_coverage: Optional[float] = None,
+) -> Request:
+    """Checks and compiles the arguments of `plan_recovery`, all but its graph.
 
-    def checked(self) -> Request:
-        """This request.
-
-        Raises:
-          WarmStartError: for arguments that no checkpoint and no graph could make right.
-        """
-        _check_recover_vars(self.recover_vars)
-        if self.recover_vars is not None and self.matches_names:
-            raise WarmStartError(
-                "recover_vars says by itself what goes where; leave out either it or include, exclude, rename and collection"
-            )
-        for argument, patterns in (("include", self.include), ("exclude", self.exclude)):
-            compile_patterns(patterns, argument)
-        compile_renames(self.rename)
-        compile_rules(self.adapters)
-        check_bool("with_slots", self.with_slots)
-        check_choice("missing", self.missing, ("error", "keep"))
-        check_share("min_coverage", self.min_coverage)
-        return self
+    Raises:
+      WarmStartError: for arguments that are not valid whatever the checkpoint and the graph are.
+    """
+    _check_recover_vars(recover_vars)
+    if recover_vars is not None and any(argument is not None for argument in (include, exclude, rename, collection)):
+        raise WarmStartError(
+            "recover_vars says by itself what goes where; leave out either it or include, exclude, rename and collection"
+        )
+    name_rules = compile_name_rules(include, exclude, rename, collection)
+    adapter_rules = compile_adapters(adapters)
+    check_bool("with_slots", with_slots)
+    check_choice("missing", missing, ("error", "keep"))
+    check_share("min_coverage", min_coverage)
+    return Request(ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage)
 
 
-def _check_recover_vars(recover_vars: Any) -> None:
+def _check_recover_vars(recover_vars: object) -> None:
     if recover_vars is None:
         return
     if not isinstance(recover_vars, Mapping):

@@ -6,12 +6,12 @@ initializer to recover by; left without a word, a BoostedTrees model would be ca
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import OldVariable
 from estimator_warmstart.errors import first_few
-from estimator_warmstart.patterns import compile_patterns, compile_renames, fits_any
+from estimator_warmstart.patterns import Pattern, Renames, fits_any
 from estimator_warmstart.plan.request import Request
 
 _TREES, _TABLE = "tree ensemble", "lookup table"
@@ -63,23 +63,24 @@ class Judgement(NamedTuple):
     notes: Tuple[str, ...] = ()
 
 
-def saveables_of_graph(graph: Any, old: Mapping[str, OldVariable], new: Iterable[str], rename: Any) -> List[Saveable]:
+def saveables_of_graph(
+    graph: tf.Graph, old: Mapping[str, OldVariable], new: Iterable[str], renames: Sequence[Renames]
+) -> List[Saveable]:
     """The saveables of `graph` that are not variables.
 
     Args:
       graph: a `tf.Graph`.
       old: {name: old variable}.
       new: the names of the graph's variables.
-      rename: as the user gave it.
+      renames: the user's, compiled.
     """
     collected = graph.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
     if not collected:
         return []
     renamed: Dict[str, OldVariable] = {}
-    rules = compile_renames(rename)
     for name, variable in old.items():
-        for rule in next((renames for renames in rules if renames[0].fits(name)), ()):
-            renamed[rule.rename(name)] = variable
+        for rename in next((each for each in renames if each[0].fits(name)), ()):
+            renamed[rename.rename(name)] = variable
     return [_saveable(item, old, set(new), renamed) for item in collected]
 
 
@@ -100,8 +101,9 @@ def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) 
       request: what the user asks.
       has_trainable: whether the graph has trainable variables: a model without any has its parameters elsewhere.
     """
-    include, exclude = compile_patterns(request.include, "include"), compile_patterns(request.exclude, "exclude")
-    is_open = all(value is None for value in (request.recover_vars, request.include, request.rename, request.collection))
+    rules = request.name_rules
+    include, exclude = rules.include or (), rules.exclude or ()
+    is_open = request.recover_vars is None and not rules._replace(exclude=None).are_given
     named = _strings(request.recover_vars.values()) if request.recover_vars is not None else []
     problems, warnings, notes = [], [], []
     for saveable in saveables:
@@ -124,17 +126,19 @@ def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) 
     return Judgement(tuple(problems), tuple(warnings), tuple(notes))
 
 
-def without_saveables(exclude: Any, saveables: Sequence[Saveable], new: Iterable[str]) -> Any:
-    """Those patterns of `exclude` that are not for saveables alone, as `match_names` takes them."""
+def without_saveables(
+    exclude: Optional[Tuple[Pattern, ...]], saveables: Sequence[Saveable], new: Iterable[str]
+) -> Optional[Tuple[Pattern, ...]]:
+    """Those patterns of `exclude` that are not for saveables alone: no variable has to fit the others."""
     if not saveables:
         return exclude
     names = list(new)
     left = [
-        pattern.text
-        for pattern in compile_patterns(exclude, "exclude")
+        pattern
+        for pattern in exclude or ()
         if any(map(pattern.fits, names)) or not any(pattern.fits(saveable.name) for saveable in saveables)
     ]
-    return left or None
+    return tuple(left) or None
 
 
 def _strings(values: Iterable[Any]) -> List[str]:

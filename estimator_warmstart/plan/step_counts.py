@@ -89,7 +89,9 @@ def _product(
     old, beta = _old_of_kind(checkpoint, _COUNT, "", moments), settings.betas.get("beta1_power")
     if old is None or beta is None:
         return None
-    return recovered(product, old, (ProductOfMomenta(beta, settings.momentum_decay, product.dtype),), "the product of its momenta")
+    return recovered(
+        product, old, (ProductOfMomenta(beta, settings.momentum_decay, product.dtype),), "the product of its momenta"
+    )
 
 
 def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> Optional[PlannedVariable]:

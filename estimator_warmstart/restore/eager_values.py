@@ -10,8 +10,8 @@ from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 from estimator_warmstart.plan.report import format_report
-from estimator_warmstart.restore.old_values import OldValues
 from estimator_warmstart.restore.finite_check import check_finite, check_strings
+from estimator_warmstart.restore.old_values import OldValues
 
 
 def recover_eagerly(plan: Plan, must_be_finite: bool) -> None:
@@ -53,12 +53,12 @@ def _values(plan: Plan) -> List[Tuple[Any, Any]]:
 def _made(plan: Plan, decided: List[PlannedVariable]) -> List[Any]:
     """The values that are adapted, in a function: there operations wait for each other, as in the graph of a session."""
 
-    @tf.function
     def make() -> List[Any]:
         values = OldValues(plan.checkpoint, lambda copy: tf.identity(copy))
-        return [values.value_of(planned, planned.new.parts[0], planned.new.parts[0].copies[0]) for planned in decided]
+        # Of a mirrored variable that for the first copy: the assignment hands it on.
+        return [next(values.of(planned))[1] for planned in decided]
 
-    return list(make())
+    return list(tf.function(make)())
 
 
 def _tell(plan: Plan, seconds: float) -> None:

@@ -39,7 +39,6 @@ class Recovering(NamedTuple):
         Raises:
           WarmStartError: for arguments that no checkpoint and no graph could make right.
         """
-        self.request.checked()
         check_bool("check_finite", self.check_finite)
         return self
 

@@ -1,65 +1,65 @@
-"""Two vocabularies -> the old row of each new token, in the graph.
+"""Finds the old row of each new token, in the graph.
 
-Enters: a `Join`. Leaves: an int64 vector. The files are read where the variable is; their tokens never pass through the
-client. The hash table that finds old rows holds every old token, so it is destroyed as soon as the vector is there.
+Vocabulary files are read on the device that holds the variable; their tokens never pass through the client. The hash table
+that finds old rows holds every old token, so it is destroyed as soon as the rows are found.
 """
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Tuple
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.transforms import VocabRemapping
-from estimator_warmstart.adapters.vocabulary import Vocabulary
+from estimator_warmstart.adapters.vocabulary import VocabRemapping, Vocabulary
 
 _WHOLE_LINE, _LINE_NUMBER = -2, -1  # TextFileIndex.WHOLE_LINE and LINE_NUMBER
 
 
-def join_index(join: VocabRemapping, missed: int) -> Any:
-    """The old row of each new one.
+def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
+    """Returns the old row of each new one.
 
     Args:
-      join: the vocabularies and their buckets.
+      remapping: the vocabularies and their buckets.
       missed: stands for a new row without an old one; negative.
 
     Returns:
-      int64 vector of the length of the new vocabulary and its buckets.
+      An int64 vector of the length of the new vocabulary and its buckets.
     """
-    tokens = _tokens(join.new)
-    if join.aliases:
-        names, meant = zip(*join.aliases)
-        table, ready = _table(tf.constant(names), tf.range(len(names), dtype=tf.int64))
+    old, new = remapping.old, remapping.new
+    tokens = _token_tensor(new)
+    if remapping.aliases:
+        names, meant = zip(*remapping.aliases)
+        table, ready = _table_of_tokens(tf.constant(names), tf.range(len(names), dtype=tf.int64))
         alias = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
         tokens = tf.compat.v2.where(tf.less(alias, 0), tokens, tf.gather(tf.constant(meant), tf.maximum(alias, 0)))
-    if join.old.path is None or join.old.has_empty_token:  # TensorFlow fills no table from a file with an empty line.
-        table, ready = _table(_tokens(join.old), tf.range(join.old.size, dtype=tf.int64))
+    if old.path is None or old.has_empty_token:  # TensorFlow fills no table from a file with an empty line.
+        table, ready = _table_of_tokens(_token_tensor(old), tf.range(old.size, dtype=tf.int64))
     else:
-        table, ready = _table_of_file(join.old)
+        table, ready = _table_of_file(old)
     rows = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
-    rows = tf.ensure_shape(rows, [join.new.size])
-    if not join.buckets:
+    rows = tf.ensure_shape(rows, [new.size])
+    if not remapping.buckets:
         return rows
     buckets = (
-        tf.range(join.old.size, join.old.size + join.old_buckets, dtype=tf.int64)
-        if join.old_buckets
-        else tf.fill([join.buckets], tf.constant(missed, tf.int64))
+        tf.range(old.size, old.size + remapping.old_buckets, dtype=tf.int64)
+        if remapping.old_buckets
+        else tf.fill([remapping.buckets], tf.constant(missed, tf.int64))
     )
     return tf.concat([rows, buckets], 0)
 
 
-def _tokens(vocabulary: Vocabulary) -> Any:
+def _token_tensor(vocabulary: Vocabulary) -> tf.Tensor:
     if vocabulary.path is None:
         return tf.constant(vocabulary.tokens)
     lines = tf.raw_ops.StringSplitV2(input=[tf.io.read_file(vocabulary.path)], sep="\n").values[: vocabulary.size]
     return tf.strings.regex_replace(lines, "\r$", "") if vocabulary.has_carriage_returns else lines
 
 
-def _table(keys: Any, values: Any) -> Tuple[Any, Any]:
+def _table_of_tokens(tokens: tf.Tensor, rows: tf.Tensor) -> Tuple[tf.Tensor, tf.Operation]:
     table = _empty_table()
-    return table, tf.raw_ops.InitializeTableV2(table_handle=table, keys=keys, values=values)
+    return table, tf.raw_ops.InitializeTableV2(table_handle=table, keys=tokens, values=rows)
 
 
-def _table_of_file(vocabulary: Vocabulary) -> Tuple[Any, Any]:
+def _table_of_file(vocabulary: Vocabulary) -> Tuple[tf.Tensor, tf.Operation]:
     table = _empty_table()
     return table, tf.raw_ops.InitializeTableFromTextFileV2(
         table_handle=table,
@@ -71,12 +71,12 @@ def _table_of_file(vocabulary: Vocabulary) -> Tuple[Any, Any]:
     )
 
 
-def _empty_table() -> Any:
+def _empty_table() -> tf.Tensor:
     # Shared by no name: each operation has a table of its own.
     return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, use_node_name_sharing=True)
 
 
-def _find_and_destroy(table: Any, ready: Any, keys: Any, default: Any) -> Any:
+def _find_and_destroy(table: tf.Tensor, ready: tf.Operation, keys: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([ready]):
         found = tf.raw_ops.LookupTableFindV2(table_handle=table, keys=keys, default_value=default)
     with tf.control_dependencies([found]):

@@ -1,8 +1,6 @@
-"""What warm-starting one checkpoint's model from another checkpoint would meet: the same variables, changed ones, renamed ones.
+"""Compares two checkpoints: which variables a warm start of the new model would find the same, changed or renamed.
 
-Enters: two `Checkpoint`s, old and new. Leaves: `Differences`. Names, shapes and dtypes count, values do not; slots go with
-their variable. What may have been renamed is a guess, offered as the rules that would say so, and held to the package's own
-matching. This module must not know how differences are shown.
+Names, shapes and dtypes are compared, values are not. A slot is compared with its variable. Renames are guesses.
 """
 
 from __future__ import annotations
@@ -10,31 +8,22 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.cli.renames import Rules, guess_renames, rules_for
+from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
 from estimator_warmstart.slots import bias_correction, hyperparameters
 
-SAME, RENAMED, SHAPE, DTYPE = "same", "renamed", "shape changed", "dtype changed"
+SAME, RENAMED, RESIZED, RETYPED = "same", "renamed", "shape changed", "dtype changed"
 ONLY_OLD, ONLY_NEW = "only old", "only new"
-KINDS = (SAME, RENAMED, SHAPE, DTYPE, ONLY_OLD, ONLY_NEW)
-EXPLANATIONS = {
-    RENAMED: "a guess by shape, dtype and name; no hook makes it. If it is right, tell the hook:",
-    SHAPE: "adapters={} (or ShapeAdaptingRecoverHook) takes what fits; without, it is an error",
-    DTYPE: "no hook takes it as it is; adapters.cast() casts it, or exclude it",
-    ONLY_OLD: "not used",
-    ONLY_NEW: "left as initialized",
-}
-
-_STEP = "global_step"
+KINDS_OF_DIFFERENCE = (SAME, RENAMED, RESIZED, RETYPED, ONLY_OLD, ONLY_NEW)
 
 
 class Difference(NamedTuple):
-    """One variable of either model, or of both.
+    """A variable of the old model, of the new one, or a pair of them.
 
     Attributes:
-      kind: one of `KINDS`; `"renamed"` is a guess.
+      kind: one of `KINDS_OF_DIFFERENCE`; `"renamed"` is a guess.
       old: the old variable, or `None`.
-      new: the new one, or `None`.
-      slots: what differs in their optimizer slots, one text for each; empty where nothing does.
+      new: the new variable, or `None`.
+      slots: a short text for each difference between their optimizer slots.
     """
 
     kind: str
@@ -42,44 +31,35 @@ class Difference(NamedTuple):
     new: Optional[OldVariable]
     slots: Tuple[str, ...] = ()
 
-    @property
-    def described(self) -> str:
-        """In a few words, shapes left out."""
-        words = f"{self.kind}?" if self.kind == RENAMED else self.kind
-        if self.old is not None and self.new is not None:
-            words += ", shape changed" if self.kind == RENAMED and self.old.shape != self.new.shape else ""
-            words += f" {self.old.dtype} -> {self.new.dtype}" if self.kind == DTYPE else ""
-        return words + (f"; slots: {', '.join(self.slots)}" if self.slots else "")
-
 
 class Differences(NamedTuple):
-    """All of two checkpoints.
+    """What differs between two checkpoints.
 
     Attributes:
       old: the old checkpoint.
-      new: the one whose model is to be warm-started.
-      found: each variable of either once, but for slots.
-      rename: the rules `(old pattern, new name or scope)` that say the guessed renames; empty where there are none.
+      new: the checkpoint of the model that is to be warm-started.
+      found: every variable of both once, without slots.
+      rename: rules `(old pattern, new name or scope)` that give the guessed renames; may be empty.
     """
 
     old: Checkpoint
     new: Checkpoint
     found: Tuple[Difference, ...]
-    rename: Rules = ()
+    rename: GuessedRules = ()
 
     @property
     def differs(self) -> bool:
-        """Whether anything does."""
+        """Whether anything differs."""
         return any(difference.kind != SAME or difference.slots for difference in self.found)
 
     def of_kind(self, kind: str) -> List[Difference]:
-        """Those of one kind."""
+        """Returns the differences of one kind."""
         return [difference for difference in self.found if difference.kind == kind]
 
     @property
     def recover_vars(self) -> Dict[str, str]:
-        """{old name: new name} of the model's own variables that go over as they are, the guessed renames among them."""
-        model = _model(self.new)
+        """`{old name: new name}` of the model's variables that can be recovered as they are; includes guessed renames."""
+        model = _model_variables(self.new)
         return {
             each.old.name: each.new.name
             for each in self.found
@@ -92,12 +72,12 @@ class Differences(NamedTuple):
 
 def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     """Compares two checkpoints."""
-    model = _model(new)
-    # What a Keras optimizer or Adam keeps beside its slots, and the step, is never renamed into anything.
-    lost = [old.variables[name] for name in _model(old) if name not in new.variables]
+    model = _model_variables(new)
+    # No rename is guessed for the step and an optimizer's scalars.
+    lost = [old.variables[name] for name in _model_variables(old) if name not in new.variables]
     added = [new.variables[name] for name in model if name not in old.variables]
     guessed = guess_renames(lost, added)
-    rename: Rules = ()
+    rename: GuessedRules = ()
     if guessed:
         guessed, rename = rules_for(guessed, old, new, model)
     sources = {**{name: name for name in new.variables if name in old.variables}, **guessed}
@@ -108,12 +88,12 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     ]
     used = {before.name for before, _ in pairs if before is not None}
     pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.slots_by_name]
-    slot_names = _leaves(old), _leaves(new)
-    return Differences(old, new, tuple(_difference(before, after, *slot_names) for before, after in pairs), rename)
+    slots = _slot_dtypes(old), _slot_dtypes(new)
+    return Differences(old, new, tuple(_difference_of(before, after, *slots) for before, after in pairs), rename)
 
 
 def differences_as_dict(differences: Differences) -> Dict[str, Any]:
-    """Differences as plain dicts and lists."""
+    """Returns differences as plain dicts and lists, for JSON."""
 
     def plain(variable: Optional[OldVariable]) -> Optional[Dict[str, Any]]:
         return variable and {"name": variable.name, "shape": list(variable.shape), "dtype": variable.dtype}
@@ -131,10 +111,10 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
     }
 
 
-def _model(checkpoint: Checkpoint) -> List[str]:
-    """The names of the model's own variables: without slots, powers, hyperparameters and the step."""
+def _model_variables(checkpoint: Checkpoint) -> List[str]:
+    """Returns the names of the model's own variables: no optimizer state, no global step."""
     shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
-    others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), _STEP}
+    others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), "global_step"}
     return [
         name
         for name, variable in checkpoint.variables.items()
@@ -142,23 +122,23 @@ def _model(checkpoint: Checkpoint) -> List[str]:
     ]
 
 
-def _leaves(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:
-    """{variable: {its slot's own name: dtype}}."""
-    slot_names: Dict[str, Dict[str, str]] = {}
+def _slot_dtypes(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:
+    """Returns `{variable: {slot name: dtype of the slot}}`."""
+    slot_dtypes: Dict[str, Dict[str, str]] = {}
     for name, slot_of in checkpoint.slots_by_name.items():
-        slot_names.setdefault(slot_of.primary, {})[slot_of.slot_name] = checkpoint.variables[name].dtype
-    return slot_names
+        slot_dtypes.setdefault(slot_of.primary, {})[slot_of.slot_name] = checkpoint.variables[name].dtype
+    return slot_dtypes
 
 
-def _difference(
+def _difference_of(
     old: Optional[OldVariable],
     new: Optional[OldVariable],
-    old_leaves: Mapping[str, Mapping[str, str]],
-    new_leaves: Mapping[str, Mapping[str, str]],
+    old_slots: Mapping[str, Mapping[str, str]],
+    new_slots: Mapping[str, Mapping[str, str]],
 ) -> Difference:
     if old is None or new is None:
         return Difference(ONLY_NEW if old is None else ONLY_OLD, old, new)
-    before, after = old_leaves.get(old.name, {}), new_leaves.get(new.name, {})
+    before, after = old_slots.get(old.name, {}), new_slots.get(new.name, {})
     slots = [f"{slot_name} {ONLY_OLD}" for slot_name in sorted(before) if slot_name not in after]
     slots += [f"{slot_name} {ONLY_NEW}" for slot_name in sorted(after) if slot_name not in before]
     slots += [
@@ -166,5 +146,5 @@ def _difference(
         for slot_name in sorted(before)
         if after.get(slot_name, before[slot_name]) != before[slot_name]
     ]
-    kind = DTYPE if old.dtype != new.dtype else SHAPE if old.shape != new.shape else SAME
+    kind = RETYPED if old.dtype != new.dtype else RESIZED if old.shape != new.shape else SAME
     return Difference(RENAMED if old.name != new.name else kind, old, new, tuple(slots))

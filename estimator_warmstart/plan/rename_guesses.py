@@ -1,7 +1,7 @@
-"""Which old variables may have become which new ones, and the rules that would say so: guesses, for `diff`.
+"""Guesses which old variables were renamed, and the `rename` rules that say so.
 
-A guess goes by shape, dtype and name, and is held to the package's own matching. Ten thousand renamed layers are found by
-what their names have in common but for their numbers, not by comparing each with each.
+A guess goes by shape, dtype and name. A rule counts only if `match_names` makes the guessed pairs of it. Thousands of renamed
+layers are found by what their names have in common apart from numbers, since comparing each with each takes minutes.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.plan.matching import match_names
+from estimator_warmstart.plan.name_matching import compile_name_rules, match_names
 from estimator_warmstart.spellings import ALIKE, last_part, likely_pairs
 
-Rules = Tuple[Tuple[str, str], ...]
+GuessedRules = Tuple[Tuple[str, str], ...]
 
-# More parts than a name has.
-_WHOLE = 1 << 30
-# So many pairs of names are compared one by one: a second.
+# More parts than any name has.
+_ALL_PARTS = 1 << 30
+# Comparing so many pairs of names one by one takes a second.
 _FEW_PAIRS = 20000
-# So many times a rule is asked whether it fits a name: a second or two.
+# Trying rules on names so many times takes a second or two.
 _FEW_TRIALS = 2000000
-_NUMBER = re.compile(r"\d+")
+_DIGITS = re.compile(r"\d+")
 
 
 def guess_renames(lost: Sequence[OldVariable], added: Sequence[OldVariable]) -> Dict[str, str]:
-    """{new name: old name}: the same shape and dtype, and the same last part of the name or else a name much alike."""
+    """Returns `{new name: old name}` of variables with the same shape and dtype, and the same last part or a similar name."""
     guessed: Dict[str, str] = {}
-    for group_of, least in ((_kind_and_last_part, 0.0), (_kind, ALIKE)):
+    for group_of, least in ((_shape_dtype_and_last_part, 0.0), (_shape_and_dtype, ALIKE)):
         taken = set(guessed.values())
         lost = [each for each in lost if each.name not in taken]
         added = [each for each in added if each.name not in guessed]
@@ -36,11 +36,11 @@ def guess_renames(lost: Sequence[OldVariable], added: Sequence[OldVariable]) -> 
     return guessed
 
 
-def _kind(variable: OldVariable) -> Tuple:
+def _shape_and_dtype(variable: OldVariable) -> Tuple:
     return variable.shape, variable.dtype
 
 
-def _kind_and_last_part(variable: OldVariable) -> Tuple:
+def _shape_dtype_and_last_part(variable: OldVariable) -> Tuple:
     return variable.shape, variable.dtype, last_part(variable.name)
 
 
@@ -51,7 +51,7 @@ def _pair_up(
     least: float,
     guessed: Dict[str, str],
 ) -> None:
-    """Pairs those of the same group, the most alike first."""
+    """Adds pairs of variables in the same group to `guessed`, the most similar names first."""
     groups: Dict[Tuple, Tuple[List[str], List[str]]] = {}
     for side, variables in enumerate((lost, added)):
         for each in variables:
@@ -75,9 +75,9 @@ def _pair_up(
 
 
 def _of_same_end(olds: Sequence[str], news: Sequence[str]) -> Dict[str, str]:
-    """{new name: old name} where the longest end of a new name that any old one has is the end of no other name.
+    """Returns `{new name: old name}` of pairs whose longest common end occurs in one old and one new name only.
 
-    An end is two parts or more: `kernel` alone says nothing.
+    An end has two parts or more: `kernel` alone is in too many names.
     """
     with_end: Tuple[Dict[str, List[str]], Dict[str, List[str]]] = ({}, {})
     for names, ends in zip((olds, news), with_end):
@@ -98,7 +98,7 @@ def _ends(name: str) -> List[str]:
 
 
 def _of_same_numbers(olds: Sequence[str], news: Sequence[str]) -> Dict[str, str]:
-    """{new name: old name} of names that are much alike but for their numbers, which are the same."""
+    """Returns `{new name: old name}` of names that have the same numbers, and are similar without them."""
     old_forms, new_forms = _by_form(olds), _by_form(news)
     found: Dict[str, str] = {}
     taken = set()
@@ -114,29 +114,38 @@ def _of_same_numbers(olds: Sequence[str], news: Sequence[str]) -> Dict[str, str]
 
 
 def _by_form(names: Iterable[str]) -> Dict[str, Dict[Tuple[str, ...], str]]:
-    """{name without its numbers: {its numbers: name}}."""
+    """Returns `{name without its numbers: {its numbers: name}}`."""
     forms: Dict[str, Dict[Tuple[str, ...], str]] = {}
     for name in names:
-        forms.setdefault(_NUMBER.sub("#", name), {})[tuple(_NUMBER.findall(name))] = name
+        forms.setdefault(_DIGITS.sub("#", name), {})[tuple(_DIGITS.findall(name))] = name
     return forms
 
 
-def rules_for(guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Sequence[str]) -> Tuple[Dict[str, str], Rules]:
-    """The guesses, and the fewest rules that say just them and, maybe, what else in these scopes was renamed and resized."""
+def rules_for(
+    guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: Sequence[str]
+) -> Tuple[Dict[str, str], GuessedRules]:
+    """Returns the guesses and the fewest rules that give them.
+
+    A rule may also rename variables in the same scope that were resized; these are then among the guesses.
+    """
     same = {name: name for name in model if name in old.variables}
-    possible: List[Tuple[Dict[str, str], Rules]] = []
+    possible: List[Tuple[Dict[str, str], GuessedRules]] = []
     tried = set()
     for merges in (False, True):
-        for keep in (1, 0, _WHOLE):
-            rename = dict(_rule(old_name, new_name, keep) for new_name, old_name in guessed.items())
-            rules = _sorted(_merged(rename) if merges else rename)
+        for keep in (1, 0, _ALL_PARTS):
+            rename = dict(_guessed_rule(old_name, new_name, keep) for new_name, old_name in guessed.items())
+            rules = _inner_scopes_first(_merged(rename) if merges else rename)
             if rules in tried or len(rules) * len(old.variables) > _FEW_TRIALS:
                 continue
             tried.add(rules)
             try:
-                pairs = {pair.new: pair.old for pair in match_names(old.variables, model, rename=rules)}
+                name_rules = compile_name_rules(rename=rules)
             except WarmStartError:
                 continue
+            matched = match_names(dict.fromkeys(old.variables, ()), model, name_rules)
+            if matched.problems:
+                continue
+            pairs = {pair.new: pair.old for pair in matched.pairs}
             more = {name: source for name, source in pairs.items() if name not in same and name not in guessed}
             if pairs == {**same, **guessed, **more} and all(
                 _is_resized(old.variables[source], new.variables[name]) for name, source in more.items()
@@ -145,16 +154,16 @@ def rules_for(guessed: Dict[str, str], old: Checkpoint, new: Checkpoint, model: 
     return min(possible, key=lambda found: len(found[1]), default=(guessed, ()))
 
 
-def _sorted(rename: Mapping[str, str]) -> Rules:
-    return tuple(sorted(rename.items(), reverse=True))  # The inner scope before the outer one.
+def _inner_scopes_first(rename: Mapping[str, str]) -> GuessedRules:
+    return tuple(sorted(rename.items(), reverse=True))
 
 
 def _is_resized(old: OldVariable, new: OldVariable) -> bool:
     return old.dtype == new.dtype and len(old.shape) == len(new.shape)
 
 
-def _rule(old_name: str, new_name: str, keep: int) -> Tuple[str, str]:
-    """A pattern and its replacement: both names without the last parts that they share, but for the first `keep` old parts."""
+def _guessed_rule(old_name: str, new_name: str, keep: int) -> Tuple[str, str]:
+    """Returns a pattern and its replacement: both names without their common last parts; `keep` old parts stay at least."""
     old, new = old_name.split("/"), new_name.split("/")
     while len(old) > keep and new and old[-1] == new[-1]:
         old, new = old[:-1], new[:-1]
@@ -162,14 +171,14 @@ def _rule(old_name: str, new_name: str, keep: int) -> Tuple[str, str]:
 
 
 def _merged(rename: Mapping[str, str]) -> Dict[str, str]:
-    r"""One rule for those that differ in nothing but a number: `layer_(\d+)` -> `block_\1`."""
+    r"""Merges rules that differ in numbers only: `layer_(\d+)` -> `block_\1`."""
     forms: Dict[Tuple[str, str], List[str]] = {}
     for pattern, replacement in rename.items():
-        numbers = _NUMBER.findall(pattern)
+        numbers = _DIGITS.findall(pattern)
         form = pattern, replacement
-        if numbers and numbers == _NUMBER.findall(replacement):
-            pieces = _NUMBER.split(replacement)
+        if numbers and numbers == _DIGITS.findall(replacement):
+            pieces = _DIGITS.split(replacement)
             groups = [rf"\{place}" for place in range(1, len(pieces))]
-            form = _NUMBER.sub(r"(\\d+)", pattern), "".join(map("".join, zip(pieces, [*groups, ""])))
+            form = _DIGITS.sub(r"(\\d+)", pattern), "".join(map("".join, zip(pieces, [*groups, ""])))
         forms.setdefault(form, []).append(pattern)
     return dict(form if len(patterns) > 1 else (patterns[0], rename[patterns[0]]) for form, patterns in forms.items())

@@ -1,12 +1,9 @@
-"""What an old model holds, in the order of a person's interest: its variables, each with its slots.
-
-Enters: a `Checkpoint` and perhaps patterns. Leaves: a `Listing`. Reads no values. This module must not know how it is shown.
-"""
+"""Lists the variables of a checkpoint, each with its optimizer slots. Reads no values."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import Statistics, as_plain
@@ -14,33 +11,33 @@ from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import compile_patterns, fits_any, fits_nothing
 
 
-class Slot(NamedTuple):
-    """An optimizer's slot beside its variable.
+class ListedSlot(NamedTuple):
+    """An optimizer slot, listed under its variable.
 
     Attributes:
-      slot_name: the slot's own name, such as `Adagrad`.
-      variable: what the checkpoint holds.
+      slot_name: such as `Adagrad`.
+      variable: the slot as the checkpoint holds it.
     """
 
     slot_name: str
     variable: OldVariable
 
 
-class Entry(NamedTuple):
-    """One variable with its slots."""
+class ListedVariable(NamedTuple):
+    """A variable with its slots."""
 
     variable: OldVariable
-    slots: Tuple[Slot, ...]
+    slots: Tuple[ListedSlot, ...]
 
     @property
     def slot_labels(self) -> List[str]:
-        """What each slot is called next to its variable: its leaf, or its name where two optimizers have one of that leaf."""
+        """The label of each slot: its slot name, or its full name if two optimizers use the same slot name."""
         count = Counter(slot.slot_name for slot in self.slots)
         return [slot.slot_name if count[slot.slot_name] == 1 else slot.variable.name for slot in self.slots]
 
 
 class Listing(NamedTuple):
-    """A checkpoint, or what patterns choose of it.
+    """A checkpoint's variables, or those that patterns choose.
 
     Attributes:
       checkpoint: the old model.
@@ -48,43 +45,44 @@ class Listing(NamedTuple):
     """
 
     checkpoint: Checkpoint
-    entries: Tuple[Entry, ...]
+    entries: Tuple[ListedVariable, ...]
 
     @property
     def has_paths(self) -> bool:
-        """Whether one of the variables is at an object path that differs from its name."""
+        """Whether the object path of a variable differs from its name."""
         return any(old.path not in ("", old.name) for old in self.variables)
 
     @property
     def variables(self) -> List[OldVariable]:
-        """All that is listed, slots after their variable."""
+        """All listed variables, slots after their variable."""
         return [old for entry in self.entries for old in (entry.variable, *(slot.variable for slot in entry.slots))]
 
 
-def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
-    """Lists what a checkpoint holds.
+def list_variables(checkpoint: Checkpoint, patterns: Optional[Sequence[str]] = None, argument: str = "patterns") -> Listing:
+    """Lists the variables of a checkpoint.
 
     Args:
       checkpoint: the old model.
-      patterns: a pattern or a list of patterns: a variable that one of them fits is listed with all its slots, a slot that
-        one fits without its variable by itself. `None`: everything.
+      patterns: a variable that fits one of these is listed with all its slots; a slot that fits one, and whose variable does
+        not, is listed by itself. `None`: everything.
+      argument: the name of `patterns` in messages.
 
     Raises:
-      WarmStartError: for patterns that do not compile or fit nothing.
+      WarmStartError: if a pattern is not a regular expression or fits nothing.
     """
-    compiled = compile_patterns(patterns, "--pattern")
-    problems = [fits_nothing(pattern, "--pattern", "old variable", checkpoint.variables) for pattern in compiled]
+    compiled = compile_patterns(patterns, argument) or ()
+    problems = [fits_nothing(pattern, argument, "old variable", checkpoint.variables) for pattern in compiled]
     found = [problem for problem in problems if problem]
     if found:
         raise WarmStartError(f"nothing of {checkpoint.prefix} can be listed by that", found)
     chosen = {name for name in checkpoint.variables if not compiled or fits_any(compiled, name)}
-    slots: Dict[str, List[Slot]] = {}
+    slots: Dict[str, List[ListedSlot]] = {}
     for name, slot_of in checkpoint.slots_by_name.items():
-        slots.setdefault(slot_of.primary, []).append(Slot(slot_of.slot_name, checkpoint.variables[name]))
+        slots.setdefault(slot_of.primary, []).append(ListedSlot(slot_of.slot_name, checkpoint.variables[name]))
     return Listing(
         checkpoint,
         tuple(
-            Entry(old, tuple(sorted(slots.get(name, ()))))
+            ListedVariable(old, tuple(sorted(slots.get(name, ()))))
             for name, old in checkpoint.variables.items()
             if name in chosen and (name not in checkpoint.slots_by_name or checkpoint.slots_by_name[name].primary not in chosen)
         ),
@@ -92,13 +90,13 @@ def list_variables(checkpoint: Checkpoint, patterns: Any = None) -> Listing:
 
 
 def count_all(variables: Iterable[OldVariable]) -> Tuple[int, int]:
-    """How many, and how many bytes."""
+    """Returns the number of variables and of their bytes."""
     variables = list(variables)
     return len(variables), sum(old.nbytes for old in variables)
 
 
 def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> Dict[str, Any]:
-    """A listing as plain dicts and lists, with the statistics of those variables that have some."""
+    """Returns a listing as plain dicts and lists, for JSON, with the statistics of the variables that have some."""
 
     def plain(old: OldVariable) -> Dict[str, Any]:
         described = {

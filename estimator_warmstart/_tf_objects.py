@@ -1,4 +1,4 @@
-"""What is private of eager models: the paths of their objects, and which variable is whose slot in Keras's optimizers.
+"""What is private of TensorFlow's and Keras's objects: what checkpoints see of them, and which variable is whose slot.
 
 With `_tf.py` and `_tf_estimator.py` the only modules that touch private names.
 """
@@ -8,9 +8,20 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-from estimator_warmstart._tf import copies_of, is_variable, object_graph_view
+from estimator_warmstart._tf import copies_of, is_variable
 
-__all__ = ["KerasSlot", "is_built", "is_eager", "knows_some", "object_paths", "slots_of", "tensorflow_variable", "u_product_of"]
+__all__ = [
+    "KerasSlot",
+    "is_built",
+    "is_eager",
+    "is_trackable",
+    "knows_some",
+    "object_paths",
+    "saveables_of",
+    "slots_of",
+    "tensorflow_variable",
+    "u_product_of",
+]
 
 # Lists of an optimizer that are not the slots of one kind.
 _NOT_SLOTS = ("_trainable_variables", "_variables", "_weights")
@@ -38,6 +49,25 @@ def tensorflow_variable(item: Any) -> Optional[Any]:
     return value if is_variable(value) else None
 
 
+def _object_graph_view(trackable: Any) -> Any:
+    """TensorFlow's view of the objects that an object-based checkpoint of `trackable` holds."""
+    try:
+        from tensorflow.python.checkpoint.graph_view import ObjectGraphView
+    except ImportError:  # Before 2.9.
+        from tensorflow.python.training.tracking.graph_view import ObjectGraphView
+    return ObjectGraphView(trackable)
+
+
+def saveables_of(trackable: Any) -> List[Any]:
+    """What an object-based checkpoint of `trackable` consists of, for a `tf.compat.v1.train.Saver`."""
+    return _object_graph_view(trackable).frozen_saveable_objects()
+
+
+def is_trackable(value: Any) -> bool:
+    """Whether `value` is an object that an object-based checkpoint can hold."""
+    return hasattr(value, "_gather_saveables_for_checkpoint")
+
+
 def is_eager(variable: Any) -> bool:
     """Whether `variable` has its value here and now, not in the sessions of a graph."""
     return not hasattr(copies_of(variable)[0], "graph")
@@ -45,7 +75,7 @@ def is_eager(variable: Any) -> bool:
 
 def object_paths(trackable: Any) -> Dict[int, str]:
     """{id of an object: the shortest path to it from `trackable`}, as an object-based checkpoint would have it."""
-    view = object_graph_view(trackable)
+    view = _object_graph_view(trackable)
     children = getattr(view, "list_children", None) or view.list_dependencies
     paths = {id(trackable): ""}
     waiting = [trackable]
