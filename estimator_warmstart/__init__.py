@@ -3,6 +3,7 @@
 from estimator_warmstart import adapters
 from estimator_warmstart.api.estimator import warm_started
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
+from estimator_warmstart.api.into import recover_into
 from estimator_warmstart.api.params import hooks_from_params
 from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.api.scaffold import recover_scaffold
@@ -27,6 +28,7 @@ __all__ = [
     "make_saver",
     "match_variables",
     "plan_recovery",
+    "recover_into",
     "recover_scaffold",
     "recover_variables",
     "report_as_json",

@@ -1,6 +1,6 @@
 """Imports TensorFlow, and wraps what is private in it or differs between its versions.
 
-With `_tf_import.py`, `_tf_eager.py` and `_tf_estimator.py` the only modules that use TensorFlow's private names or look at its
+With `_tf_estimator.py`, `_tf_import.py` and `_tf_objects.py` the only modules that use TensorFlow's private names or look at its
 version.
 """
 
@@ -46,13 +46,11 @@ __all__ = [
     "initialize_keras_variables",
     "initializer_op",
     "is_initialized",
-    "is_trackable",
     "is_variable",
     "learning_rate_at",
     "logger",
     "monitored_session_creator",
     "object_graph_pb2",
-    "saveables_of",
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
     "set_initial_value",
@@ -220,21 +218,6 @@ class LateSaver(_Saver):
     def restore(self, sess: tf.compat.v1.Session, save_path: str) -> None:
         self.build()
         super().restore(sess, save_path)
-
-
-def saveables_of(trackable: object) -> List[object]:
-    """Returns what an object-based checkpoint of `trackable` holds, as a `var_list` for `tf.compat.v1.train.Saver`."""
-    try:
-        from tensorflow.python.checkpoint.graph_view import ObjectGraphView
-    except ImportError:  # Before 2.9.
-        from tensorflow.python.training.tracking.graph_view import ObjectGraphView
-    saveables: List[object] = ObjectGraphView(trackable).frozen_saveable_objects()
-    return saveables
-
-
-def is_trackable(value: object) -> bool:
-    """Returns whether `value` is an object that an object-based checkpoint can hold."""
-    return hasattr(value, "_gather_saveables_for_checkpoint")
 
 
 def build_optimizer(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:

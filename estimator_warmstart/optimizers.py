@@ -1,6 +1,6 @@
-"""What optimizers call their slots, in TensorFlow 1, in Keras until 2.10 and in Keras since, and which of them are the same.
+"""What optimizers call their slots, in TensorFlow 1, Keras until 2.10, Keras 2 since and Keras 3, and which are the same.
 
-Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.py, keras/src/optimizers/*.py (2.15).
+Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.py, keras/src/optimizers/*.py (2.15, 3.15).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Optimizer(NamedTuple):
     Attributes:
       name: as Keras calls it.
       tf1_family: what TensorFlow 1 names the slots after: `Adam` of `Adam` and `Adam_1`; empty where it has none such.
-      slots: (name until 2.10, name since 2.11) in Keras, in the order in which TensorFlow 1 makes them.
+      slots: (name until 2.10, name since 2.11, name in Keras 3), in the order in which TensorFlow 1 makes them.
     """
 
     name: str
     tf1_family: str
-    slots: Tuple[Tuple[str, str], ...]
+    slots: Tuple[Tuple[str, str, str], ...]
 
     def tf1_leaves(self) -> List[str]:
         """What TensorFlow 1 calls the slots."""
@@ -33,25 +33,35 @@ class Optimizer(NamedTuple):
         return {slot_name: end for end, slot in zip(("", "_1", "_2"), self.slots) for slot_name in slot}
 
 
-_RMS, _MEAN, _MOMENTUM = ("rms", "velocity"), ("mg", "average_gradient"), ("momentum", "momentum")
+_M, _V, _VHAT = ("m", "m", "momentum"), ("v", "v", "velocity"), ("vhat", "vhat", "velocity_hat")
+_RMS, _MOMENTUM = ("rms", "velocity", "velocity"), ("momentum", "momentum", "momentum")
+_MEAN = ("mg", "average_gradient", "average_gradient")
+_ACCUMULATOR = ("accumulator", "accumulator", "accumulator")
 CENTERED_RMSPROP = Optimizer("RMSprop", "RMSProp", (_RMS, _MEAN, _MOMENTUM))
 # Slots of Adam come before those of others that have the same names: these are told by the optimizer's own name.
 OPTIMIZERS = (
-    Optimizer("Adam", "Adam", (("m", "m"), ("v", "v"))),
-    Optimizer("Adam", "", (("m", "m"), ("v", "v"), ("vhat", "vhat"))),
-    Optimizer("Adagrad", "Adagrad", (("accumulator", "accumulator"),)),
-    Optimizer("Ftrl", "Ftrl", (("accumulator", "accumulator"), ("linear", "linear"))),
-    Optimizer("SGD", "Momentum", (("momentum", "m"),)),
+    Optimizer("Adam", "Adam", (_M, _V)),
+    Optimizer("Adam", "", (_M, _V, _VHAT)),
+    Optimizer("Adagrad", "Adagrad", (_ACCUMULATOR,)),
+    Optimizer("Ftrl", "Ftrl", (_ACCUMULATOR, ("linear", "linear", "linear"))),
+    Optimizer("SGD", "Momentum", (("momentum", "m", "momentum"),)),
     Optimizer("RMSprop", "RMSProp", (_RMS, _MOMENTUM)),
     CENTERED_RMSPROP,
     Optimizer("RMSprop", "", (_RMS,)),
     Optimizer("RMSprop", "", (_RMS, _MEAN)),
-    Optimizer("Adadelta", "Adadelta", (("accum_grad", "accumulated_grad"), ("accum_var", "accumulated_delta_var"))),
-    Optimizer("Adamax", "", (("m", "m"), ("v", "u"))),
-    Optimizer("Nadam", "", (("m", "m"), ("v", "v"))),
-    Optimizer("AdamW", "", (("m", "m"), ("v", "v"))),
-    Optimizer("AdamW", "", (("m", "m"), ("v", "v"), ("vhat", "vhat"))),
-    Optimizer("Lion", "", (("m", "m"),)),
+    Optimizer(
+        "Adadelta",
+        "Adadelta",
+        (
+            ("accum_grad", "accumulated_grad", "accumulated_grad"),
+            ("accum_var", "accumulated_delta_var", "accumulated_delta_var"),
+        ),
+    ),
+    Optimizer("Adamax", "", (_M, ("v", "u", "norm"))),
+    Optimizer("Nadam", "", (_M, _V)),
+    Optimizer("AdamW", "", (_M, _V)),
+    Optimizer("AdamW", "", (_M, _V, _VHAT)),
+    Optimizer("Lion", "", (_M,)),
 )
 _TF1_FAMILIES = {optimizer.tf1_family for optimizer in OPTIMIZERS if optimizer.tf1_family}
 _KERAS_LEAVES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer.slots for slot_name in slot}
@@ -126,8 +136,12 @@ def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, M
 
 
 def _of_keras(slot_names: Set[str], prefix: str) -> Optional[Optimizer]:
-    fitting = [
-        optimizer for optimizer in OPTIMIZERS if any({slot[era] for slot in optimizer.slots} == slot_names for era in (0, 1))
-    ]
-    own_name = _NUMBER_AT_END.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower()
-    return next((each for each in fitting if each.name.lower() == own_name), fitting[0] if fitting else None)
+    # Keras 3's name of it is rm_sprop, adam_w.
+    own_name = _NUMBER_AT_END.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower().replace("_", "")
+    named = [optimizer for optimizer in OPTIMIZERS if optimizer.name.lower() == own_name]
+    # Keras 3's Adam calls its slots as others call RMSprop's: there the optimizer's own name must tell.
+    for optimizers, eras in ((named, (0, 1, 2)), (OPTIMIZERS, (0, 1))):
+        for optimizer in optimizers:
+            if any({slot[era] for slot in optimizer.slots} == slot_names for era in eras):
+                return optimizer
+    return None

@@ -56,13 +56,28 @@ _KERAS_SLOTS = (
     "velocity",
     "vhat",
 )
+# In Keras 3 it is OPTIMIZER/VARIABLE_SLOT, with _ for each / of the variable's name, next to OPTIMIZER/iteration.
+_COUNT_OF_KERAS_3 = re.compile(r"(.+/)iteration$")
+_KERAS_3_SLOTS = (
+    "accumulated_delta_var",
+    "accumulated_grad",
+    "accumulator",
+    "average",
+    "average_gradient",
+    "linear",
+    "momentum",
+    "norm",
+    "velocity",
+    "velocity_hat",
+)
 _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
     """A slot's name taken apart.
 
-    It is `prefix + primary + "/" + slot_name`, or `prefix + slot_name + "/" + primary` of a Keras optimizer since 2.11.
+    It is `prefix + primary + "/" + slot_name`, of a Keras optimizer since 2.11 `prefix + slot_name + "/" + primary`, and of
+    Keras 3 `prefix + primary.replace("/", "_") + "_" + slot_name`.
     """
 
     prefix: str
@@ -114,6 +129,9 @@ def find_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str
         name: _candidates(name, shapes) or _of_keras_since_2_11(name, shapes, whatever_scope)
         for name in (shapes if may_be_slot is None else may_be_slot)
     }
+    for name, slot_of in _of_keras_3(shapes).items():
+        if not candidates.get(name, True):
+            candidates[name] = [slot_of]
     direct = {name: slots_by_name[0] for name, slots_by_name in candidates.items() if slots_by_name}
     owned = Counter((slot_of.primary, slot_of.slot_name) for slot_of in direct.values())
     for name in sorted(direct, key=len):
@@ -187,6 +205,20 @@ def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope:
         more, separator, primary = primary.partition("/")
         scope = f"{scope}/{more}"
     return []
+
+
+def _of_keras_3(shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
+    """The slots of Keras 3's optimizers, each of which leaves a count next to its slots."""
+    counts = [_COUNT_OF_KERAS_3.match(name) for name, shape in shapes.items() if shape == ()]
+    prefixes = [count.group(1) for count in counts if count]
+    found: Dict[str, SlotOf] = {}
+    for prefix in prefixes:
+        for primary, shape in shapes.items():
+            for slot_name in _KERAS_3_SLOTS if not primary.startswith(prefix) else ():
+                name = f"{prefix}{primary.replace('/', '_')}_{slot_name}"
+                if shapes.get(name) == shape:
+                    found[name] = SlotOf(prefix, primary, slot_name)
+    return found
 
 
 def _to_the_first(slot_of: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:

@@ -71,11 +71,13 @@ class Scale(NamedTuple):
 class CountSteps(NamedTuple):
     """One step: the number of Adam's updates after which `beta ** (updates + 1)` is the value, as TensorFlow 1 keeps it.
 
-    A power that has underflowed tells only that there were many: then the least number at which it does.
+    A power that has underflowed tells only that there were many: then it is the value of the old variable called `otherwise`,
+    or, without one, the least number at which it does.
     """
 
     beta: float
     dtype: str
+    otherwise: str = ""
 
 
 class PowerOfSteps(NamedTuple):
@@ -85,8 +87,19 @@ class PowerOfSteps(NamedTuple):
     dtype: str
 
 
+class ProductOfMomenta(NamedTuple):
+    """One step: the product of Nadam's momenta up to a number of updates.
+
+    At the `t`th update the momentum is `beta * (1 - 0.5 * 0.96 ** (decay * t))`.
+    """
+
+    beta: float
+    decay: float
+    dtype: str
+
+
 # Steps that change each element, wherever it is.
-Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps]
+Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps, ProductOfMomenta]
 Transform = Union[MapAxis, Apply, Elementwise]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from estimator_warmstart._tf import LateSaver, copies_of, is_trackable, saveables_of, slice_of, tf, tf1
+from estimator_warmstart._tf import LateSaver, copies_of, slice_of, tf, tf1
+from estimator_warmstart._tf_objects import is_trackable, saveables_of
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import logical_name

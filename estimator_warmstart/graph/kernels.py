@@ -11,6 +11,7 @@ import re
 from typing import Any, FrozenSet, Iterator, List, Set, Tuple
 
 from estimator_warmstart._tf import initializer_op
+from estimator_warmstart._tf_objects import is_eager
 from estimator_warmstart.graph.variables import NewVariable
 
 # Updates and gradients use a variable in other ways than the model does.
@@ -46,11 +47,14 @@ _CALLS = ("If", "PartitionedCall", "StatefulPartitionedCall", "StatelessIf", "St
 def input_axes(new: NewVariable) -> FrozenSet[int]:
     """The axes of `new`, counted from 0, over which it is multiplied with what is in front of it; none of a table of rows.
 
-    Where only a function uses it, its second to last axis, unless the name says that it is an embedding.
+    Where only a function uses it, its second to last axis, unless the name says that it is an embedding. Of an eager variable
+    the name alone tells.
     """
     rank = len(new.shape)
     if rank < 2:
         return frozenset()
+    if is_eager(new.parts[0].copies[0]):
+        return frozenset({rank - 2} if "kernel" in new.name.rpartition("/")[2] else ())
     found: Set[int] = set()
     is_called = False
     for axis in (-2, -1):

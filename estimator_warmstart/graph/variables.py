@@ -7,7 +7,7 @@ checkpoint, and changes nothing in the graph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, is_variable, slice_of, tf1
 from estimator_warmstart.graph.bias_correction import powers_by_slot
@@ -37,6 +37,20 @@ class Part(NamedTuple):
     copies: Tuple[Any, ...]
 
 
+class OptimizerSettings(NamedTuple):
+    """What an optimizer that is there as an object says of itself; in a graph its operations must tell.
+
+    Attributes:
+      betas: {"beta1_power": beta_1, "beta2_power": beta_2} of one that corrects a bias.
+      learning_rate: a number, or `None` where it changes with the steps.
+      momentum_decay: of Nadam, whose momentum at step `t` is `beta_1 * (1 - 0.5 * 0.96 ** (momentum_decay * t))`.
+    """
+
+    betas: Mapping[str, float]
+    learning_rate: Optional[float]
+    momentum_decay: float = 1.0
+
+
 class NewVariable(NamedTuple):
     """One logical variable of the new graph.
 
@@ -55,6 +69,7 @@ class NewVariable(NamedTuple):
       is_step: whether this is the global step.
       is_hyperparameter: whether this is a Keras optimizer's learning rate or the like.
       is_local: whether this is no global variable: each session initializes its own.
+      settings: those of the optimizer whose slot or count this is, where it is eager; else `None`.
     """
 
     name: str
@@ -69,6 +84,7 @@ class NewVariable(NamedTuple):
     is_step: bool = False
     is_hyperparameter: bool = False
     is_local: bool = False
+    settings: Optional[OptimizerSettings] = None
 
     @property
     def nbytes(self) -> int:

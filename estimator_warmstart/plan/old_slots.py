@@ -83,6 +83,13 @@ class OldSlots:
 
     def _steps_of_gradients(self, slot: NewVariable, old: str) -> Scale:
         """Keras's SGD sums steps, `-learning_rate * gradient`; TensorFlow 1's Momentum sums gradients alone."""
+        if slot.settings is not None:
+            if slot.settings.learning_rate is None:
+                raise Misfit(
+                    f"the old {old!r} sums gradients, Keras's SGD sums steps, and the learning rate between them changes with "
+                    "the steps"
+                )
+            return Scale(-slot.settings.learning_rate)
         prefix = slot.slot_of.prefix if slot.slot_of is not None else ""
         rates = _scalars(_RATE, prefix, {name: new.shape for name, new in self._new.items()})
         rate = known_initial(self._new[rates].parts[0].copies[0]) if rates else None

@@ -15,7 +15,7 @@ from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
 from estimator_warmstart.plan.adapter_rules import AdapterRules, check_dtype, check_static_shape, transforms_between
 from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
 from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, initialized, recovered
-from estimator_warmstart.plan.step_counts import planned_count
+from estimator_warmstart.plan.step_counts import planned_count, planned_iterations
 
 _UNKNOWN = Meaning("", "", False)
 
@@ -52,7 +52,24 @@ def plan_slots(
             decided[name] = planned_slot(source.old, slot, primary, rules, source.scale)
         except Misfit as problem:
             problems.append(str(problem))
+    _plan_counts(checkpoint, new, decided)
     return problems
+
+
+def _plan_counts(checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided: Dict[str, PlannedVariable]) -> None:
+    """Lets the count of an eager optimizer that corrects no bias go with its slots: schedules of its rate go by it."""
+    with_bias = {power for slot in new.values() for power in slot.powers}
+    of_optimizer = [each for each in new.values() if each.settings is not None]
+    slots = [each for each in of_optimizer if each.slot_of is not None]
+    sources = [decided[slot.name].source.name for slot in slots if decided[slot.name].old is not None]
+    for count in of_optimizer:
+        if count.slot_of is not None or count.name in with_bias or count.name in decided:
+            continue
+        if slots and not sources:
+            decided[count.name] = initialized(count, "goes with the optimizer's slots, of which none is recovered")
+        elif any(planned.old is not None for planned in decided.values()):
+            planned = planned_iterations(checkpoint, count, sources)
+            decided[count.name] = planned or initialized(count, "the checkpoint has no count of steps")
 
 
 def planned_slot(

@@ -111,6 +111,11 @@ def plan_request(request: Request, graph: tf.Graph) -> Plan:
     return _Planner(request, checkpoint, new, saveables, rules).plan(graph)
 
 
+def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
+    """The `Plan` for what `request` asks of the variables of an eager model, which are in no graph."""
+    return _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+
+
 class _Planner:
     """Makes one plan; collects problems instead of stopping at the first."""
 
@@ -135,7 +140,8 @@ class _Planner:
         Raises:
           WarmStartError: with every problem.
         """
-        said = judge(self._saveables, self._request, bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)))
+        has_trainable = graph is None or bool(graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES))
+        said = judge(self._saveables, self._request, has_trainable)
         try:
             pairs, why_not = self._pairs(graph)
         except WarmStartError as error:
@@ -283,6 +289,8 @@ class _Planner:
             return initialized(new, "the global step is not carried over")
         if new.is_hyperparameter:
             return initialized(new, "the new optimizer's own setting")
+        if new.settings is not None and new.slot_of is None and not self._request.with_slots:
+            return initialized(new, "goes with the optimizer's slots; with_slots=True would recover them")
         if new.slot_of is not None and not self._request.with_slots:
             primary = self._decided.get(new.slot_of.primary)
             follows = primary is not None and primary.action != INITIALIZED

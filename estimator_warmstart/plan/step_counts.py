@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import List, Mapping, Optional
 
-from estimator_warmstart.adapters.transforms import Cast, CountSteps, PowerOfSteps
+from estimator_warmstart.adapters.transforms import Cast, CountSteps, PowerOfSteps, ProductOfMomenta
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.graph.bias_correction import betas_of
 from estimator_warmstart.graph.initial_values import known_initial
-from estimator_warmstart.graph.variables import NewVariable
+from estimator_warmstart.graph.variables import NewVariable, OptimizerSettings
 from estimator_warmstart.plan.plan import PlannedVariable, recovered
-from estimator_warmstart.slots import bias_correction
+from estimator_warmstart.slots import MOMENTUM_CACHE, bias_correction
 
 _COUNT, _POWERS = "iter", ("beta2_power", "beta1_power")
 _GLOBAL_STEP = "global_step"
@@ -31,26 +31,67 @@ def planned_count(
       moments: names of the old moments that are recovered with it.
     """
     kind = bias_correction(power.name, power.shape)
+    if kind == MOMENTUM_CACHE and power.settings is not None:
+        return _product(checkpoint, power, power.settings, moments)
     same = _old_of_kind(checkpoint, kind, power.name, moments)
     if same is not None and same.dtype == power.dtype:
         return recovered(power, same)
     if same is not None and kind == _COUNT:
         return recovered(power, same, (Cast(power.dtype),), "steps")
     if kind == _COUNT:
-        return _counted(checkpoint, new, power, moments)
+        return _counted(checkpoint, new, power, moments) or (_of_global_step(checkpoint, power) if power.settings else None)
     return _raised(checkpoint, power, moments) if kind in _POWERS else None
+
+
+def planned_iterations(checkpoint: Checkpoint, count: NewVariable, slots: List[str]) -> Optional[PlannedVariable]:
+    """What the count of an optimizer that corrects no bias takes: the old optimizer's own count, else the global step.
+
+    Args:
+      checkpoint: the old model.
+      count: the new optimizer's.
+      slots: names of the old slots that are recovered with it.
+    """
+    same = _old_of_kind(checkpoint, _COUNT, count.name, slots)
+    if same is None:
+        return _of_global_step(checkpoint, count)
+    return recovered(count, same, () if same.dtype == count.dtype else (Cast(count.dtype),), "steps")
+
+
+def _of_global_step(checkpoint: Checkpoint, count: NewVariable) -> Optional[PlannedVariable]:
+    step = _global_step(checkpoint.variables)
+    if step is None:
+        return None
+    return recovered(count, step, () if step.dtype == count.dtype else (Cast(count.dtype),), "steps")
 
 
 def _counted(
     checkpoint: Checkpoint, new: Mapping[str, NewVariable], count: NewVariable, moments: List[str]
 ) -> Optional[PlannedVariable]:
     """A count from an old power. The second one is the last to underflow."""
-    betas = betas_of(count.name, {name: variable.parts[0].copies[0] for name, variable in new.items()})
+    betas = (
+        count.settings.betas
+        if count.settings is not None
+        else betas_of(count.name, {name: variable.parts[0].copies[0] for name, variable in new.items()})
+    )
     for kind in _POWERS:
         old, beta = _old_of_kind(checkpoint, kind, kind, moments), betas.get(kind)
         if old is not None and beta is not None and 0 < beta < 1:
-            return recovered(count, old, (CountSteps(beta, count.dtype),), f"steps, counted with beta = {beta:.6g}")
+            step = _global_step(checkpoint.variables) if count.settings is not None else None
+            how = f"steps, counted with beta = {beta:.6g}" + (f", or of {step.name!r} if that has underflowed" if step else "")
+            return recovered(count, old, (CountSteps(beta, count.dtype, step.name if step else ""),), how)
     return None
+
+
+def _product(
+    checkpoint: Checkpoint, product: NewVariable, settings: OptimizerSettings, moments: List[str]
+) -> Optional[PlannedVariable]:
+    """The product of Nadam's momenta from an old count: the generations of Nadam have other momenta, so it is made anew."""
+    old, beta = _old_of_kind(checkpoint, _COUNT, "", moments), settings.betas.get("beta1_power")
+    if old is None or beta is None:
+        return None
+    return recovered(
+        product, old, (ProductOfMomenta(beta, settings.momentum_decay, product.dtype),), "the product of its momenta"
+    )
 
 
 def _raised(checkpoint: Checkpoint, power: NewVariable, moments: List[str]) -> Optional[PlannedVariable]:

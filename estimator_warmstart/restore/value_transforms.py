@@ -11,11 +11,13 @@ from typing import Callable
 import numpy as np
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, Scale
+from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, ProductOfMomenta, Scale
 from estimator_warmstart.errors import WarmStartError
 
 # Below it TensorFlow's powers of Adam's betas, which are float32, are rounded to few digits or to 0.
 _LEAST_POWER = float(np.finfo(np.float32).tiny)
+# Long before that many steps the product of Nadam's momenta is 0.
+_MOST_MOMENTA = 10**6
 
 
 def apply_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
@@ -47,9 +49,19 @@ def apply_elementwise(transform: Elementwise, value: tf.Tensor, read_scalar: Cal
         return _scaled(transform, value, read_scalar)
     exact, beta = tf.cast(value, tf.float64), _as_multiplied(transform.beta)
     if isinstance(transform, CountSteps):
-        power = tf.maximum(exact, tf.constant(_LEAST_POWER, tf.float64))
-        return tf.cast(tf.maximum(tf.round(tf.math.log(power) / math.log(beta)) - 1, 0), transform.dtype)
+        return _counted(transform, exact, read_scalar)
+    if isinstance(transform, ProductOfMomenta):
+        steps = tf.cast(tf.range(1, tf.minimum(value, _MOST_MOMENTA) + 1), tf.float64)
+        return tf.cast(tf.reduce_prod(transform.beta * (1 - 0.5 * 0.96 ** (transform.decay * steps))), transform.dtype)
     return tf.cast(tf.constant(beta, tf.float64) ** (exact + 1), transform.dtype)
+
+
+def _counted(transform: CountSteps, power: tf.Tensor, read_scalar: Callable[[str], tf.Tensor]) -> tf.Tensor:
+    least = tf.constant(_LEAST_POWER, tf.float64)
+    count = tf.maximum(tf.round(tf.math.log(tf.maximum(power, least)) / math.log(_as_multiplied(transform.beta))) - 1, 0)
+    if transform.otherwise:
+        count = tf.compat.v2.where(power > least, count, tf.cast(read_scalar(transform.otherwise), tf.float64))
+    return tf.cast(count, transform.dtype)
 
 
 def _as_multiplied(beta: float) -> float:

@@ -1,0 +1,68 @@
+"""A plan carried out in eager variables: every value is made first, then all of them are assigned."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, List, Tuple
+
+from estimator_warmstart._tf import logger, tf
+from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.plan.plan import Plan, PlannedVariable
+from estimator_warmstart.plan.report import format_report
+from estimator_warmstart.restore.finite_check import check_old_values
+from estimator_warmstart.restore.old_values import OldValues
+
+
+def recover_eagerly(plan: Plan, check_finite: bool) -> None:
+    """Carries out `plan`, whose new variables are eager.
+
+    Raises:
+      WarmStartError: before any variable is touched, if an old value cannot be read or is not finite.
+    """
+    started = time.monotonic()
+    check_old_values(plan, check_finite)
+    try:
+        values = _values(plan)
+    except tf.errors.OpError as error:
+        raise WarmStartError(f"recovering from {plan.checkpoint.prefix} failed: {error.message}") from error
+    while values:  # Each is let go of as soon as its variable has it.
+        variable, value = values.pop()
+        variable.assign(value, read_value=False)
+    _tell(plan, time.monotonic() - started)
+
+
+def _values(plan: Plan) -> List[Tuple[Any, Any]]:
+    """Each variable with its value. What is taken as it is read by one operation, as `tf.train.Checkpoint` reads it."""
+    whole = [planned for planned in plan.recovered if not planned.steps and not planned.source.slices]
+    others = [planned for planned in plan.recovered if planned.steps or planned.source.slices]
+    found = _made(plan, others) if others else []
+    if whole:
+        with tf.device("/cpu:0"):
+            found += tf.raw_ops.RestoreV2(
+                prefix=plan.checkpoint.prefix,
+                tensor_names=[planned.source.key for planned in whole],
+                shape_and_slices=[""] * len(whole),
+                dtypes=[tf.as_dtype(planned.source.dtype) for planned in whole],
+            )
+    return [(planned.new.parts[0].variable, value) for planned, value in zip(others + whole, found)]
+
+
+def _made(plan: Plan, decided: List[PlannedVariable]) -> List[Any]:
+    """The values that are adapted, in a function: there operations wait for each other, as in the graph of a session."""
+
+    def make() -> List[Any]:
+        values = OldValues(plan.checkpoint, lambda copy: tf.identity(copy))
+        # Of a mirrored variable that for the first copy: the assignment hands it on.
+        return [next(values.of(planned))[1] for planned in decided]
+
+    return list(tf.function(make)())
+
+
+def _tell(plan: Plan, seconds: float) -> None:
+    for warning in plan.warnings:
+        logger.warning("%s", warning)
+    if plan.recovers_nothing:
+        logger.warning("No variable of the model takes an old value.\n%s", format_report(plan))
+    elif logger.isEnabledFor(logging.INFO):
+        logger.info("Recovered in %.1f s.\n%s", seconds, format_report(plan))
