@@ -1,7 +1,7 @@
 """Imports TensorFlow, and wraps what is private in it or differs between its versions.
 
-With `_tf_estimator.py`, `_tf_import.py` and `_tf_objects.py` the only modules that use TensorFlow's private names or look at its
-version.
+With `_tf_estimator.py`, `_tf_import.py` and `_tf_objects.py` the only modules that use TensorFlow's private names or look at
+its version.
 """
 
 from __future__ import annotations
