@@ -37,14 +37,14 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             adapters.take(np.s_[:-1]),
             [3, 2],
             [
-                "take(np.s_[:-1]) makes [2, 2] of the old 'v' [3, 2]",
+                "take(np.s_[:-1]) turns the old 'v' [3, 2] into [2, 2]",
                 "'v' has shape [3, 2]",
                 "2 instead of 3 on axis 0",
             ],
             id="take",
         ),
         pytest.param(
-            adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) makes [2]", "1 axes instead of 2"], id="take an axis away"
+            adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) turns", "into [2]", "1 axes instead of 2"], id="take an axis away"
         ),
         pytest.param(
             adapters.take(np.s_[:, :, 0]),
@@ -73,7 +73,7 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             [6, 2],
             [
                 "remap_rows(",
-                "makes [4, 2] of the old 'v' [3, 2]",
+                "turns the old 'v' [3, 2] into [4, 2]",
                 "'v' has shape [6, 2]",
                 "4 instead of 6 on axis 0",
             ],
@@ -91,7 +91,7 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             adapters.remap_rows(list("abc"), list("abc"), num_oov_buckets=2),
             [4, 2],
             [
-                "makes [5, 2]",
+                "into [5, 2]",
                 "5 instead of 4 on axis 0",
             ],
             id="more buckets than rows",
@@ -132,7 +132,8 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             adapters.remap_segments({"x": 2, "y": 1}, {"x": 3, "z": 1}),
             [3, 2],
             [
-                "remap_segments(2 -> 2 features) makes [4, 2]",
+                "remap_segments(2 -> 2 features) turns",
+                "into [4, 2]",
                 "4 instead of 3 on axis 0",
             ],
             id="new widths",
@@ -142,7 +143,7 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             [3, 2],
             [
                 "transform(transpose",
-                "makes [2, 3]",
+                "into [2, 3]",
                 "2 instead of 3 on axis 0",
             ],
             id="transform",
@@ -159,7 +160,8 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)),
             [3, 2],
             [
-                "makes int32 of float32",
+                "turns float32",
+                "into int32",
             ],
             id="transform to another dtype",
         ),

@@ -227,7 +227,11 @@ class TestConfig:
             ("a.yaml", "ckp_dir: a\nadapters:\n  v: crop_or_pad\n  v: {take: '[:1]'}\n", "twice in the mapping of line 3"),
             ("a.yaml", "a: [", "a.yaml is not YAML: while parsing"),
             ("a.yaml", "!!python/object/apply:os.getcwd []", "could not determine a constructor"),
-            ("a.json", '{"ckp_dir": "a", "include": "fm("}', "warm_start.include: the pattern 'fm(' is no regular expression"),
+            (
+                "a.json",
+                '{"ckp_dir": "a", "include": "fm("}',
+                "include: the pattern 'fm(' is not a regular expression",
+            ),
             ("a.json", '{"ckp_dir": "a", "renames": {}}', "warm_start.renames is not known (did you mean 'rename'?)"),
             ("a.json", "\udcff", "is not a text file in UTF-8"),
         ],

@@ -405,11 +405,11 @@ BAD = [
 BAD_FOR_THE_CODE = [
     (
         {"include": ["a", "b("]},
-        ".include[1]: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at position 1",
+        ".include[1]: the pattern 'b(' is not a regular expression: missing ), unterminated subpattern at position 1",
     ),
-    ({"rename": {"b(": "c"}}, ".rename: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at"),
+    ({"rename": {"b(": "c"}}, ".rename: the pattern 'b(' is not a regular expression: missing ), unterminated subpattern at"),
     ({"rename": {"b": r"\2"}}, ".rename['b']: the replacement '\\\\2' is not valid: invalid group reference 2 at position 1"),
-    ({"adapters": {"b(": "crop_or_pad"}}, ".adapters['b(']: the pattern 'b(' is no regular expression"),
+    ({"adapters": {"b(": "crop_or_pad"}}, ".adapters['b(']: the pattern 'b(' is not a regular expression"),
     ({"adapters": [["a", "crop_or_pad"], ["a", "crop_or_pad"]]}, ".adapters['a']: 'a' is there twice"),
     ({"adapters": {"a": "crop_or_pad", "a:0": "crop_or_pad"}}, ".adapters['a:0']: 'a' is there twice"),
     ({"adapters": {"s/a": "crop_or_pad", "/s/a/": "crop_or_pad"}}, ".adapters['/s/a/']: 's/a' is there twice"),

@@ -104,19 +104,17 @@ def census(old_dir, new_graph):
     return str(old_dir)
 
 
-WARNING = (
-    "the input axis of 'dense/kernel' (3 -> 4 on axis 0) has another length, and no adapter is named: crop_or_pad keeps its "
-    "weights from the beginning, which is right only if what is in front changed at its end. "
-    "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says that "
-    "the end it is"
-)
+def is_the_warning(text):
+    return text.startswith("the input axis of 'dense/kernel' (3 -> 4 on axis 0) has another length") and all(
+        way_out in text for way_out in ("adapters.remap_segments(old_widths, new_widths)", "adapters.crop_or_pad()")
+    )
 
 
 class TestWarning:
     def test_of_the_kernel_and_not_of_the_table(self, census):
         plan = plan_recovery(census, adapters={})
-        assert plan.warnings == (WARNING,)
-        assert f"Warning: {WARNING}" in format_report(plan).split("\n")
+        assert [is_the_warning(warning) for warning in plan.warnings] == [True]
+        assert f"Warning: {plan.warnings[0]}" in format_report(plan).split("\n")
 
     @pytest.mark.parametrize(
         "adapter",
@@ -132,5 +130,5 @@ class TestWarning:
     def test_is_logged_by_a_training(self, census, caplog):
         with tf1.train.MonitoredTrainingSession(hooks=[ShapeAdaptingRecoverHook(census)]):
             pass
-        assert [record.getMessage() for record in caplog.records if "input axis" in record.getMessage()] == [WARNING]
-        assert {record.levelno for record in caplog.records if "input axis" in record.getMessage()} == {logging.WARNING}
+        records = [record for record in caplog.records if "input axis" in record.getMessage()]
+        assert [(record.levelno, is_the_warning(record.getMessage())) for record in records] == [(logging.WARNING, True)]

@@ -163,7 +163,7 @@ class TestProblems:
                 ["the new 'w' is given 2 old values: 'fm/w', 'fm/w/Adagrad'; keep one"],
                 id="two for one",
             ),
-            pytest.param({"fm/w": 3}, ["'fm/w': 3 is no variable"], id="not a variable"),
+            pytest.param({"fm/w": 3}, ["'fm/w': 3 is not a variable"], id="not a variable"),
         ],
     )
     def test_one_problem(self, fm_checkpoint, new_graph, recover_vars, words):
@@ -194,7 +194,7 @@ class TestProblems:
             "has no 'fm/ww'",
             "has no 'gone'",
             "no new variable 'nowhere'",
-            "3 is no variable",
+            "3 is not a variable",
             "the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]",
             "the new 'w' has shape [3, 1], the old 'fm/v' [3, 2]",
             "the new 'wide' is float64",

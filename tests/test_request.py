@@ -1,9 +1,13 @@
 """What hooks and planner take, other than names: patterns that wait for the graph, and a least coverage."""
 
+import ast
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import estimator_warmstart
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, plan_recovery
 from shared_models import zeros
@@ -67,3 +71,29 @@ class TestMinCoverage:
     def test_what_is_no_share(self, share):
         with pytest.raises(WarmStartError, match="min_coverage must be a number from 0 to 1"):
             VariableRecoverHook("anywhere", min_coverage=share)
+
+
+class TestOneRoad:
+    """Every way in makes its request and its plan by the same two functions, so a check that they make holds for all."""
+
+    @pytest.mark.parametrize(
+        "record, function", [("Request", "plan/request.py: make_request"), ("Plan", "plan/planner.py: _plan_of_decided")]
+    )
+    def test_one_function_makes(self, record, function):
+        package = pathlib.Path(estimator_warmstart.__file__).parent
+        makers = [
+            f"{path.relative_to(package).as_posix()}: {node.name}"
+            for path in sorted(package.rglob("*.py"))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef)
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == record
+        ]
+        assert makers == [function]
+
+    def test_what_is_given_is_compiled_when_it_is_given(self, fm_checkpoint, new_graph):
+        zeros("fm/w"), zeros("fm/v", (3, 2))
+        include = ["fm/w"]
+        hook = VariableRecoverHook(fm_checkpoint, include=include)
+        include[0] = "fm("
+        assert [planned.new.name for planned in hook.plan_for(new_graph).recovered] == ["fm/w"]
