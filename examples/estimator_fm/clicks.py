@@ -66,7 +66,7 @@ def load(rows: int = DEFAULT_ROWS, seed: int = 1) -> Source:
         raise BadInput(f"--rows {rows}: {DAYS} days need at least {DAYS} rows")
     days = [one_day(world, seed, day, rows // DAYS) for day, world in enumerate(plant(seed))]
     return Source(
-        title=f"clicks made up from a planted factorization machine (seed {seed})",
+        title=f"clicks generated from a factorization machine (seed {seed})",
         task="click",
         fields=tuple(FIELD_SIZES),
         dense_widths={"price": 1, "position": POSITIONS},
