@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from conftest import needs_estimator, needs_keras_2
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TEXTS = {
@@ -16,9 +18,13 @@ TEXTS = {
 }
 # It needs an old model of another generation: test_readme.py runs it.
 ELSEWHERE = {"optimizers.md"}
-PAGES = sorted(
-    path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE and "```python\n" in path.read_text(encoding="utf-8")
-)
+# What not every TensorFlow has.
+NEEDS = {"tf.estimator": needs_estimator, "tf1.layers": needs_keras_2, "tf.compat.v1.layers": needs_keras_2}
+PAGES = [
+    pytest.param(path.name, marks=[mark for name, mark in NEEDS.items() if name in path.read_text(encoding="utf-8")])
+    for path in sorted(DOCS.glob("*.md"))
+    if path.name not in ELSEWHERE and "```python\n" in path.read_text(encoding="utf-8")
+]
 
 
 def run_page(page):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters, recover_variables
 
 tf1 = tf.compat.v1
@@ -55,6 +55,7 @@ def values_at(model_dir, step, name="new/w"):
     return tf.train.load_variable(os.path.join(str(model_dir), f"model.ckpt-{step}"), name).tolist()
 
 
+@needs_estimator
 class TestEstimator:
     def test_the_article_as_printed(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint), tmp_path / "new")
@@ -408,6 +409,7 @@ def flip_a_byte_of_v(old_dir):
 
 
 class TestDamage:
+    @needs_estimator
     def test_a_flipped_byte_ends_training_before_a_step(self, fm_checkpoint, tmp_path):
         flip_a_byte_of_v(fm_checkpoint)
         with pytest.raises(tf.errors.DataLossError) as caught:

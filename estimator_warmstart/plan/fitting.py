@@ -8,6 +8,8 @@ from __future__ import annotations
 import numbers
 from typing import Any, Tuple
 
+import numpy as np
+
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.adapters.transforms import (
@@ -148,7 +150,8 @@ def _holds(dtype: Any, number: Any) -> bool:
     """Whether a number is in the range of a dtype; a fraction that it rounds is."""
     if dtype.is_complex or dtype in (tf.bool, tf.string):
         return True
-    return bool(dtype.min <= number <= dtype.max)
+    # As Python's numbers: numpy 2 would round `number` to the dtype before it compares.
+    return bool(np.asarray(dtype.min).item() <= number <= np.asarray(dtype.max).item())
 
 
 def _difference(made: Tuple[int, ...], wanted: Tuple[int, ...]) -> str:
