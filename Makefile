@@ -13,6 +13,8 @@ PARALLEL := --numprocesses=2 --dist=worksteal
 QUICK := $(PARALLEL) -m "not slow and (not distributed or smoke)"
 THOROUGH := $(PARALLEL) --hypothesis-profile=thorough
 COVERAGE := --cov --cov-config="$(CURDIR)/pyproject.toml"
+TENSORFLOW := 2.4 2.11 2.21
+SELECT := -m "not slow and not distributed" -k "not example_fm"
 DEMO := examples/estimator_fm/main.py
 SHORT_VOCABULARY_CASE := --case vocabulary --initial-accumulator 0.001 --rows 40000 --old-steps 500 --steps 200
 
@@ -23,7 +25,7 @@ export MPLBACKEND := Agg
 
 ENVIRONMENTS := environment-tf1 environment-tf2 environment-lint environment-docs
 
-.PHONY: help demo demo-tf1 pictures test test-all test-tf1 test-all-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
+.PHONY: help demo demo-tf1 pictures test test-all test-tf1 test-all-tf1 test-across test-matrix coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +60,13 @@ test-all-tf1: environment-tf1 ## all tests on TensorFlow 1.15, property tests wi
 test-across: environment-tf1 environment-tf2 ## old models of each TensorFlow, recovered by the other
 	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF1)/bin/python" $(TF2)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
 	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF2)/bin/python" $(TF1)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
+
+# test-tf2-4 and so on. Patterns are not phony: no file has such a name.
+test-matrix: $(addprefix test-tf,$(subst .,-,$(TENSORFLOW))) ## quick tests on TENSORFLOW="2.4 2.11 2.21", whichever are named; SELECT= for all tests
+
+test-tf2-%:
+	@python3 -I tools/set_up.py tf2-$*
+	@.venvs/tf2-$*/bin/python $(RUN_TESTS) $(PARALLEL) $(SELECT) $(ARGS)
 
 coverage: environment-tf2 ## test-all without lint, and the share of the package's lines that it runs
 	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf2" $(TF2)/bin/python $(RUN_TESTS) $(THOROUGH) $(COVERAGE) $(ARGS)

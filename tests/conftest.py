@@ -46,6 +46,12 @@ def save_checkpoint(folder, values, partitions=None, step=None):
             return saver.save(session, os.path.join(str(folder), "model.ckpt"), global_step=step, write_meta_graph=False)
 
 
+# TensorFlow has Estimators up to 2.15. From 2.16 on `tf.keras` is Keras 3, unless TF_USE_LEGACY_KERAS=1 asks for tf_keras.
+needs_estimator = pytest.mark.skipif(not hasattr(tf, "estimator"), reason=f"TensorFlow {tf.__version__} has no tf.estimator")
+needs_keras_2 = pytest.mark.skipif(hasattr(tf.keras, "ops"), reason=f"tf.keras is Keras 3 in TensorFlow {tf.__version__}")
+needs_keras_3 = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason=f"tf.keras is Keras 2 in TensorFlow {tf.__version__}")
+
+
 def run_python(code, *arguments, **options):
     """Runs `code` in a Python of its own."""
     return subprocess.run(

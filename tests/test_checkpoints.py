@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import VariableRecoverHook, WarmStartError, plan_recovery, warm_start_settings
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from shared_models import save_raw, save_sharded
@@ -203,6 +203,7 @@ class TestADirectoryOfTheSameName:
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
             assert session.run(a).tolist() == [3]
 
+    @needs_estimator
     def test_tensorflows_own_settings_cannot(self, old_dir):
         prefix = save_checkpoint(old_dir, {"a": np.float32([3])})
         (old_dir / "model.ckpt").mkdir()

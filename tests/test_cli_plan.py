@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import report_as_json
 from estimator_warmstart.api.params import hooks_from_params
 from estimator_warmstart.cli import main
@@ -71,7 +71,7 @@ def config(fm_checkpoint, tmp_path):
     )
 
 
-class Graphs(tf.estimator.SessionRunHook):
+class Graphs(tf1.train.SessionRunHook):
     """Remembers what the training's graph has."""
 
     def begin(self):
@@ -110,6 +110,7 @@ def described(variables):
     ]
 
 
+@needs_estimator
 class TestAgreesWithTraining:
     @pytest.mark.parametrize("optimizer", ["Adagrad", "Adam"])
     def test_line_by_line(self, config, tmp_path, capsys, caplog, optimizer):

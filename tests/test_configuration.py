@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
 from estimator_warmstart.api.params import ADAPTERS, HOOK_OPTIONS, hooks_from_params, params_schema
 from estimator_warmstart.slice_texts import parse_slices
@@ -64,6 +64,7 @@ def train(model_dir, params, shapes):
     return tf.train.load_checkpoint(str(model_dir / "model.ckpt-0"))
 
 
+@needs_estimator
 class TestTraining:
     def test_the_collision_from_json(self, old_dir, tmp_path):
         save_checkpoint(old_dir, {"A": np.float32([1, 2])})
@@ -624,6 +625,7 @@ class TestDocs:
         assert problems_of(value) == []
         assert VALIDATOR.is_valid(value)
 
+    @needs_estimator
     def test_the_python_and_the_yaml_blocks(self, vocabularies):
         python, settings = (re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL).group(1) for language in ("python", "yaml"))
         names = {}

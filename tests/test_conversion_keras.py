@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, needs_keras_3, save_checkpoint
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -80,6 +80,7 @@ OPTIMIZERS = {
 }
 
 
+@needs_keras_2
 class TestOptimizers:
     @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][: len(KERAS)])
     @pytest.mark.parametrize("name", list(OPTIMIZERS))
@@ -201,6 +202,7 @@ TABLES = {"fm/w": np.float32([1, 2]), "tower/kernel": np.float32([[3, 4]]), "a/b
 
 class TestModel:
     @pytest.mark.parametrize("compiled", [False, True], ids=["not compiled", "compiled"])
+    @needs_keras_2
     def test_keras_loads_the_weights(self, old_dir, tmp_path, compiled):
         old = save_checkpoint(old_dir, {"dense/kernel": KERNEL, "dense/bias": np.float32([7, 8]), "other": np.float32(1)})
         model = new_model()
@@ -247,6 +249,13 @@ class TestModel:
             convert_checkpoint(old, tmp_path / "new" / "x", model=Tables())
         assert not (tmp_path / "new").exists()
 
+    @needs_keras_3
+    def test_keras_3_loads_no_checkpoint(self, old_dir, tmp_path):
+        old = save_checkpoint(old_dir, TABLES)
+        with pytest.raises(WarmStartError, match=r"model 'dense' is a Keras 3 model, .* recover_into\(model, source\)"):
+            convert_checkpoint(old, tmp_path / "new" / "x", model=tf.keras.Sequential([tf.keras.layers.Dense(2)], name="dense"))
+
+    @needs_keras_2
     def test_a_keras_model_that_is_not_built(self, old_dir, tmp_path):
         old = save_checkpoint(old_dir, TABLES)
         with pytest.raises(WarmStartError, match="model has no variables yet; build it first"):

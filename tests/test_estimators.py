@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import (
     VariableRecoverHook,
     WarmStartError,
@@ -20,6 +20,8 @@ from estimator_warmstart import (
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.restore.warm_start_json import read_step
 from shared_models import one_row, serving_input, value_at
+
+pytestmark = needs_estimator
 
 tf1 = tf.compat.v1
 

@@ -5,8 +5,11 @@ import pytest
 import tensorflow as tf
 
 import keras_models
+from conftest import needs_estimator
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, plan_recovery
 from keras_models import SLOTS, WEIGHTS, optimizers, saved_values
+
+pytestmark = needs_estimator
 
 tf1 = tf.compat.v1
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, plan_recovery
 from estimator_warmstart.graph.kernels import input_axes
 from estimator_warmstart.graph.variables import logical_variables
@@ -50,10 +50,12 @@ USES = {
     "a vector": (lambda: weights(4) * 2.0, set()),
     "nothing": (lambda: weights(4, 3), set()),
 }
+# `tf.compat.v1.layers` are Keras 2's.
+LAYERS = ("dense", "dense of three axes", "convolution", "convolution of one axis", "transposed convolution")
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["", "trained"])
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", [pytest.param(use, marks=needs_keras_2 if use in LAYERS else ()) for use in USES])
 def test_input_axes(new_graph, use, trained):
     make, axes = USES[use]
     with tf1.variable_scope("m", reuse=tf1.AUTO_REUSE):
@@ -99,7 +101,8 @@ def census(old_dir, new_graph):
         },
     )
     rows = tf.nn.embedding_lookup(weights(6, 3, name="embeddings"), tf.constant([1]))
-    made = tf1.layers.dense(tf.concat([rows, tf.ones([1, 1])], 1), 1, name="dense")
+    kernel, bias = weights(4, 1, name="dense/kernel"), weights(1, name="dense/bias")
+    made = tf.matmul(tf.concat([rows, tf.ones([1, 1])], 1), kernel) + bias
     tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(made))
     return str(old_dir)
 

@@ -279,12 +279,12 @@ def export_module(folder):
 
 
 class TestKerasFiles:
-    @pytest.mark.parametrize("name", ["weights.h5", "weights"])
+    @pytest.mark.parametrize("name", ["new.weights.h5", "weights"])
     def test_hdf5(self, old_dir, new_graph, name):
         path = old_dir / name
         model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
-        model.save_weights(str(old_dir / "weights.h5"))
-        (old_dir / "weights.h5").rename(path)
+        model.save_weights(str(old_dir / "new.weights.h5"))
+        (old_dir / "new.weights.h5").rename(path)
         zeros("new", [1])
         with pytest.raises(WarmStartError, match=r"a Keras HDF5 file \(.h5\), not a checkpoint; save it .*save_format=\"tf\""):
             plan_recovery(path)

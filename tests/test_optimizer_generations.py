@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, needs_keras_2, save_checkpoint
 from estimator_warmstart import VariableRecoverHook, adapters, format_report, plan_recovery, recover_variables
+
+pytestmark = needs_keras_2
 
 tf1 = tf.compat.v1
 LEGACY = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
@@ -372,6 +374,7 @@ def input_fn():
     return tf.data.Dataset.from_tensors((features, np.int64([[0], [1], [1]]))).repeat()
 
 
+@needs_estimator
 class TestCannedEstimators:
     """From `tf.compat.v1.estimator` to what is `tf.estimator` in TensorFlow 2: the commonest migration of all."""
 

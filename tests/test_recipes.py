@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from conftest import needs_estimator, needs_keras_2
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TEXTS = {
@@ -14,7 +16,13 @@ TEXTS = {
     for place in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/*.md")
     for path in ROOT.glob(place)
 }
-PAGES = sorted(path.name for path in DOCS.glob("*.md") if "```python\n" in path.read_text(encoding="utf-8"))
+# What not every TensorFlow has.
+NEEDS = {"tf.estimator": needs_estimator, "tf1.layers": needs_keras_2, "tf.compat.v1.layers": needs_keras_2}
+PAGES = [
+    pytest.param(path.name, marks=[mark for name, mark in NEEDS.items() if name in path.read_text(encoding="utf-8")])
+    for path in sorted(DOCS.glob("*.md"))
+    if "```python\n" in path.read_text(encoding="utf-8")
+]
 
 
 def run_page(page):

@@ -150,7 +150,9 @@ def test_an_iterator(old_dir, new_graph):
     assert warning.startswith("the iterator 'IteratorV2' begins as initialized")
 
 
-@pytest.mark.skipif(not hasattr(tf.estimator, "BoostedTreesClassifier"), reason="this TensorFlow has no boosted trees")
+@pytest.mark.skipif(
+    not hasattr(getattr(tf, "estimator", None), "BoostedTreesClassifier"), reason="this TensorFlow has no boosted trees"
+)
 class TestBoostedTrees:
     @pytest.fixture
     def estimator(self, tmp_path):

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import WarmStartError, adapters, make_saver, recover_scaffold
 from shared_models import one_row, serving_input, value_at, zeros
 
 tf1 = tf.compat.v1
-ModeKeys = tf.estimator.ModeKeys
 
 
 def model_of(make_scaffold, learning_rate=0.5):
@@ -30,7 +29,7 @@ def model_of(make_scaffold, learning_rate=0.5):
             tf1.train.AdagradOptimizer(learning_rate, initial_accumulator_value=1.0).minimize(
                 -total, tf1.train.get_global_step()
             )
-            if mode == ModeKeys.TRAIN
+            if mode == "train"
             else None
         )
         return tf.estimator.EstimatorSpec(
@@ -57,6 +56,7 @@ def steps_kept(model_dir):
 OLD_W = [[1], [2], [3]]
 
 
+@needs_estimator
 class TestEstimator:
     @pytest.mark.parametrize("saver_format", ["name", "object"])
     def test_train_resume_evaluate_predict_export(self, fm_checkpoint, tmp_path, saver_format):
@@ -128,6 +128,7 @@ class TestEstimator:
         assert estimator.evaluate(one_row, steps=1)["loss"] < -6
 
 
+@needs_estimator
 class TestTheUsersOwn:
     def test_init_op_init_fn_local_init_op_and_summary_op_are_kept(self, fm_checkpoint, tmp_path):
         calls = []
@@ -318,6 +319,7 @@ UNDER_MIRRORED = """
 
 
 @pytest.mark.parametrize("saver_format", ["name", "object"])
+@needs_estimator
 def test_under_mirrored_strategy_every_replica_is_recovered(tmp_path, saver_format):
     (tmp_path / "old").mkdir()
     save_checkpoint(tmp_path / "old", {"fm/w": np.float32([1, 2]), "fm/w/Adagrad": np.float32([0.5, 0.25])})

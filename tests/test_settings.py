@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import WarmStartError, adapters
 from estimator_warmstart.api.warm_start_settings import warm_start_settings
+
+pytestmark = needs_estimator
 
 tf1 = tf.compat.v1
 FILLS_SEVERAL = not tf.__version__.startswith("1.")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, recover_variables
 from shared_models import one_row
 
@@ -55,6 +55,7 @@ def thirty_symbols(tmp_path_factory):
     return str(folder)
 
 
+@needs_estimator
 class TestTheBlogsCase:
     def test_30_symbols_become_29(self, thirty_symbols, tmp_path):
         hooks = []
@@ -111,6 +112,7 @@ def remapping_model(ckp_dir, **options):
 WARM = [[5, 6], [-1, -1], [1, 2], [3, 4]]
 
 
+@needs_estimator
 class TestWhen:
     def test_the_first_checkpoint_is_warm_and_a_second_train_untouched(self, fm_checkpoint, tmp_path):
         for _ in range(2):  # As a new process: a new Estimator on the same model_dir.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import (
     ShapeAdaptingRecoverHook,
     VariableRecoverHook,
@@ -113,6 +113,7 @@ class TestRecovery:
         values = recovered(ShapeAdaptingRecoverHook(v1, rename={"fm": ""}))
         assert values == {"w": [[1], [2], [3], [0]], "w/Adagrad": [[10], [20], [30], [0.5]]}
 
+    @needs_estimator
     def test_warm_start_settings(self, v1):
         assert warm_start_settings(v1, {"fm/w": "w"}).ckpt_to_initialize_from == v1
 

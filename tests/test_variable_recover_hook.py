@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters, recover_variables
 from shared_models import one_row, value_at, zeros
 
@@ -44,6 +44,7 @@ def estimator_of(model_fn, model_dir, **config):
     return tf.estimator.Estimator(model_fn, config=tf.estimator.RunConfig(model_dir=str(model_dir), **config))
 
 
+@needs_estimator
 class TestEstimator:
     def test_the_article_as_printed(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint), tmp_path / "new")
@@ -397,6 +398,7 @@ def flip_a_byte_of_v(old_dir):
 
 
 class TestDamage:
+    @needs_estimator
     def test_a_flipped_byte_ends_training_before_a_step(self, fm_checkpoint, tmp_path):
         flip_a_byte_of_v(fm_checkpoint)
         with pytest.raises(tf.errors.DataLossError) as caught:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, save_checkpoint
 from estimator_warmstart import VariableRecoverHook
 from estimator_warmstart.graph.variables import global_step, logical_name, logical_variables
 from estimator_warmstart.slots import find_slots
@@ -290,6 +290,7 @@ class TestSlots:
         ],
         ids=["Adam", "Adagrad"],
     )
+    @needs_keras_2
     def test_of_a_keras_optimizer(self, new_graph, make, slots):
         optimizer, w = make(), zeros("fm/w", [5, 1], use_resource=True)
         with tf1.name_scope("training"):

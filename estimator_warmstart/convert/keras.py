@@ -14,7 +14,15 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
-from estimator_warmstart._tf import build_optimizer, learning_rate_at, logger, object_graph_pb2, tf, tf1
+from estimator_warmstart._tf import (
+    build_optimizer,
+    initialize_keras_variables,
+    learning_rate_at,
+    logger,
+    object_graph_pb2,
+    tf,
+    tf1,
+)
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.data_writing import Change, Move
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, VALUE
@@ -88,6 +96,11 @@ class _Source(NamedTuple):
 
 
 def _check(model: Any, optimizer: Optional[Any]) -> None:
+    if isinstance(model, tf.keras.Model) and not isinstance(model, tf.Module):
+        raise WarmStartError(
+            f"model {model.name!r} is a Keras 3 model, which loads no TensorFlow checkpoint; recover_into(model, source) puts "
+            "the old values into the model itself, and model.save writes it"
+        )
     if not isinstance(model, tf.Module):
         raise WarmStartError(f"model must be a Keras model or a tf.Module, got {model!r}")
     try:
@@ -114,7 +127,7 @@ def _write_as_it_is(model: Any, optimizer: Optional[Any], prefix: str) -> str:
         optimizer = getattr(model, "optimizer", None)
     objects = {"model": model} if optimizer is None else {"model": model, "optimizer": optimizer}
     if not tf.executing_eagerly():
-        tf1.keras.backend.get_session()  # Which initializes what Keras has made and has not initialized yet.
+        initialize_keras_variables()
     try:
         return str(tf.train.Checkpoint(**objects).write(prefix))
     except tf.errors.FailedPreconditionError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numbers
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+import numpy as np
+
 from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart.adapters.basic import as_adapter, crop_or_pad
 from estimator_warmstart.adapters.dtypes import why_no_cast
@@ -222,7 +224,8 @@ def _is_in_range(dtype: tf.DType, number: float) -> bool:
     """Whether a number is in the range of a dtype, rounded if need be."""
     if dtype.is_complex or dtype in (tf.bool, tf.string):
         return True
-    return bool(dtype.min <= number <= dtype.max)
+    # As Python's numbers: numpy 2 would round `number` to the dtype before it compares.
+    return bool(np.asarray(dtype.min).item() <= number <= np.asarray(dtype.max).item())
 
 
 def _difference_of_shapes(made: Shape, wanted: Shape) -> str:
