@@ -1,4 +1,4 @@
-"""The old side: what a name-based checkpoint holds, by its index alone, and what is said where there is none."""
+"""Name-based checkpoints: what their index says they hold, and the errors where there is none."""
 
 import glob
 import os

@@ -140,7 +140,7 @@ class TestNameToObject:
         }
 
     def test_a_tensor_of_many_pieces(self, old_dir, tmp_path):
-        value = np.arange(5000011, dtype=np.float32)  # 20 MB, and no multiple of anything.
+        value = np.arange(5000011, dtype=np.float32)  # 20 MB, not a multiple of the piece or of a word.
         old = save_checkpoint(old_dir, {"a": np.float32([1, 2, 3]), "b": value, "c": np.float32(4)})
         new = contents(convert_checkpoint(old, tmp_path / "new"))
         assert new["vars/b/.ATTRIBUTES/VARIABLE_VALUE"] == ("float32", (5000011,), value.tobytes())
@@ -223,7 +223,7 @@ class TestObjectToName:
 
     def test_two_variables_of_one_name(self, old_dir, tmp_path):
         old = save_with_graph(old_dir, {"a": "w", "b/c": "w", "d": "x"})
-        with pytest.raises(WarmStartError, match="'w' is the name of 2: 'a', 'b/c'"):
+        with pytest.raises(WarmStartError, match="2 variables have the name 'w': 'a', 'b/c'"):
             convert_checkpoint(old, tmp_path / "new" / "model.ckpt", to="name")
         assert not (tmp_path / "new").exists()
 
@@ -232,15 +232,17 @@ class TestObjectToName:
             convert_checkpoint(save_with_graph(old_dir, {}), tmp_path / "new", to="name")
 
     @pytest.mark.skipif(not tf.executing_eagerly(), reason="tf.saved_model.save needs eager execution")
-    def test_a_saved_model(self, old_dir, tmp_path):
+    def test_a_saved_model(self, old_dir, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
         module = tf.Module()
         module.w = tf.Variable([1.0, 2.0], name="fm/w")
         tf.saved_model.save(module, str(old_dir))
         assert contents(convert_checkpoint(old_dir, tmp_path / "new", to="name")) == {
             "fm/w": ("float32", (2,), np.float32([1, 2]).tobytes()),
         }
-        with pytest.raises(WarmStartError, match="is inside the source's directory"):
-            convert_checkpoint(old_dir, old_dir / "new", to="name")
+        for source in (old_dir, os.fsencode(str(old_dir)), "~/old"):
+            with pytest.raises(WarmStartError, match="is inside the source's directory"):
+                convert_checkpoint(source, old_dir / "new", to="name")
 
 
 def save_with_graph(folder, names):

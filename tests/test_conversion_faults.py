@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
+from estimator_warmstart.checkpoint.data_files import write_bundle
+from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -170,13 +172,14 @@ KILL = """
 import os, shutil, signal, sys
 import numpy as np
 import tensorflow as tf
-from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.checkpoint import data_files, index_file
 from estimator_warmstart.convert import placing
 from estimator_warmstart.convert import destination as staging
 from estimator_warmstart.convert.convert import convert_checkpoint
 source, folder, replaces, every = sys.argv[1], sys.argv[2], sys.argv[3] == "True", int(sys.argv[5])
 destination = os.path.join(folder, "model.ckpt")
-files = (staging.__file__, placing.__file__) + (() if replaces else (bundle_writing.__file__,))
+files = (staging.__file__, placing.__file__, index_file.__file__) + (() if replaces else (data_files.__file__,))
+first_line = data_files.write_bundle.__code__.co_firstlineno  # Reading is before it in its file.
 
 def convert(kill_at, overwrite):
     # In a process of its own, the threads of whose session end with it.
@@ -185,9 +188,10 @@ def convert(kill_at, overwrite):
         return os.waitpid(child, 0)[1]
     seen = set()
     def trace(frame, event, argument):
-        if frame.f_code.co_filename not in files:
+        code = frame.f_code
+        if code.co_filename not in files or (code.co_filename == data_files.__file__ and code.co_firstlineno < first_line):
             return None
-        seen.add((frame.f_code, frame.f_lineno))
+        seen.add((code, frame.f_lineno))
         if len(seen) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return trace
@@ -257,7 +261,7 @@ KILL_OPERATIONS = """
 import builtins, os, shutil, signal, sys
 import tensorflow as tf
 from estimator_warmstart import files
-from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.checkpoint import data_files
 from estimator_warmstart.convert.convert import convert_checkpoint
 source, folder, there, every = *sys.argv[1:4], int(sys.argv[4])
 destination = os.path.join(folder, "model.ckpt")
@@ -358,8 +362,6 @@ class TestWhatIsNotOurs:
             write_bundle(prefix, *rest)
             save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
 
-        from estimator_warmstart.checkpoint.data_writing import write_bundle
-
         monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", write_and_save)
         if overwrite:
             new = convert_checkpoint(old, tmp_path / "new" / "model.ckpt", overwrite=True)
@@ -404,16 +406,16 @@ class TestWhatIsNotOurs:
 
 class TestInterrupted:
     def test_from_the_keyboard_nothing_is_left(self, old, tmp_path):
-        from estimator_warmstart.checkpoint import data_writing as bundle_writing
-        from estimator_warmstart.checkpoint import index_writing
-
-        files, seen = (bundle_writing.__file__, index_writing.__file__), set()
+        # What writes is below these in their files, what reads is above.
+        first_lines = {begin.__code__.co_filename: begin.__code__.co_firstlineno for begin in (write_bundle, encode_table)}
+        seen = set()
         stop_at, measuring = 0, sys.gettrace()  # The latter is coverage's, if it runs.
 
         def trace(frame, event, argument):
-            if frame.f_code.co_filename not in files:
+            code = frame.f_code
+            if code.co_firstlineno < first_lines.get(code.co_filename, sys.maxsize):
                 return None
-            seen.add((frame.f_code, frame.f_lineno))
+            seen.add((code, frame.f_lineno))
             if len(seen) == stop_at:
                 sys.settrace(measuring)
                 raise KeyboardInterrupt
@@ -455,4 +457,12 @@ class TestMemory:
         done = run_python(start, MEMORY, old, tmp_path / "new")
         assert done.returncode == 0, done.stderr
         print(done.stdout)
+        assert 1e6 < int(done.stdout) < values.nbytes / 2
+
+    def test_is_as_little_for_strings(self, old_dir, tmp_path):
+        values = np.full([400000], b"x" * 200)
+        old = save_checkpoint(old_dir, {"s": values})
+        start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+        done = run_python(start, MEMORY, old, tmp_path / "new")
+        assert done.returncode == 0, done.stderr
         assert 1e6 < int(done.stdout) < values.nbytes / 2

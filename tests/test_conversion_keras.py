@@ -1,4 +1,4 @@
-"""`convert_checkpoint(model=..., optimizer=...)`: old values in a model's own object paths, and TF 1's slots in Keras's."""
+"""`convert_checkpoint(model=..., optimizer=...)`: old values in a model's object paths, TensorFlow 1's slots in Keras's."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ KERAS = [tf.keras.optimizers] + ([tf.keras.optimizers.legacy] if hasattr(tf.kera
 
 
 def train_old(folder, optimizer, steps=5, scope="", partitions=None):
-    """Trains `dense` in TensorFlow 1's way and saves it; returns the prefix and the weights one step later."""
+    """Trains `dense` with an optimizer of TensorFlow 1 and saves it; returns the prefix and the weights one step later."""
     with tf.Graph().as_default(), tf1.Session() as session:
         step = tf1.train.get_or_create_global_step()
         partitioner = tf1.fixed_size_partitioner(partitions) if partitions else None

@@ -1,4 +1,4 @@
-"""Object-based checkpoints and SavedModels as the old model: names, paths, slots, and what cannot be had."""
+"""Object-based checkpoints and SavedModels as the old model: names, paths, slots, and errors."""
 
 import glob
 import os

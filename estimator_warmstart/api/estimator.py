@@ -16,6 +16,8 @@ from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableReco
 from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.files import PathArgument
+from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.restore.graph_recovery import refuse_same_directory
 from estimator_warmstart.restore.warm_start_json import read_step
 
@@ -26,9 +28,9 @@ _HOOKS_OF = {_TRAIN: "training_hooks", "eval": "evaluation_hooks", "infer": "pre
 
 def warm_started(
     estimator: Any,
-    ckp_dir: Any,
+    ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
     **options: Any,
 ) -> Any:
     """Makes of an Estimator another one whose training begins with an old model's parameters.
@@ -127,7 +129,7 @@ def _check_estimator(estimator: Any) -> None:
         )
 
 
-def _check_old_and_new(ckp_dir: Any, model_dir: str) -> None:
+def _check_old_and_new(ckp_dir: PathArgument, model_dir: str) -> None:
     """Says what can be said of the two directories before anything is trained."""
     latest = tf.train.latest_checkpoint(model_dir)
     step = 0 if latest is None else read_step(open_checkpoint(latest)) or 0

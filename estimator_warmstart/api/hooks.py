@@ -17,6 +17,9 @@ from typing import Any, Mapping, Optional
 from estimator_warmstart._tf import SessionRunHook, logger, tf1
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import PathArgument
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.request import Request, make_request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, checked_plan, prepare_recovery
@@ -90,16 +93,16 @@ class VariableRecoverHook(SessionRunHook):
     Source: the hook of the same name in the sharkdtu article on recovering Estimator variables, with its parameter names.
     """
 
-    _adapters: Optional[Mapping[Any, Any]] = None
+    _adapters: Optional[AdaptersArgument] = None
 
     def __init__(
         self,
-        ckp_dir: Any,
+        ckp_dir: PathArgument,
         recover_vars: Optional[Mapping[str, Any]] = None,
         *,
-        include: Any = None,
-        exclude: Any = None,
-        rename: Any = None,
+        include: PatternsArgument = None,
+        exclude: PatternsArgument = None,
+        rename: RenameArgument = None,
         collection: Optional[str] = None,
         with_slots: bool = False,
         when: str = "fresh",
@@ -210,13 +213,13 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
     def __init__(
         self,
-        ckp_dir: Any,
+        ckp_dir: PathArgument,
         recover_vars: Optional[Mapping[str, Any]] = None,
-        adapters: Optional[Mapping[Any, Any]] = None,
+        adapters: Optional[AdaptersArgument] = None,
         *,
-        include: Any = None,
-        exclude: Any = None,
-        rename: Any = None,
+        include: PatternsArgument = None,
+        exclude: PatternsArgument = None,
+        rename: RenameArgument = None,
         collection: Optional[str] = None,
         with_slots: bool = True,
         when: str = "fresh",
@@ -246,9 +249,9 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
 def recover_variables(
     session: Any,
-    ckp_dir: Any,
+    ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
     **options: Any,
 ) -> Plan:
     """Recovers parameters of an old model into the variables of a session, without hooks.

@@ -17,7 +17,10 @@ from typing import Any, Callable, Mapping, Optional
 from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
 from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.variables import global_step
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.request import Request, make_request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
 
@@ -27,14 +30,14 @@ _SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if n
 
 
 def recover_scaffold(
-    ckp_dir: Any,
+    ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
     *,
     saver_format: str = "name",
-    include: Any = None,
-    exclude: Any = None,
-    rename: Any = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
+    rename: RenameArgument = None,
     collection: Optional[str] = None,
     with_slots: Optional[bool] = None,
     missing: str = "error",

@@ -9,8 +9,7 @@ from contextlib import closing
 from typing import List
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.checkpoint.statistics import count_not_finite, values_in_pieces
-from estimator_warmstart.checkpoint.v1 import reader_of
+from estimator_warmstart.checkpoint.statistics import count_not_finite, value_reader, values_in_pieces
 from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.plan.plan import Plan
 
@@ -39,7 +38,7 @@ def _refuse_not_finite(plan: Plan) -> None:
       CheckpointError: if a value cannot be read.
     """
     problems: List[str] = []
-    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+    with closing(value_reader(plan.checkpoint)) as reader:
         for old in dict.fromkeys(planned.source for planned in plan.recovered):
             if not tf.as_dtype(old.dtype).is_floating:
                 continue
@@ -69,7 +68,7 @@ def _refuse_damaged_strings(plan: Plan) -> None:
     if not strings:
         return
     problems: List[str] = []
-    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+    with closing(value_reader(plan.checkpoint)) as reader:
         for old in strings:
             try:
                 reader.check_strings(old.key)
