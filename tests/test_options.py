@@ -1,4 +1,4 @@
-"""One list of options for all ways in: whoever adds one to a hook must add it to the others, or say here why not."""
+"""One list of options for all ways in: one that is added to a hook must be added to the others, or it says here why not."""
 
 import argparse
 import inspect
@@ -18,13 +18,14 @@ from estimator_warmstart import (
     hooks_from_params,
     match_variables,
     plan_recovery,
+    recover_into,
     recover_scaffold,
     recover_variables,
     warm_started,
 )
 from estimator_warmstart.api.params import HOOK_OPTIONS
 from estimator_warmstart.cli.main import argument_parser
-from estimator_warmstart.plan.request import Request
+from estimator_warmstart.plan.request import make_request
 
 # {option: its default}, in the order of the arguments.
 OPTIONS = {
@@ -49,12 +50,15 @@ WAYS = {
     "recover_scaffold": recover_scaffold,
     "plan_recovery": plan_recovery,
     "match_variables": match_variables,
+    "recover_into": recover_into,
 }
 # What a way does not take.
 WITHOUT = {
     "VariableRecoverHook": {"adapters"},  # Shapes are the same.
     "recover_scaffold": {"when", "max_wait_secs"},  # It recovers when a model is initialized; TensorFlow waits for the chief.
     "plan_recovery": {"when", "check_finite", "model_dir", "max_wait_secs"},  # It reads no values and runs nothing.
+    # Eager variables are in no collection and no session.
+    "recover_into": {"collection", "when", "model_dir", "max_wait_secs"},
     "match_variables": {
         option for option in OPTIONS if option not in ("ckp_dir", "include", "exclude", "rename", "collection")
     },
@@ -64,6 +68,7 @@ OWN = {
     "recover_scaffold": {"saver_format", "init_op", "init_fn", "local_init_op", "summary_op", "copy_from_scaffold"},
     "plan_recovery": {"graph"},
     "match_variables": {"graph"},
+    "recover_into": {"model", "optimizer", "input_shape"},
 }
 # Slots follow their variables wherever shapes may differ. `None` means: if there are adapters.
 DEFAULTS = {
@@ -183,8 +188,10 @@ def test_each_way_in_hands_on_what_it_is_given(option, tmp_path):
                 call(**{option: WRONG[option]})
 
 
-def test_the_request_has_each_option_of_plan_recovery():
-    assert [option for option in Request._fields if option in OPTIONS] == list(shared("plan_recovery"))
+def test_the_request_takes_each_option_of_planning():
+    assert list(inspect.signature(make_request).parameters) == [
+        option for option in OPTIONS if option not in ("when", "max_wait_secs")
+    ]
 
 
 class TestParams:
