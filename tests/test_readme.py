@@ -116,7 +116,7 @@ def input_fn():
 
 
 @pytest.fixture
-def logged(monkeypatch):
+def logged():
     """Everything that the package logs, as lines."""
     lines = []
 
@@ -125,10 +125,13 @@ def logged(monkeypatch):
             lines.extend(record.getMessage().splitlines())
 
     logger, handler = logging.getLogger("tensorflow.estimator_warmstart"), Handler()
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    before = logger.level
+    # Not by assignment: a logger remembers what it logged at its level before.
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 def test_every_block_warm_starts_and_logs_the_report(readme, models, logged):
