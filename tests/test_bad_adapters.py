@@ -383,7 +383,7 @@ def test_take_is_basic_slicing(index):
         ({"v": []}, "adapters are needed"),
         ({"v": adapters.crop_or_pad}, "is needed, got <function"),
         ({"v": [adapters.crop_or_pad(), None]}, "adapters are needed"),
-        ({"v(": adapters.crop_or_pad()}, "no regular expression"),
+        ({"v(": adapters.crop_or_pad()}, "not a regular expression"),
         ({1: adapters.crop_or_pad()}, "a pattern is a string, got 1"),
     ],
     ids=["list", "string", "empty list", "factory", "None in a list", "pattern", "int"],
@@ -485,5 +485,5 @@ def test_other_arguments_that_cannot_be(make, message):
 def test_half_a_fill_for_an_int(old_dir, new_graph):
     save_checkpoint(old_dir, {"count": np.int32([1, 2])})
     tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
-    with pytest.raises(WarmStartError, match=r"'count' \[3\] of the old 'count' \[2\]: the fill 0\.5 is not an int32"):
+    with pytest.raises(WarmStartError, match=r"the new .count. \[3\]: the fill 0\.5 is not an int32"):
         plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})
