@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
-from estimator_warmstart.restore import operations as restoring
+from estimator_warmstart.restore import old_values
 from shared_models import needed_by
 
 tf1 = tf.compat.v1
@@ -430,7 +430,7 @@ def test_tables_of_joins_are_released_and_made_again(old_dir, new_graph, tmp_pat
 
 
 def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
-    monkeypatch.setattr(restoring, "_BUDGET_BYTES", 40)
+    monkeypatch.setattr(old_values, "_BUDGET_BYTES", 40)
     names = [f"v{number}" for number in range(4)]
     save_checkpoint(old_dir, {name: np.float32(OLD) + number for number, name in enumerate(names)})  # 24 bytes each.
     variables = [tf1.get_variable(name, [3, 2]) for name in names]

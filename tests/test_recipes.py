@@ -17,7 +17,12 @@ TEXTS = {
     for path in ROOT.glob(place)
 }
 # What not every TensorFlow has.
-NEEDS = {"tf.estimator": needs_estimator, "tf1.layers": needs_keras_2, "tf.compat.v1.layers": needs_keras_2}
+NEEDS = {
+    "tf.estimator": needs_estimator,
+    "tf1.estimator": needs_estimator,
+    "tf1.layers": needs_keras_2,
+    "tf.compat.v1.layers": needs_keras_2,
+}
 PAGES = [
     pytest.param(path.name, marks=[mark for name, mark in NEEDS.items() if name in path.read_text(encoding="utf-8")])
     for path in sorted(DOCS.glob("*.md"))
