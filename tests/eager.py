@@ -55,10 +55,10 @@ def generations():
     return found
 
 
-def dense_model(keras, layers=(("hidden", 2), ("head", 1)), inputs=3, activation="tanh", **options):
-    """A Sequential of dense layers."""
-    model = keras.Sequential(**options)
+def dense_model(keras, layers=(("hidden", 2), ("head", 1)), inputs=3, name="net", **options):
+    """A Sequential of dense layers with `options`."""
+    model = keras.Sequential(name=name)
     model.add(keras.layers.InputLayer((inputs,)))
-    for name, units in layers:
-        model.add(keras.layers.Dense(units, activation=activation, name=name))
+    for layer, units in layers:
+        model.add(keras.layers.Dense(units, activation="tanh", name=layer, **options))
     return model

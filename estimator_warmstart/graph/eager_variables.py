@@ -87,7 +87,8 @@ def _objects(held: Any) -> List[Any]:
 
 def _variables(model: Any, input_shape: Any) -> Tuple[List[Any], List[Any]]:
     """The variables of a model or module, and those of them that are trained."""
-    is_keras = hasattr(model, "weights") and hasattr(model, "trainable_variables")
+    # Of the class: before it is built a model of Keras 2 raises where its weights are asked for.
+    is_keras = hasattr(type(model), "weights") and hasattr(type(model), "trainable_variables")
     if isinstance(model, type) or not (is_keras or isinstance(model, tf.Module)):
         given = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
         raise WarmStartError(f"model must be {_MODELS}, got {given}")
