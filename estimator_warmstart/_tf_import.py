@@ -16,7 +16,7 @@ from estimator_warmstart.text_output import PROGRAM
 
 __all__ = ["tf", "version"]
 
-_FAILED = 2  # The exit code.
+_EXIT_CODE = 2  # The exit code.
 _WORKS_WITH = "estimator_warmstart works with TensorFlow 1.15 and with every TensorFlow 2"
 # What a TensorFlow raises whose own metadata allow releases that it does not work with, and what to install instead.
 _PINS = (
@@ -31,7 +31,7 @@ def _refuse(found: str, cause: Optional[Exception] = None) -> NoReturn:
     message = f"{_WORKS_WITH}. {found}"
     if _is_command_line():
         print(f"{PROGRAM}: error: {printable(message)}", file=sys.stderr)
-        sys.exit(_FAILED)
+        sys.exit(_EXIT_CODE)
     raise ImportError(message) from cause
 
 

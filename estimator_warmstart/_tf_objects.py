@@ -18,6 +18,7 @@ __all__ = [
     "knows_some",
     "object_paths",
     "saveables_of",
+    "set_step",
     "slots_of",
     "tensorflow_variable",
     "u_product_of",
@@ -118,6 +119,12 @@ def _legacy_slots(optimizer: Any, variables: Sequence[Any]) -> Iterator[KerasSlo
         for position, variable in enumerate(variables):
             with contextlib.suppress(KeyError):  # Built for other variables.
                 yield KerasSlot(slot_name, position, optimizer.get_slot(variable, slot_name))
+
+
+def set_step(optimizer: Any) -> None:
+    """Lets an optimizer know of the count that was recovered into it, where it counts in Python too."""
+    if hasattr(optimizer, "_u_product_counter"):  # Nadam of Keras 2 since 2.11.
+        optimizer._u_product_counter = int(optimizer.iterations) + 1
 
 
 def _slots_in_lists(optimizer: Any, variables: Sequence[Any]) -> Iterator[KerasSlot]:

@@ -52,7 +52,7 @@ class Spellings:
 
 def closest(name: str, known: Tuple[str, ...], count: int) -> List[str]:
     """Returns the `count` names in `known` that look most like `name`, best first. Names with the same last part fill up."""
-    index = _index(known) if len(known) > _MOST_WITHOUT_INDEX else None
+    index = _index_of(known) if len(known) > _MOST_WITHOUT_INDEX else None
     close = difflib.get_close_matches(name, index.likely(name) if index else known, n=count, cutoff=ALIKE)
     if len(close) < count:
         last = last_part(name)
@@ -115,5 +115,5 @@ def _with_marks(name: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)  # All problems of a plan are about the same names.
-def _index(known: Tuple[str, ...]) -> Spellings:
+def _index_of(known: Tuple[str, ...]) -> Spellings:
     return Spellings(known)

@@ -51,11 +51,11 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             [3, 2],
             [
                 "take(np.s_[:, :, 0])",
-                "does not go into [3, 2]",
+                "does not fit [3, 2]",
             ],
             id="take too deep",
         ),
-        pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not go into [3, 2]"], id="take out of bounds"),
+        pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not fit [3, 2]"], id="take out of bounds"),
         pytest.param(
             adapters.crop_or_pad(),
             [3, 2, 1],
@@ -116,8 +116,8 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
             ],
             id="tokens on the wrong axis",
         ),
-        pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["no axis 2 in [3, 2]"], id="no such axis"),
-        pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["no axis -3 in [3, 2]"], id="no such negative axis"),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["[3, 2] has no axis 2"], id="no such axis"),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["[3, 2] has no axis -3"], id="no such negative axis"),
         pytest.param(
             adapters.remap_segments({"x": 2, "y": 2}, {"x": 3}),
             [3, 2],
@@ -293,7 +293,7 @@ class TestVocabularies:
             adapters.remap_rows(["a"], ["a"], new_vocab_size=size)
 
     def test_shorter_than_what_counts(self, tmp_path):
-        with pytest.raises(WarmStartError, match="has 2 tokens, fewer than the 3 that are to count"):
+        with pytest.raises(WarmStartError, match="has 2 tokens, fewer than the 3 that are to be used"):
             adapters.remap_rows(vocabulary(tmp_path, "a", "b"), ["a"], old_vocab_size=3)
 
     @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_take_is_basic_slicing(index):
         ({"v": []}, "adapters are needed"),
         ({"v": adapters.crop_or_pad}, "is needed, got <function"),
         ({"v": [adapters.crop_or_pad(), None]}, "adapters are needed"),
-        ({"v(": adapters.crop_or_pad()}, "no regular expression"),
+        ({"v(": adapters.crop_or_pad()}, "not a regular expression"),
         ({1: adapters.crop_or_pad()}, "a pattern is a string, got 1"),
     ],
     ids=["list", "string", "empty list", "factory", "None in a list", "pattern", "int"],
@@ -492,7 +492,7 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
+        (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is not valid text"),
         (lambda: adapters.remap_rows(b"\xff", ["a"]), "a vocabulary must be a file's path or a sequence of tokens"),
         (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
         (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
@@ -507,5 +507,5 @@ def test_other_arguments_that_cannot_be(make, message):
 def test_half_a_fill_for_an_int(old_dir, new_graph):
     save_checkpoint(old_dir, {"count": np.int32([1, 2])})
     tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
-    with pytest.raises(WarmStartError, match=r"'count' \[3\] of the old 'count' \[2\]: the fill 0\.5 is not an int32"):
+    with pytest.raises(WarmStartError, match=r"the new .count. \[3\]: the fill 0\.5 is not an int32"):
         plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})

@@ -417,7 +417,10 @@ BAD_FOR_THE_CODE = [
     ({"adapters": {"s/a": "crop_or_pad", "/s/a/": "crop_or_pad"}}, ".adapters['/s/a/']: 's/a' is there twice"),
     ({"recover_vars": [["a", "b"], ["a", "c"]]}, ".recover_vars['a']: 'a' is there twice"),
     (remap(old_vocab="gone.txt"), ".adapters['fm/v'].remap_rows.old_vocab: the vocabulary gone.txt cannot be read"),
-    (remap(new_vocab=["b", "b"]), ".adapters['fm/v'].remap_rows.new_vocab: the vocabulary (a sequence) has tokens twice"),
+    (
+        remap(new_vocab=["b", "b"]),
+        ".remap_rows.new_vocab: the vocabulary (a sequence) contains duplicate tokens",
+    ),
     (remap(old_vocab_size=2), ".adapters['fm/v'].remap_rows.old_vocab: the vocabulary (a sequence) has 1 tokens, fewer than"),
     (remap(aliases={"a": "x"}), ".adapters['fm/v'].remap_rows: remap_rows: aliases['a'] = 'x', but 'x' is not in"),
 ]

@@ -427,7 +427,7 @@ class TestTraces:
     def test_that_cannot_be_written_stops_nothing(self, old_a, tmp_path, caplog):
         (tmp_path / "new" / "warm_start.json").mkdir(parents=True)
         warm_started(custom(tmp_path), old_a, {"A": "B"}).train(one_row, steps=1)
-        assert "The warm start leaves no trace" in caplog.text
+        assert "warm_start.json, cannot be written" in caplog.text
         assert value_at(tmp_path / "new", 1, "B") == [4, 5]
 
 

@@ -218,6 +218,7 @@ def test_a_whole_run_shows_the_warm_model_ahead_from_step_0(tmp_path):
     assert again.stdout.replace("second", "first") == ended.stdout
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_ratings(tmp_path):
     """Film n has the rating n % 5 + 1: a model of the old days knows it, a cold model does not."""
     random = np.random.RandomState(2)

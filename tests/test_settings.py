@@ -253,7 +253,7 @@ class TestBadInput:
                 {"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": True},
                 "new_vocab_size must be positive or None",
             ),
-            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": 9}, "fewer than the 9 that are to count"),
+            ({"old_vocab": "old.txt", "new_vocab": "old.txt", "new_vocab_size": 9}, "fewer than the 9 that are to be used"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )

@@ -167,7 +167,7 @@ def test_what_vocab_info_cannot_do(old_dir, files, dtype, shape):
 
 def test_duplicate_tokens_are_refused_before_the_session(tmp_path, files):
     twice = vocabulary(tmp_path, *"aba")
-    with pytest.raises(WarmStartError, match=r"twice\.txt has tokens twice.*'a' in lines 1 and 3"):
+    with pytest.raises(WarmStartError, match=rf"{twice} contains duplicate tokens.*'a' in lines 1 and 3"):
         adapters.remap_rows(twice, files[1])
-    with pytest.raises(WarmStartError, match=r"twice\.txt has tokens twice"):
+    with pytest.raises(WarmStartError, match=rf"{twice} contains duplicate tokens"):
         adapters.remap_rows(files[0], twice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional
 
 from estimator_warmstart._tf import is_variable, tf
-from estimator_warmstart._tf_objects import tensorflow_variable
+from estimator_warmstart._tf_objects import set_step, tensorflow_variable
 from estimator_warmstart.arguments import check_bool
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import PathArgument
@@ -101,6 +101,8 @@ def recover_into(
     request = make_request(ckp_dir, recover_vars, adapters, include, exclude, rename, None, with_slots, missing, min_coverage)
     plan = plan_eager(request, new)
     recover_eagerly(plan, check_finite)
+    if chosen is not None and with_slots:
+        set_step(chosen)
     return plan
 
 
@@ -108,8 +110,8 @@ def _check_eager() -> None:
     if not tf.executing_eagerly():
         raise WarmStartError(
             "recover_into recovers into eager variables, and TensorFlow builds a graph here: recover_variables(session, "
-            "ckp_dir) recovers into the variables of a session. To be eager call recover_into outside of tf.function, and on "
-            "TensorFlow 1.15 tf.compat.v1.enable_eager_execution() first of all"
+            "ckp_dir) recovers into the variables of a session. To be eager, call recover_into outside of tf.function; on "
+            "TensorFlow 1.15 call tf.compat.v1.enable_eager_execution() first of all"
         )
 
 

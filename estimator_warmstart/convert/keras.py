@@ -35,7 +35,7 @@ _TF1_SLOTS: Dict[str, Tuple[str, Dict[str, str]]] = {
 }
 
 
-class _KerasSlot(NamedTuple):
+class _SlotInGraph(NamedTuple):
     """A slot of a Keras optimizer in the object graph.
 
     Attributes:
@@ -209,19 +209,19 @@ class _OptimizerState:
         children = {child.local_name: child.node_id for child in self._graph.nodes[self._node].children}
         return children["_iterations"] if "_iterations" in children else children["iter"]
 
-    def _slots(self) -> Iterator[_KerasSlot]:
+    def _slots(self) -> Iterator[_SlotInGraph]:
         nodes = self._graph.nodes
         for slot in nodes[self._node].slot_variables:
-            yield _KerasSlot(slot.slot_variable_node_id, slot.slot_name, _full_name_of(nodes[slot.original_variable_node_id]))
+            yield _SlotInGraph(slot.slot_variable_node_id, slot.slot_name, _full_name_of(nodes[slot.original_variable_node_id]))
         # Keras's optimizers since 2.11 have them in a list, named SLOT/VARIABLE; the first is the step.
         for child in nodes[self._node].children:
             if child.local_name == "_variables":
                 for variable in nodes[child.node_id].children:
                     slot_name, _, primary = _full_name_of(nodes[variable.node_id]).partition("/")
                     if variable.node_id != self._step_node():
-                        yield _KerasSlot(variable.node_id, slot_name, primary)
+                        yield _SlotInGraph(variable.node_id, slot_name, primary)
 
-    def _find(self, slot: _KerasSlot) -> Optional[OldVariable]:
+    def _find(self, slot: _SlotInGraph) -> Optional[OldVariable]:
         if slot.slot_name not in self._ends:
             self.problems.append(f"{self._class}'s {slot.slot_name!r} of {slot.primary!r} has no counterpart in TensorFlow 1")
             return None

@@ -75,7 +75,9 @@ def optimizer_variables(optimizer: Any, model: EagerModel, build: bool) -> Dict[
     if product is not None:
         powers.append(f"{kind}/{MOMENTUM_CACHE}")
         found.append(new_variable(powers[-1], product, is_power=True, settings=settings))
-    for slot in slots_of(optimizer, held):
+    # Without momentum SGD has slots since 2.11 all the same, and never uses them.
+    has_slots = kind != "SGD" or optimizer.get_config().get("momentum") != 0
+    for slot in slots_of(optimizer, held) if has_slots else ():
         found.append(_new_slot(slot, names[slot.position], kind, tuple(powers), settings))
     return {new.name: new for new in found}
 

@@ -18,7 +18,7 @@ from estimator_warmstart.tensors import Shape
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-_ELEMENTWISE = {"Add": "x y", "AddV2": "x y", "Sub": "x y", "Mul": "x y", "RealDiv": "x y", "Identity": "input"}
+_ELEMENTWISE_OPERANDS = {"Add": "x y", "AddV2": "x y", "Sub": "x y", "Mul": "x y", "RealDiv": "x y", "Identity": "input"}
 _RANDOM = ("RandomUniform", "RandomStandardNormal", "TruncatedNormal")
 # The fields of a TensorProto that hold a list of numbers; a list of one number stands for all elements.
 _NUMBER_FIELDS = ("half_val", "float_val", "double_val", "int_val", "int64_val", "bool_val", "uint32_val", "uint64_val")
@@ -70,7 +70,7 @@ def _is_uniform(tensor: tf.Tensor, full: Sequence[int]) -> bool:
         return True
     if op.type == "Const":
         return tensor.shape.rank == 0 or _is_splat(op.get_attr("value"))
-    if op.type in _ELEMENTWISE:
+    if op.type in _ELEMENTWISE_OPERANDS:
         # An operand that is broadcast makes values depend on their position.
         return all(operand.shape.rank == 0 or operand.shape.as_list() == list(full) for operand in op.inputs) and all(
             _is_uniform(operand, full) for operand in op.inputs
@@ -93,7 +93,7 @@ def _remake(tensor: tf.Tensor, full: Sequence[int], shape: tf.Tensor) -> tf.Tens
     if same is not None:
         return tf.fill(shape, same)
     make = getattr(tf.raw_ops, op.type)
-    names = _ELEMENTWISE[op.type].split()
+    names = _ELEMENTWISE_OPERANDS[op.type].split()
     return make(**{name: _remake(operand, full, shape) for name, operand in zip(names, op.inputs)})
 
 

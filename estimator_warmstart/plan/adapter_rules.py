@@ -1,4 +1,4 @@
-"""Which adapter is for which new variable, and whether it makes the old value fit.
+"""Chooses the adapter for each new variable, and checks that it makes the old value fit.
 
 Everything is checked here on names, shapes and dtypes, so that a plan fails before any value is read.
 """

@@ -1,4 +1,4 @@
-"""What the user asks of a warm start, checked and compiled as far as that needs no checkpoint and no graph.
+"""Checks and compiles what the user asks of a warm start, before there is a checkpoint or a graph.
 
 All ways in make their `Request` by `make_request`, so a request that exists is valid.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, fills_of, is_identity
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, fills_of, is_identity_map
 from estimator_warmstart.adapters.resolved import ResolvedValue
 from estimator_warmstart.adapters.transforms import Apply, MapAxis, Transform
 from estimator_warmstart.graph.initial_values import same_everywhere
@@ -175,7 +175,7 @@ def _map_any_axis(
     fills = fills_of(axis_map)
     kept = [segment for segment in axis_map if isinstance(segment, Kept)]
     if len(kept) == len(axis_map):
-        if is_identity(axis_map, value.shape.as_list()[axis]):
+        if is_identity_map(axis_map, value.shape.as_list()[axis]):
             return value, None, None
         return _concat([_kept_run(value, axis, run) for run in kept or (Kept(0, 0),)], axis), None, None
     index = indices.of(axis_map, fills)
