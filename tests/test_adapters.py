@@ -95,6 +95,27 @@ class TestCropOrPad:
         assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3]) == expected
 
     @pytest.mark.parametrize(
+        "fill, row, column, both",
+        [
+            (("zeros", "initial"), [0, 0], [-1, -1, -1], 0),
+            (["initial", "zeros"], [-1, -1], [0, 0, 0], -1),
+            ((7, 8), [7, 7], [8, 8, 8], 7),
+            ((7, "mean"), [7, 7], [1.5, 3.5, 5.5], 7),
+            (("mean", 8), [3, 4], [8, 8, 8], 8),
+            (("mean", "initial"), [3, 4], [-1, -1, -1], -1),
+            ((tf1.constant_initializer(9), "initial"), [9, 9], [-1, -1, -1], 9),
+            (("initial", tf1.constant_initializer(9)), [-1, -1], [9, 9, 9], -1),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("parts", [None, 2, 4])
+    def test_a_fill_for_each_axis(self, recovered, fill, row, column, both, parts):
+        expected = [old + [cell] for old, cell in zip(OLD, column)] + [row + [both]]
+        assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3], parts=parts) == expected
+        slot = [[old * 100 for old in row] + [-10] for row in OLD] + [[-10] * 3]
+        assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3], parts=parts, slot=True) == slot
+
+    @pytest.mark.parametrize(
         "shape, expected",
         [
             ([2, 2], [[1, 2], [3, 4]]),
@@ -135,7 +156,7 @@ class TestCropOrPad:
 
     def test_a_part_of_new_rows_with_new_columns(self, recovered):
         adapter = [adapters.remap_segments({"x": 2}, {"x": 2, "y": 2}, fill=3), adapters.crop_or_pad()]
-        assert recovered([[1, 2], [3, 4]], adapter, [4, 3], parts=2) == [[1, 2, -1], [3, 4, -1], [3, 3, -1], [3, 3, -1]]
+        assert recovered([[1, 2], [3, 4]], adapter, [4, 3], parts=2) == [[1, 2, -1], [3, 4, -1], [3, 3, 3], [3, 3, 3]]
 
 
 @pytest.mark.parametrize(

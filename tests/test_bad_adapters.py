@@ -354,7 +354,7 @@ def test_segment_widths(widths, message):
             adapters.remap_segments(*arguments)
 
 
-@pytest.mark.parametrize("fill", ["zero", "", None, True, 1j, [0], float("nan"), np.nan, float("inf"), -np.inf], ids=repr)
+@pytest.mark.parametrize("fill", ["zero", "", None, True, 1j, {0}, float("nan"), np.nan, float("inf"), -np.inf], ids=repr)
 @pytest.mark.parametrize(
     "make",
     [
@@ -367,6 +367,28 @@ def test_segment_widths(widths, message):
 def test_fills(fill, make):
     with pytest.raises(WarmStartError, match="fill must be"):
         make(fill)
+
+
+@pytest.mark.parametrize(
+    "fill, told",
+    [
+        (("zeros", "initials"), r"fill\[1\] must be 'initial' or .*did you mean 'initial'"),
+        ([None, 1], r"fill\[0\] must be"),
+        ((), "fill is empty"),
+        ((("zeros",), 1), r"fill\[0\] must be"),
+    ],
+    ids=str,
+)
+def test_a_fill_for_each_axis(fill, told):
+    with pytest.raises(WarmStartError, match=told):
+        adapters.crop_or_pad(fill)
+
+
+def test_another_number_of_fills_than_of_axes(old_dir):
+    error = refused(old_dir, {"[vw]": adapters.crop_or_pad(("zeros", "initial"))}, {"v": [4, 3], "w": [4]})
+    assert len(error.problems) == 1
+    assert "crop_or_pad(fill=('zeros', 'initial')) cannot turn the old 'w' [3]" in str(error)
+    assert "fill has 2 entries, and [4] has 1 axes; give one fill for each axis" in str(error)
 
 
 @pytest.mark.parametrize("index", [[0, 1], "x", 1.5, np.array([0]), np.s_[0, [1]], True], ids=repr)

@@ -105,7 +105,7 @@ class TestTraining:
         """)
         shapes = {"ranker/fm/v": [4, 3], "dense/kernel": [4, 1], "cut": [2]}
         reader = train(vocabularies / "new", params, shapes)
-        assert reader.get_tensor("ranker/fm/v").tolist() == [[2, 2, COLD], [0, 0, COLD], [1, 1, COLD], [9, 9, COLD]]
+        assert reader.get_tensor("ranker/fm/v").tolist() == [[2, 2, COLD], [0, 0, 0], [1, 1, COLD], [9, 9, COLD]]
         assert reader.get_tensor("dense/kernel").tolist() == [[6], [7], [-7], [5]]
         assert reader.get_tensor("cut").tolist() == [3, 1]
         assert reader.get_tensor("ranker/fm/v/Adagrad")[0, :2].tolist() == [20, 20]  # By default with adapters.
@@ -390,6 +390,7 @@ BAD = [
     ({"adapters": {"v": {"crop_or_pad": {}, "take": ":1"}}}, ".adapters['v'] must name one adapter, got 'crop_or_pad', 'take'"),
     ({"adapters": {"fm/v": ["crop_or_pad", 3]}}, ".adapters['fm/v'][1] must be an adapter such as 'crop_or_pad'"),
     ({"adapters": {"v": {"crop_or_pad": {"fill": "zero"}}}}, "['v'].crop_or_pad.fill must be 'initial' or 'zeros' or 'mean'"),
+    ({"adapters": {"v": {"crop_or_pad": {"fill": ["zeros", "a"]}}}}, "crop_or_pad.fill[1] must be 'initial' or 'zeros' or"),
     ({"adapters": {"fm/v": {"crop_or_pad": None}}}, ".adapters['fm/v'].crop_or_pad must be a mapping, got None"),
     ({"adapters": {"fm/v": {"take": 0}}}, ".adapters['fm/v'].take must be a string such as '[:-1, :]', got 0"),
     (remap(old_vocabs="a"), ".adapters['fm/v'].remap_rows.old_vocabs is not known (did you mean 'old_vocab'"),
@@ -523,6 +524,8 @@ PLAIN = [
     {"a": {"take": "x"}},
     {"fill": "mean"},
     {"fill": "a"},
+    {"fill": ["zeros", 1]},
+    ["zeros", "initial"],
     {"take": ":1"},
     {"old_vocab": ["a"], "new_vocab": "a"},
     {"old_vocab": ["a"]},

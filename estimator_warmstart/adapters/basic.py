@@ -6,7 +6,7 @@ with the reason. It does not know the variable: a variable's optimizer slots go 
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -62,10 +62,12 @@ def cast() -> Adapter:
     return Adapter("cast()", steps)
 
 
-def crop_or_pad(fill: Fill = "initial") -> Adapter:
+def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
     """Keeps what fits of the old value, from the beginning of each axis, and fills the rest.
 
-    Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding.
+    Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding. A fill for each
+    axis widens a layer such that the model computes the same: `("zeros", "initial")` for a kernel whose inputs and units both
+    grew. The rows that read new inputs are zero, and new units get fresh weights.
 
     Args:
       fill: the fill value for positions that have no old value. `"initial"`: the new variable's own initial values.
@@ -75,7 +77,9 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
         own new rows; with a seed of the initializer's own, these have the same values. Where only the session knows the number
         of new tokens, the shape is a tensor. If the initializer does not accept that, it draws the whole part, and the new
         rows are taken from it. Slots always take their own initial values: a zero is not neutral there (an Adagrad accumulator
-        of 0 turns a zero gradient into NaN).
+        of 0 turns a zero gradient into NaN). A tuple or list has a fill for each axis. A cell that is new on several axes takes
+        the fill of the first of them. A mean is of old values: where the cell is new on a later axis with the fill `"initial"`,
+        there are none, and the cell takes its initial value.
 
     Returns:
       An adapter from any shape to any other of the same rank.
@@ -87,19 +91,30 @@ def crop_or_pad(fill: Fill = "initial") -> Adapter:
       >>> from estimator_warmstart import adapters
       >>> adapters.crop_or_pad().steps((30, 128), (29, 128), "float32")
       (MapAxis(axis=0, axis_map=(Kept(length=29, start=0, step=1),)),)
+      >>> wider = adapters.crop_or_pad(("zeros", "initial")).steps((4, 1), (6, 3), "float32")
+      >>> [step.axis_map[1] for step in wider]
+      [Filled(length=2, fill='zeros'), Filled(length=2, fill='initial')]
     """
-    check_fill(fill)
+    fills = tuple(fill) if isinstance(fill, (list, tuple)) else None
+    if fills is not None and not fills:
+        raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
+    for number, one in enumerate((fill,) if fills is None else fills):
+        check_fill(one, "fill" if fills is None else f"fill[{number}]")
+    text = fill_text(fill) if fills is None else f"({', '.join(map(fill_text, fills))}{',' * (len(fills) == 1)})"
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
+        if fills is not None and len(fills) != len(new):
+            raise Misfit(f"fill has {len(fills)} entries, and {list(new)} has {len(new)} axes; give one fill for each axis")
+        of_axes = (fill,) * len(new) if fills is None else fills
         return tuple(
-            MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), fill))))
-            for axis, (before, after) in enumerate(zip(old, new))
+            MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), of_axis))))
+            for axis, (before, after, of_axis) in enumerate(zip(old, new, of_axes))
             if before != after
         )
 
-    return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
+    return Adapter(f"crop_or_pad(fill={text})", steps)
 
 
 def take(index: Any) -> Adapter:

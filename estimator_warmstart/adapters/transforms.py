@@ -117,16 +117,16 @@ class Adapter(NamedTuple):
         return self.label
 
 
-def check_fill(fill: Any) -> None:
-    """Raises `WarmStartError` for a value that is not a fill."""
+def check_fill(fill: Any, place: str = "fill") -> None:
+    """Raises `WarmStartError` for a value that is not a fill; the message calls it `place`."""
     if isinstance(fill, str):
-        check_choice("fill", fill, ("initial", "zeros", "mean"))
+        check_choice(place, fill, ("initial", "zeros", "mean"))
     elif isinstance(fill, type):
-        raise WarmStartError(f"fill: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
+        raise WarmStartError(f"{place}: {fill.__name__} is a class; give an initializer of it: {fill.__name__}()")
     elif callable(fill):
         return  # Whether it makes what is needed depends on the variable.
     elif not (is_number(fill) and math.isfinite(fill)):
-        raise WarmStartError(f"fill must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
+        raise WarmStartError(f"{place} must be 'initial', 'zeros', 'mean', a finite number or an initializer, got {fill!r}")
 
 
 def fill_text(fill: Fill) -> str:

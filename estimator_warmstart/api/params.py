@@ -74,6 +74,7 @@ _RENAME_PAIRS = mapping_of(
     least=0,
 )
 _A_FILL = either(A_NUMBER, choice("initial", "zeros", "mean"))
+_FILLS = either(A_NUMBER, choice("initial", "zeros", "mean"), array(_A_FILL, "a list of fills, one for each axis"))
 _A_TOKEN = either(A_STRING, integer())
 _A_VOCABULARY = either(A_PATH, array(_A_TOKEN, "a list of tokens"))
 _WIDTH_PAIRS = mapping_of(A_STRING, integer(1), "a mapping or list of pairs: feature, width")
@@ -81,7 +82,7 @@ _A_VOCABULARY_SIZE = either(integer(1), NULL)
 
 ADAPTERS: Dict[str, ValueKind] = {
     "cast": record({}),
-    "crop_or_pad": record({"fill": _A_FILL}),
+    "crop_or_pad": record({"fill": _FILLS}),
     "take": ValueKind(
         "a string such as '[:-1, :]'",
         A_STRING.takes,
