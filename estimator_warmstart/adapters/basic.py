@@ -62,7 +62,7 @@ def cast() -> Adapter:
     return Adapter("cast()", steps)
 
 
-def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
+def crop_or_pad(fill: Union[Fill, List[Fill], Tuple[Fill, ...]] = "initial") -> Adapter:
     """Keeps what fits of the old value, from the beginning of each axis, and fills the rest.
 
     Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding. A fill for each
@@ -95,22 +95,25 @@ def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
       >>> [step.axis_map[1] for step in wider]
       [Filled(length=2, fill='zeros'), Filled(length=2, fill='initial')]
     """
-    fills = tuple(fill) if isinstance(fill, (list, tuple)) else None
-    if fills is not None and not fills:
-        raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
-    for number, one in enumerate((fill,) if fills is None else fills):
-        check_fill(one, "fill" if fills is None else f"fill[{number}]")
-    text = fill_text(fill) if fills is None else f"({', '.join(map(fill_text, fills))}{',' * (len(fills) == 1)})"
+    if isinstance(fill, (list, tuple)):
+        if not fill:
+            raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
+        for number, of_axis in enumerate(fill):
+            check_fill(of_axis, f"fill[{number}]")
+        text = f"({', '.join(map(fill_text, fill))}{',' * (len(fill) == 1)})"
+    else:
+        check_fill(fill, "fill")
+        text = fill_text(fill)
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
-        if fills is not None and len(fills) != len(new):
+        fills = fill if isinstance(fill, (list, tuple)) else [fill] * len(new)
+        if len(fills) != len(new):
             raise Misfit(f"fill has {len(fills)} entries, and {list(new)} has {len(new)} axes; give one fill for each axis")
-        of_axes = (fill,) * len(new) if fills is None else fills
         return tuple(
             MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), of_axis))))
-            for axis, (before, after, of_axis) in enumerate(zip(old, new, of_axes))
+            for axis, (before, after, of_axis) in enumerate(zip(old, new, fills))
             if before != after
         )
 
