@@ -150,7 +150,8 @@ class GraphRecovery(NamedTuple):
         late = {new.name for new in self._late_variables()}
         if not late:
             return self
-        whole = plan_request(self.request, self.graph)
+        # A checkpoint that was written since is not the one that the first variables come from.
+        whole = plan_request(self.request._replace(ckp_dir=self.plan.checkpoint.prefix), self.graph)
         part = whole._replace(variables=tuple(planned for planned in whole.variables if planned.new.name in late))
         check_old_values(part, self.request.check_finite)
         recover_late_op, _ = build_recovery(part, self.graph, flag=self.flag)
