@@ -96,13 +96,9 @@ class _Source(NamedTuple):
 
 
 def _check(model: Any, optimizer: Optional[Any]) -> None:
-    if isinstance(model, tf.keras.Model) and not isinstance(model, tf.Module):
-        raise WarmStartError(
-            f"model {model.name!r} is a Keras 3 model, which loads no TensorFlow checkpoint; recover_into(model, source) puts "
-            "the old values into the model itself, and model.save writes it"
-        )
     if not isinstance(model, tf.Module):
-        raise WarmStartError(f"model must be a Keras model or a tf.Module, got {model!r}")
+        hint = "; Keras 3 loads no checkpoint: use recover_into" if isinstance(model, tf.keras.Model) else ""
+        raise WarmStartError(f"model must be a Keras model or a tf.Module, got {model!r}{hint}")
     try:
         names = [_name(variable) for variable in model.variables]
     except ValueError as error:  # Keras: its weights are made when it is first called.
