@@ -22,6 +22,7 @@ ELSEWHERE = {"optimizers.md"}
 NEEDS = {
     "tf.estimator": needs_estimator,
     "tf1.estimator": needs_estimator,
+    "v1.estimator": needs_estimator,
     "tf1.layers": needs_keras_2,
     "tf.compat.v1.layers": needs_keras_2,
 }
