@@ -20,6 +20,7 @@ TEXTS = {
 NEEDS = {
     "tf.estimator": needs_estimator,
     "tf1.estimator": needs_estimator,
+    "v1.estimator": needs_estimator,
     "tf1.layers": needs_keras_2,
     "tf.compat.v1.layers": needs_keras_2,
 }
