@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from eager import dense_model, eager_mode, eagerly, generations, is_keras_3
+from eager import dense_model, eagerly, generations, is_keras_3
 from estimator_warmstart import WarmStartError, recover_into
 
 tf1 = tf.compat.v1
