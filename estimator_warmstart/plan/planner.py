@@ -16,6 +16,7 @@ from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.patterns import PatternsArgument, RenameArgument
 from estimator_warmstart.plan.adapter_rules import AdapterRules, AdaptersArgument, check_same_shape, transforms_between
 from estimator_warmstart.plan.alignment import misalignments
+from estimator_warmstart.plan.layouts import likely_renames
 from estimator_warmstart.plan.matching import match_graph
 from estimator_warmstart.plan.name_matching import NameRules, Pair
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
@@ -113,7 +114,8 @@ def plan_request(request: Request, graph: tf.Graph) -> Plan:
 
 def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
     """The `Plan` for what `request` asks of the variables of an eager model, which are in no graph."""
-    return _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+    plan = _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+    return plan._replace(notes=(*plan.notes, *likely_renames(plan)))
 
 
 class _Planner:
@@ -134,7 +136,7 @@ class _Planner:
         self._problems: List[str] = []
         self._by_default: List[str] = []  # New variables of another shape that no adapter is named for.
 
-    def plan(self, graph: tf.Graph) -> Plan:
+    def plan(self, graph: Optional[tf.Graph]) -> Plan:
         """Returns the plan.
 
         Raises:
