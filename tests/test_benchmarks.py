@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OLD_SIZE = 60
@@ -214,6 +215,17 @@ def test_a_conversion_keeps_every_tensor():
     )
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
+
+
+@pytest.mark.skipif(tf.__version__ < "2", reason="eager execution is TensorFlow 2's")
+def test_eager_variables_have_the_old_values():
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / "into.py"), "--rows", str(OLD_SIZE), "--rounds", "1"],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "every value as it was" in ended.stdout and "`recover_into`, cropped" in ended.stdout
 
 
 def test_misspelt_names_are_found_and_a_renamed_scope_seen():
