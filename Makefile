@@ -8,7 +8,13 @@ TF2 := .venvs/tf2
 LINT := .venvs/lint
 DOCS := .venvs/docs
 RUN_TESTS := -I tools/run_tests.py
+# Each worker has a run of tests that stand together, and so share fixtures.
+PARALLEL := --numprocesses=2 --dist=worksteal
+QUICK := $(PARALLEL) -m "not slow and (not distributed or smoke)"
+THOROUGH := $(PARALLEL) --hypothesis-profile=thorough
 COVERAGE := --cov --cov-config="$(CURDIR)/pyproject.toml"
+TENSORFLOW := 2.4 2.11 2.21
+SELECT := -m "not slow and not distributed" -k "not example_fm"
 DEMO := examples/estimator_fm/main.py
 SHORT_VOCABULARY_CASE := --case vocabulary --initial-accumulator 0.001 --rows 40000 --old-steps 500 --steps 200
 
@@ -19,7 +25,7 @@ export MPLBACKEND := Agg
 
 ENVIRONMENTS := environment-tf1 environment-tf2 environment-lint environment-docs
 
-.PHONY: help demo demo-tf1 pictures test test-tf1 test-across coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
+.PHONY: help demo demo-tf1 pictures test test-all test-tf1 test-all-tf1 test-across test-matrix coverage coverage-tf1 lint format docs check clean $(ENVIRONMENTS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,24 +42,37 @@ demo-tf1: environment-tf1 ## the same on TensorFlow 1.15
 	@$(TF1)/bin/python $(DEMO) --output-dir build/demo-tf1
 	@$(TF1)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf1-vocabulary
 
-pictures: environment-tf2 ## make the pictures of the documentation anew, from a run of the example
+pictures: environment-tf2 ## make the pictures of the documentation from a run of the example
 	@$(TF2)/bin/python tools/make_pictures.py
 
-test: lint environment-tf2 ## lint, types, and all tests on TensorFlow 2.15 (Python 3.9 to 3.11)
-	@$(TF2)/bin/python $(RUN_TESTS) $(ARGS)
+test: lint environment-tf2 ## lint, types, and the quick tests on TensorFlow 2.15 (Python 3.9 to 3.11)
+	@$(TF2)/bin/python $(RUN_TESTS) $(QUICK) $(ARGS)
 
-test-tf1: environment-tf1 ## all tests on TensorFlow 1.15 (Python 3.7)
-	@$(TF1)/bin/python $(RUN_TESTS) $(ARGS)
+test-all: lint environment-tf2 ## lint, types, and all tests on TensorFlow 2.15, property tests with their large budget
+	@$(TF2)/bin/python $(RUN_TESTS) $(THOROUGH) $(ARGS)
+
+test-tf1: environment-tf1 ## the quick tests on TensorFlow 1.15 (Python 3.7)
+	@$(TF1)/bin/python $(RUN_TESTS) $(QUICK) $(ARGS)
+
+test-all-tf1: environment-tf1 ## all tests on TensorFlow 1.15, property tests with their large budget
+	@$(TF1)/bin/python $(RUN_TESTS) $(THOROUGH) $(ARGS)
 
 test-across: environment-tf1 environment-tf2 ## old models of each TensorFlow, recovered by the other
 	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF1)/bin/python" $(TF2)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
 	@ESTIMATOR_WARMSTART_OTHER_PYTHON="$(CURDIR)/$(TF2)/bin/python" $(TF1)/bin/python $(RUN_TESTS) -k across_versions $(ARGS)
 
-coverage: environment-tf2 ## all tests on TensorFlow 2.15, and the share of the package's lines that they run
-	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf2" $(TF2)/bin/python $(RUN_TESTS) $(COVERAGE) $(ARGS)
+# test-tf2-4 and so on. Patterns are not phony: no file has such a name.
+test-matrix: $(addprefix test-tf,$(subst .,-,$(TENSORFLOW))) ## quick tests on TENSORFLOW="2.4 2.11 2.21", whichever are named; SELECT= for all tests
+
+test-tf2-%:
+	@python3 -I tools/set_up.py tf2-$*
+	@.venvs/tf2-$*/bin/python $(RUN_TESTS) $(PARALLEL) $(SELECT) $(ARGS)
+
+coverage: environment-tf2 ## test-all without lint, and the share of the package's lines that it runs
+	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf2" $(TF2)/bin/python $(RUN_TESTS) $(THOROUGH) $(COVERAGE) $(ARGS)
 
 coverage-tf1: environment-tf1 ## the same on TensorFlow 1.15
-	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf1" $(TF1)/bin/python $(RUN_TESTS) $(COVERAGE) $(ARGS)
+	@COVERAGE_FILE="$(CURDIR)/build/coverage/tf1" $(TF1)/bin/python $(RUN_TESTS) $(THOROUGH) $(COVERAGE) $(ARGS)
 
 lint: environment-lint ## lint, format and types alone
 	@$(LINT)/bin/ruff check .
@@ -65,7 +84,7 @@ format: environment-lint ## format the code, imports in order
 	@$(LINT)/bin/ruff format .
 
 docs: environment-docs ## the pages of docs/ and the API as HTML, in build/docs
-	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs --quiet build
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -I -m mkdocs build
 
 check: ## everything, exactly as CI runs it
 	@+.ci/run

@@ -1,8 +1,7 @@
-"""What is measured: the tasks, and for each the contenders that can do it.
+"""What is measured: the tasks, and for each task its contenders.
 
-Plain data, and the standard library alone: the process that starts the others reads this module and must stay small
-(see `measuring.peak_memory`). A contender is one function, named here as `module:function`; it takes a `model.Work`
-and returns the hooks of the session. To add one, write that function and one line in `CASES`.
+A contender is a function, named here as `module:function`. It takes a `model.Work` and returns the hooks of the session. This
+module imports only the standard library, since the process that starts the others must stay small (`measuring.peak_memory`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ PLAN = "plan"
 
 
 class Task(NamedTuple):
-    """One job that every contender of the task does, and the contender that the others are divided by."""
+    """What every contender of the task does, and the contender that is the baseline of the ratios."""
 
     name: str
     title: str
@@ -52,7 +51,7 @@ class Case(NamedTuple):
 
 
 def _scaled(article_rows: int) -> Callable[[int], int]:
-    """Rows of a changed table: `article_rows` beside the article's table, in proportion beside a smaller one."""
+    """Rows of a changed table: `article_rows` if the old table is the article's, in proportion if it is smaller."""
     return lambda rows: max(1, round(rows * article_rows / ARTICLE_ROWS))
 
 

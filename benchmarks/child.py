@@ -1,7 +1,6 @@
-"""The measured process: does one thing, writes what it measured as JSON, ends.
+"""The measured process: it does one thing, writes its measurements as JSON to the file `--result`, and ends.
 
-In: the command line of `run.py`'s making. Out: one JSON object in the file `--result`. A process that dies leaves no
-file. `run.py` starts a fresh one for every measurement, so none finds the memory or the caches of another.
+`run.py` starts a fresh process for every measurement, so that none finds the memory or the caches of another.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ import many_variables
 import measuring
 import model
 
-# Whoever warm-starts an Estimator has it loaded. TensorFlow 2 loads it when it is first touched, so it is touched here,
-# in every process alike, before anything is measured.
+# A user who warm-starts an Estimator has loaded it. TensorFlow 2 loads it when it is first used, so every process uses it here,
+# before anything is measured.
 tf.estimator.Estimator  # noqa: B018
 
 
@@ -78,8 +77,8 @@ def recover(options: argparse.Namespace) -> Dict[str, Any]:
             new_vocabulary=model.vocabulary_file(options.directory, case.task),
         )
         model_seconds = time.perf_counter() - start
-        # Loading TensorFlow brings Python near its next full collection of garbage. What else a process has imported
-        # decides on which side of the start it falls, and one costs a good part of a recovery: everybody starts after it.
+        # Loading TensorFlow makes a full garbage collection due. Whether it comes before or after the start depends on what
+        # else the process has imported, and it costs a good part of a recovery. So every process collects before the start.
         gc.collect()
         collections = gc.get_stats()[2]["collections"]
         built, cpu = time.perf_counter(), time.process_time()

@@ -1,7 +1,6 @@
 """The old checkpoint's values and both vocabularies, as functions of the row's index.
 
-In: a variable's name and row indices. Out: numpy arrays and tokens. So a contender's result is checked against what
-must be there without reading the checkpoint again. Knows nothing of TensorFlow.
+So a contender's result can be checked without reading the checkpoint again.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-# Variable -> columns. A slot stands behind the variable it belongs to.
+# Variable -> columns. A slot comes after its variable.
 COLUMNS: Dict[str, int] = {"fm/w": 1, "fm/w/Adagrad": 1, "fm/v": 16, "fm/v/Adagrad": 16}
 NO_OLD_ROW = -1
 INITIAL_ACCUMULATOR = 0.1
@@ -108,7 +107,7 @@ def _token(index: int) -> str:
 
 
 def _stride(size: int) -> int:
-    """A step that visits every row once before it comes back, far from its neighbours."""
+    """A step that visits every row once before it returns to the first, and keeps neighbors far apart."""
     stride = max(1, int(size * 0.618))
     while gcd(stride, size) != 1:
         stride += 1

@@ -1,7 +1,6 @@
-"""A graph of many small variables and its checkpoint: what planning alone is timed on.
+"""A graph of many small variables and its checkpoint, on which planning alone is timed.
 
-In: how many. Out: variables by name, a checkpoint directory, and what is wrong with a plan for them. The variables are
-the kernels and biases of numbered layers.
+The variables are the kernels and biases of numbered layers.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ def directory(parent: str) -> str:
 
 
 def build(count: int) -> Dict[str, Any]:
-    """Builds so many variables in the default graph."""
+    """Builds that many variables in the default graph."""
     zeros = tf.compat.v1.zeros_initializer()
     return {name: tf.compat.v1.get_variable(name, shape, initializer=zeros) for name, shape in _shapes(count).items()}
 
 
 def write_checkpoint(path: str, count: int, scope: str = "") -> None:
-    """Writes a checkpoint that has every one of them, by one operation and without variables, which take long.
+    """Writes a checkpoint of all of them by one operation. With variables this would take long.
 
     Args:
-        path: the directory, which is made.
+        path: the new directory.
         count: how many.
         scope: what their names begin with there, such as `enc/`.
     """
@@ -50,7 +49,7 @@ def write_checkpoint(path: str, count: int, scope: str = "") -> None:
 
 
 def problems(plan: Any, variables: Dict[str, Any]) -> List[str]:
-    """What the plan leaves out or takes from elsewhere; empty when each variable takes the old one of its name."""
+    """What is wrong with a plan; empty if each variable takes the old one of the same name."""
     planned = {planned.new.name: planned.old.name for planned in plan.recovered}
     return [f"{name} takes {planned.get(name)}" for name in variables if planned.get(name) != name][:3]
 

@@ -1,4 +1,4 @@
-"""What one process can say about itself, and what a file can be made ready for it. Standard library alone."""
+"""Measures the process itself, and prepares the page cache. It imports only the standard library."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def files_below(directory: str) -> List[str]:
 
 
 def warm_page_cache(paths: List[str]) -> None:
-    """Reads the files once, so that whoever comes next finds them in memory, as everyone else does."""
+    """Reads the files once, so that every measured process finds them in memory."""
     for path in paths:
         with open(path, "rb", buffering=0) as file:
             while file.read(1 << 20):

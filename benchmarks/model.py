@@ -1,6 +1,5 @@
 """The new model: the article's two factorization machine tables and their Adagrad slots, in the default graph.
 
-In: the number of rows. Out: the variables by name, and tensors that fetch a few rows of each. Nothing here recovers.
 Source of the tables: the factorization machine (Rendle 2010) as an Estimator, `fm/w` and `fm/v`.
 """
 
@@ -16,7 +15,7 @@ import known_values
 
 
 class Work(NamedTuple):
-    """What a contender gets.
+    """The arguments of a contender.
 
     Attributes:
         task: the task's name.
@@ -38,7 +37,7 @@ class Work(NamedTuple):
 
 
 def checkpoint_directory(directory: str, rows: int) -> str:
-    """Where the checkpoint of tables with so many rows lies."""
+    """The directory of the checkpoint of tables with that many rows."""
     return os.path.join(directory, f"checkpoint-{rows}")
 
 

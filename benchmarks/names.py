@@ -1,4 +1,4 @@
-"""Many names: how long a plan takes to say which of them are misspelt, and `diff` to see that a scope was renamed.
+"""Many names: times the error for misspelled names in a plan, and `diff` of a renamed scope.
 
     python benchmarks/names.py                             # 20,000 and 10,000 variables, three rounds of each
     python benchmarks/names.py --variables 200 --renamed 100
@@ -19,7 +19,7 @@ import tempfile
 import time
 from typing import Any, Callable, Dict, Tuple
 
-_MISSPELT = 100
+_MISSPELLED = 100
 
 
 def main() -> int:
@@ -44,7 +44,9 @@ def main() -> int:
     for kind, title in _TITLES.items():
         seconds = [run["seconds"] for run in runs[kind]]
         cpu = statistics.median(run["cpu"] for run in runs[kind])
-        what = title.format(variables=options.variables, renamed=options.renamed, misspelt=min(_MISSPELT, options.variables))
+        what = title.format(
+            variables=options.variables, renamed=options.renamed, misspelled=min(_MISSPELLED, options.variables)
+        )
         print(f"| {what} | {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | {cpu:.2f} |")
     wrong = sorted({run["wrong"] for each in runs.values() for run in each if run["wrong"]})
     print("\n" + ("\n".join(wrong) or "every name and rule as expected"))
@@ -74,14 +76,14 @@ def _plan(options: argparse.Namespace) -> Dict[str, Any]:
     return {**measured, "wrong": f"right names failed: {plan}" if isinstance(plan, str) else ""}
 
 
-def _misspelt(options: argparse.Namespace) -> Dict[str, Any]:
+def _misspelled(options: argparse.Namespace) -> Dict[str, Any]:
     def misspell(names: Any) -> Dict[str, str]:
         return {name.replace("layer", "layr"): name for name in names}
 
     said, measured = _planned(options, misspell)
     offers = [line for line in str(said).splitlines() if "did you mean 'layer_" in line]
     right = [line for line in offers if f"did you mean {line.split(chr(39))[1].replace('layr', 'layer')!r}" in line]
-    count = min(_MISSPELT, options.variables)
+    count = min(_MISSPELLED, options.variables)
     return {**measured, "wrong": "" if len(right) == count else f"{len(right)} of {count} right names offered first"}
 
 
@@ -93,8 +95,8 @@ def _planned(options: argparse.Namespace, spell: Callable[[Any], Dict[str, str]]
     from estimator_warmstart import WarmStartError, plan_recovery
 
     with tf.Graph().as_default():
-        # As many new variables as are asked for: to build thousands takes longer than all that is measured.
-        recover_vars = spell(many_variables.build(min(_MISSPELT, options.variables)))
+        # Only as many new variables as are named: building thousands would take longer than what is measured.
+        recover_vars = spell(many_variables.build(min(_MISSPELLED, options.variables)))
         start, cpu = time.perf_counter(), time.process_time()
         try:
             made: Any = plan_recovery(os.path.join(options.directory, "model"), recover_vars)
@@ -119,11 +121,11 @@ def _measured(start: float, cpu: float) -> Dict[str, float]:
 
 
 _TITLES = {
-    "plan": "`plan_recovery`, {misspelt:,} names of {variables:,} old variables",
-    "misspelt": "the same, each name misspelt: the error with close spellings",
+    "plan": "`plan_recovery`, {misspelled:,} names of {variables:,} old variables",
+    "misspelled": "the same with each name misspelled: the error with close spellings",
     "diff": "`diff` of {renamed:,} variables in a renamed scope",
 }
-_CHILDREN = {"write": _write, "plan": _plan, "misspelt": _misspelt, "diff": _diff}
+_CHILDREN = {"write": _write, "plan": _plan, "misspelled": _misspelled, "diff": _diff}
 
 if __name__ == "__main__":
     sys.exit(main())

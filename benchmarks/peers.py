@@ -1,7 +1,7 @@
-"""The contenders that need TensorFlow and numpy alone: what a user would write or call without this package.
+"""The contenders without this package: what a user would write with TensorFlow and numpy.
 
 Each takes a `model.Work` after the model's graph is built, may add operations, and returns the hooks of the session.
-The public APIs behind them, with their documentation, are listed in README.md.
+README.md lists the public APIs that they use.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Hooks = List[Any]
 Recover = Callable[[Any], None]
 
 # A list looks among all global variables, slots included (a string: among the trainable ones). Its entries are
-# prefixes: with "fm/v" beside "fm/v/Adagrad" the slot would be found twice.
+# prefixes: with both "fm/v" and "fm/v/Adagrad" in the list, the slot would be found twice.
 _ALL = ["fm/"]
 
 
 class _AfterCreateSession(tf.compat.v1.train.SessionRunHook):
-    """Builds what it needs in `begin`, before the graph is final; recovers when the session stands."""
+    """Builds its operations in `begin`, before the graph is final, and recovers when there is a session."""
 
     def __init__(self, begin: Callable[[], Recover]) -> None:
         self._begin = begin
@@ -44,7 +44,7 @@ def cold(work: model.Work) -> Hooks:
 
 
 def saver_hook(work: model.Work) -> Hooks:
-    """The article's hook: a Saver on the chosen variables, restored when the session stands."""
+    """The article's hook: a Saver of the chosen variables, restored when there is a session."""
 
     def begin() -> Recover:
         saver = tf.compat.v1.train.Saver(work.variables)
@@ -171,7 +171,7 @@ def _tokens(path: str) -> List[str]:
 
 
 def _drawn(name: str, rows: int) -> np.ndarray:
-    """Values for what is new, drawn in numpy, since while the graph is built there is no session to ask."""
+    """Values of new rows, drawn by numpy, since there is no session while the graph is built."""
     shape = (rows, known_values.COLUMNS[name])
     if known_values.is_slot(name):
         return np.full(shape, known_values.INITIAL_ACCUMULATOR, np.float32)

@@ -1,11 +1,11 @@
-"""Puts this package beside what a user would take instead, and prints medians and ratios.
+"""Compares this package with what a user would use instead, and prints medians and ratios.
 
     python benchmarks/run.py                       # the article's table, every task
     python benchmarks/run.py --rows 100000 --only 'same-shape/*' --rounds 3
 
 Writes the old checkpoint once into a temporary directory, runs every contender in a fresh process, in turn, for several
-rounds, and removes the directory again. README.md says what is measured. This process imports neither TensorFlow nor
-numpy: see `measuring.peak_memory`.
+rounds, and removes the directory. README.md says what is measured. This process imports only the standard library: see
+`measuring.peak_memory`.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def _facts(options: argparse.Namespace, directory: str, sources: List[str], idle
 def _order(chosen: Sequence[cases.Case], number: int) -> List[cases.Case]:
     """The order of one round: drawn for every second round, and backwards in the round after it.
 
-    A process finds the machine as the one before left it, a large one above all. In a rotation everyone would follow
-    the same other contender in each round; here, of any two, each runs first equally often in an even number of rounds.
+    The process before may slow down the next one, above all a large one. In a rotation, each contender would follow the same
+    other one in each round. Here, in an even number of rounds, each of any two contenders runs first equally often.
     """
     drawn = random.Random(number // 2).sample(list(chosen), len(chosen))
     return drawn[::-1] if number % 2 else drawn

@@ -4,8 +4,8 @@
     python benchmarks/scale.py --only servers --rows 400000 --rounds 1
 
 Every measurement is a fresh process (with servers: fresh servers on the loopback too), the checkpoint is in the page
-cache, and each round runs all points once. Needs Linux: what a server has read is looked up below /proc. This process
-imports neither TensorFlow nor numpy: see `measuring.peak_memory`.
+cache, and each round runs all points once. It needs Linux, since /proc says what a server has read. This process imports only
+the standard library: see `measuring.peak_memory`.
 """
 
 from __future__ import annotations

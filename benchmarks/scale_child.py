@@ -1,7 +1,7 @@
-"""One measured process of `scale.py`: writes a checkpoint, is a parameter server, or recovers once and says what it took.
+"""One process of `scale.py`: it writes a checkpoint, is a parameter server, or recovers once and measures that.
 
-In: a JSON object as the only argument. Out: one JSON object as the last line of standard output. The table has COLUMNS
-floats a row and a slot of the same shape, as Adagrad keeps one.
+Its only argument is a JSON object. The last line that it prints is another one. The table has COLUMNS floats per row, and a
+slot of the same shape, as for Adagrad.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = ("table", "table/Adagrad")
 
 
 def write(point: Dict[str, Any]) -> Dict[str, Any]:
-    """Writes the old checkpoint of a point, without variables: of a table in parts each part is a slice."""
+    """Writes the old checkpoint of a point, without variables. Each part of a table in parts is a slice."""
     if point["variables"]:
         many_variables.write_checkpoint(point["checkpoint"], point["variables"])
         return {}

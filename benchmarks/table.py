@@ -1,4 +1,4 @@
-"""Measurements -> medians, ratios and the tables a reader sees. Pure; the standard library alone."""
+"""Makes medians, ratios and the printed tables from the measurements."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Summary(NamedTuple):
 
     Attributes:
         case: its `task/name`.
-        medians: measured quantity -> median over the rounds; empty when no round ended.
+        medians: measured quantity -> median over the rounds; empty if no round ended.
         lowest: measured quantity -> lowest of the rounds.
         highest: measured quantity -> highest of the rounds.
-        problem: what was wrong in the first round that failed, None when every round verified its values.
+        problem: what was wrong in the first round that failed, None if all values were right in every round.
     """
 
     case: cases.Case

@@ -15,7 +15,7 @@ def variable_recover_hook(work: model.Work) -> List[Any]:
 
 
 def shape_adapting_recover_hook(work: model.Work) -> List[Any]:
-    """No adapter named: what fits of the tables and their slots is kept, the rest takes initial values."""
+    """Without adapters: what fits of the tables and their slots is kept, and the rest takes initial values."""
     tables = {name: work.variables[name] for name in ("fm/w", "fm/v")}
     return [estimator_warmstart.ShapeAdaptingRecoverHook(ckp_dir=work.checkpoint, recover_vars=tables)]
 
@@ -28,7 +28,7 @@ def remapping_recover_hook(work: model.Work) -> List[Any]:
 
 
 def plan_by_name(ckp_dir: str, variables: Dict[str, Any]) -> Any:
-    """A plan for whatever the checkpoint has under its own name."""
+    """A plan for the variables that the checkpoint has under the same name."""
     return estimator_warmstart.plan_recovery(ckp_dir)
 
 

@@ -1,7 +1,7 @@
-"""TensorFlow, and all of it that is private or differs between versions.
+"""Imports TensorFlow, and wraps what is private in it or differs between its versions.
 
-No other module imports a private name of TensorFlow or looks at its version. Importing this module beside a TensorFlow
-that the package cannot work with raises one `ImportError`.
+With `_tf_estimator.py`, `_tf_import.py` and `_tf_objects.py` the only modules that use TensorFlow's private names or look at
+its version.
 """
 
 from __future__ import annotations
@@ -9,35 +9,20 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence
 
+from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
 
-_WORKS_WITH = "estimator_warmstart works with TensorFlow 1.15 (Python 3.7) and with TensorFlow 2"
+# isort: split
+# Imported after that, which says what to install. The protos are the same in every version.
+from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2
+from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2
+from tensorflow.core.util import saved_tensor_slice_pb2
 
-try:
-    import tensorflow as tf
-except ImportError as error:
-    raise ImportError(f"{_WORKS_WITH}. TensorFlow cannot be imported here: {error}") from error
-
-
-def _version(text: str) -> Tuple[int, int]:
-    major, minor = text.split(".")[:2]
-    return int(major), int(minor)
-
-
-if not hasattr(tf, "__version__"):
-    raise ImportError(f"{_WORKS_WITH}. What is imported as tensorflow here ({tf}) is not TensorFlow, or what is left of one")
-if not (1, 15) <= _version(tf.__version__) < (3, 0):
-    raise ImportError(f"{_WORKS_WITH}. Found: TensorFlow {tf.__version__}")
-
-# After these checks, which say what to install; the same protos in every version.
-from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2  # noqa: E402
-from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2  # noqa: E402
-from tensorflow.core.util import saved_tensor_slice_pb2  # noqa: E402
-
-# In 2.x they are `tf.Variable`s. To ask one of 1.15 for an attribute may make an operation, which a finalized graph refuses.
-from tensorflow.python.distribute import values as distributed  # noqa: E402
+# In 2.x distributed variables are `tf.Variable`s. In 1.15, reading an attribute of one may add an operation, which fails if the
+# graph is finalized.
+from tensorflow.python.distribute import values as distributed
 
 tf1 = tf.compat.v1
 # The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
@@ -45,9 +30,9 @@ SessionRunHook = tf1.train.SessionRunHook
 tensorflow_version: str = tf.__version__
 _Saver: Any = tf1.train.Saver
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
-# Until 2.7 `warm_start` silently left all but one of several variables cold that were to take one old variable's value.
-warm_start_fills_several = _version(tf.__version__) >= (2, 8)
-# A child of TensorFlow's logger: its level and its handlers are those that the user set for TensorFlow.
+# Up to 2.7, if several variables were to take the value of one old variable, `warm_start` silently filled only one of them.
+warm_start_fills_several = version(tf.__version__) >= (2, 8)
+# A child of TensorFlow's logger, so that the user's settings of that one apply.
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
@@ -58,6 +43,7 @@ __all__ = [
     "call_when_initialized",
     "copies_of",
     "has_seen",
+    "initialize_keras_variables",
     "initializer_op",
     "is_initialized",
     "is_variable",
@@ -89,15 +75,15 @@ def _make_printable(record: logging.LogRecord) -> bool:
 logger.addFilter(_make_printable)
 
 
-def is_variable(value: Any) -> bool:
-    """Whether `value` is a variable of the graph: plain, resource, reference, mirrored or aggregating."""
+def is_variable(value: object) -> bool:
+    """Returns whether `value` is a variable of a graph: plain, resource, reference, mirrored or aggregating."""
     return isinstance(
         value, (tf.Variable, distributed.DistributedVariable, getattr(distributed, "AggregatingVariable", tf.Variable))
     )
 
 
-def copies_of(variable: Any) -> List[Any]:
-    """The physical variables behind `variable`: each replica's copy of a mirrored one, else the variable itself."""
+def copies_of(variable: tf.Variable) -> List[tf.Variable]:
+    """Returns the physical variables of `variable`: the replicas' copies of a mirrored one, else the variable itself."""
     values = getattr(variable, "values", None)
     if values is None or callable(values):
         # AggregatingVariable (ParameterServerStrategy) and CachingVariable hold one plain variable.
@@ -106,65 +92,63 @@ def copies_of(variable: Any) -> List[Any]:
     return list(values)
 
 
-def slice_of(variable: Any) -> Optional[Any]:
-    """The `SaveSliceInfo` of one part of a partitioned variable (full_name, full_shape, var_offset, var_shape)."""
+def slice_of(variable: tf.Variable) -> Optional[tf.Variable.SaveSliceInfo]:
+    """Returns the `SaveSliceInfo` of a part of a partitioned variable (full_name, full_shape, var_offset, var_shape)."""
     return getattr(variable, "_save_slice_info", None)
 
 
-def initializer_op(variable: Any) -> Any:
-    """The operation that assigns the first value: input 0 is the variable's handle or reference, input 1 the value."""
+def initializer_op(variable: tf.Variable) -> tf.Operation:
+    """Returns the operation that assigns the initial value: input 0 is the handle or reference, input 1 the value."""
     initializer = variable.initializer
     return getattr(initializer, "op", initializer)
 
 
-def is_initialized(variable: Any) -> Any:
-    """A scalar bool tensor: whether `variable` has a value in the session."""
-    # The public function's result complains on stderr if it is never looked at.
+def is_initialized(variable: tf.Variable) -> tf.Tensor:
+    """Returns a scalar bool tensor: whether `variable` has a value in the session."""
+    # TensorFlow's public function prints to stderr if its result is never used.
     target = initializer_op(variable).inputs[0]
     if target.dtype == tf.resource:
         return tf.raw_ops.VarIsInitializedOp(resource=target)
     return tf.raw_ops.IsVariableInitialized(ref=target)
 
 
-def variable_graph(variable: Any) -> Any:
-    """The `tf.Graph` that `variable` belongs to."""
+def variable_graph(variable: tf.Variable) -> tf.Graph:
+    """Returns the graph of `variable`."""
     return copies_of(variable)[0].graph
 
 
-def update_input(op: Any, index: int, tensor: Any) -> None:
-    """Makes `tensor` the input `index` of `op`, in place of what it was."""
+def update_input(op: tf.Operation, index: int, tensor: tf.Tensor) -> None:
+    """Replaces the input `index` of `op` with `tensor`."""
     op._update_input(index, tensor)
 
 
-def add_control_input(op: Any, control: Any) -> None:
+def add_control_input(op: tf.Operation, control: tf.Operation) -> None:
     """Makes `op` run after `control`."""
     op._add_control_input(control)
 
 
-def set_initial_value(variable: Any, tensor: Any, initializer: Any = None) -> None:
-    """Makes `tensor` the `initial_value` of `variable`, and `initializer`, if given, its initializer, as `warm_start` does."""
+def set_initial_value(variable: tf.Variable, tensor: tf.Tensor, initializer: Optional[tf.Operation] = None) -> None:
+    """Sets the `initial_value` of `variable`, and its initializer if one is given, as `warm_start` does."""
     variable._initial_value = tensor
     if initializer is not None:
         variable._initializer_op = initializer
 
 
-def has_seen(session: Any, op: Any) -> bool:
-    """Whether there was `op` when `session` ran last: what becomes of its inputs after that is ignored by the session."""
+def has_seen(session: tf.compat.v1.Session, op: tf.Operation) -> bool:
+    """Returns whether `op` existed when `session` last ran; the session ignores later changes of its inputs."""
     if not hasattr(session, "_Callable"):  # A debugger's wrapper.
         return True
     try:
-        # What is public takes over the graph before it looks. This runs nothing.
+        # Any public method would extend the session's graph first. This one runs nothing.
         session._Callable(session, config_pb2.CallableOptions(target=[op.name]))
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         return False
     return True
 
 
-def monitored_session_creator() -> Any:
-    """The `SessionCreator` that was handed to the MonitoredSession which is calling a hook's `begin`; `None` without one.
-
-    A hook is not told: it is found among the callers.
-    """
+def monitored_session_creator() -> Optional[tf.compat.v1.train.SessionCreator]:
+    """Returns the `SessionCreator` of the MonitoredSession that is calling a hook's `begin`, or `None`."""
+    # TensorFlow does not pass it to hooks: it is found in the callers' frames.
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals
@@ -174,15 +158,17 @@ def monitored_session_creator() -> Any:
     return None
 
 
-def call_when_initialized(creator: Any, act: Callable[[Any, Any], None]) -> None:
-    """Makes a `ChiefSessionCreator` call `act(session, init_op)` when it has initialized a model, not when it restores one.
+def call_when_initialized(
+    creator: tf.compat.v1.train.ChiefSessionCreator, act: Callable[[tf.compat.v1.Session, Optional[tf.Operation]], None]
+) -> None:
+    """Makes a `ChiefSessionCreator` call `act(session, init_op)` after it initializes a model, not after it restores one.
 
-    The user's own `init_op` and `init_fn` have run then; no hook and no checkpoint has seen the session.
+    The call comes after the user's own `init_op` and `init_fn`, and before any hook or checkpoint sees the session.
     """
     scaffold = creator._scaffold
     init_fn = scaffold._init_fn
 
-    def act_last(session: Any) -> None:
+    def act_last(session: tf.compat.v1.Session) -> None:
         if init_fn is not None:
             init_fn(session)
         act(session, scaffold.init_op)
@@ -191,13 +177,10 @@ def call_when_initialized(creator: Any, act: Callable[[Any, Any], None]) -> None
 
 
 def session_has_own_variables() -> bool:
-    """Whether this process's session owns its variables' values, or is the chief of those that share them.
-
-    False only for a worker whose variables another process initializes.
-    """
+    """Returns whether this process initializes its session's variables; a worker other than the chief may not."""
     if tf.distribute.has_strategy():
         return bool(tf.distribute.get_strategy().extended.experimental_should_init)
-    # Where there is no cluster RunConfig says the same, after a part of a second of imports and a deprecation warning.
+    # Without a cluster, RunConfig would return True as well, but only after slow imports and a deprecation warning.
     if not os.environ.get("TF_CONFIG"):
         return True
     if hasattr(tf1, "estimator"):
@@ -209,16 +192,16 @@ def session_has_own_variables() -> bool:
 
 
 class LateSaver(_Saver):
-    """A `Saver` that finds out what to save when it is built, and builds itself when it is used unbuilt.
+    """A `Saver` that decides what to save when it is built, and builds itself if it is used before that.
 
-    An Estimator builds the Scaffold's saver when all variables are there, except when it exports: then it just restores.
+    An Estimator builds the Scaffold's saver when all variables exist, but does not build it for an export.
 
     Args:
-      saveables: called without arguments when the saver is built, returns a `var_list` for `tf.compat.v1.train.Saver`.
+      saveables: a function without arguments that returns a `var_list` for `tf.compat.v1.train.Saver`.
       **options: for `tf.compat.v1.train.Saver`.
     """
 
-    def __init__(self, saveables: Callable[[], Any], **options: Any):
+    def __init__(self, saveables: Callable[[], object], **options: Any):
         self._saveables = saveables
         super().__init__(defer_build=True, **options)
 
@@ -227,28 +210,36 @@ class LateSaver(_Saver):
             self._var_list = self._saveables()
         super().build()
 
-    def save(self, *args: Any, **options: Any) -> Any:
+    def save(self, *args: Any, **options: Any) -> str:
         self.build()
-        return super().save(*args, **options)
+        prefix: str = super().save(*args, **options)
+        return prefix
 
-    def restore(self, sess: Any, save_path: str) -> None:
+    def restore(self, sess: tf.compat.v1.Session, save_path: str) -> None:
         self.build()
         super().restore(sess, save_path)
 
 
-def build_optimizer(optimizer: Any, variables: List[Any]) -> None:
-    """Makes the step, the hyperparameters and the slots of a Keras optimizer, as its first training step would."""
+def build_optimizer(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:
+    """Makes the variables of a Keras optimizer: its step, hyperparameters and slots, as its first training step would."""
     if hasattr(optimizer, "build"):  # Keras optimizers since 2.11.
         optimizer.build(variables)
         return
-    optimizer.iterations  # noqa: B018 (made when it is first asked for)
+    optimizer.iterations  # noqa: B018 (made when first read)
     optimizer._create_hypers()
     optimizer._create_slots(variables)
 
 
-def learning_rate_at(optimizer: Any, step: int) -> float:
-    """The learning rate of a Keras optimizer's update after `step` others."""
-    # The public property of Keras optimizers since 2.11 has the rate of their own step.
+def initialize_keras_variables() -> None:
+    """Gives the variables that Keras has made in the default graph, and has not initialized yet, their first values."""
+    get_session = getattr(tf1.keras.backend, "get_session", None)
+    if get_session is not None:  # Keras 3, which has none, makes no variables in a graph.
+        get_session()
+
+
+def learning_rate_at(optimizer: tf.keras.optimizers.Optimizer, step: int) -> float:
+    """Returns the learning rate that a Keras optimizer uses after `step` updates."""
+    # In Keras optimizers since 2.11, the public property gives the rate at the optimizer's own step.
     rate = getattr(optimizer, "_learning_rate", None)
     rate = optimizer.learning_rate if rate is None else rate
     config = optimizer.get_config()
@@ -261,14 +252,14 @@ def learning_rate_at(optimizer: Any, step: int) -> float:
 
 
 def writes_files() -> bool:
-    """Whether this process is the one of its cluster that writes checkpoints and summaries."""
+    """Returns whether this process is the one of its cluster that writes checkpoints and summaries."""
     if tf.distribute.has_strategy():
         return bool(tf.distribute.get_strategy().extended.should_save_summary)
     return session_has_own_variables()
 
 
-def uninitialized_names() -> Any:
-    """What the default of `ready_for_local_init_op` tells: the names of variables and resources that have no value yet."""
+def uninitialized_names() -> tf.Tensor:
+    """Returns the names of variables and resources without a value, as the default `ready_for_local_init_op` does."""
     from tensorflow.python.ops import resources
 
     return tf.concat(

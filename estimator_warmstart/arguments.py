@@ -1,6 +1,6 @@
-"""Checks of single arguments, for all functions that take them: what is a number, a flag, one of several words.
+"""Checks single arguments: numbers, flags, words.
 
-`True` is an `int` to Python, and NumPy's numbers are not; here it is told once which of them are numbers.
+To Python `True` is an `int` and NumPy's numbers are not; this module decides for the whole package what is a number.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from estimator_warmstart.errors import WarmStartError, did_you_mean
 
 
 def is_integer(value: object) -> bool:
-    """Whether `value` is a whole number of Python's or NumPy's; a bool is not one."""
+    """Returns whether `value` is an integer of Python or NumPy; a bool is not one."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a real number of Python's or NumPy's, NaN and infinity included; a bool is not one."""
+    """Returns whether `value` is a real number of Python or NumPy, NaN and infinity included; a bool is not one."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 

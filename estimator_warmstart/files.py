@@ -1,13 +1,13 @@
 """Opens files, local or on any filesystem of `tf.io.gfile`.
 
-What is no regular file is refused: a pipe would hang whoever reads it, a device may never end.
+Only regular files are opened: reading a pipe would hang, and a device may never end.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import Any, Union
+from typing import IO, Union
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
@@ -16,23 +16,23 @@ from estimator_warmstart.errors import WarmStartError
 PathArgument = Union[str, bytes, "os.PathLike[str]"]
 
 FILE_ERRORS = (OSError, tf.errors.OpError)
-_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+_IRREGULAR = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
 
 
 def is_local(path: str) -> bool:
-    """Whether Python's own functions reach `path`."""
+    """Returns whether `path` is on a local filesystem."""
     return "://" not in path
 
 
 def checked_path(argument: str, value: object, what: str) -> str:
-    """`value` as text, with `~` and environment variables expanded.
+    """Returns `value` as text, with `~` and environment variables expanded.
 
     Raises:
-      WarmStartError: if it is no path; the message names `argument` and says `what` it must be.
+      WarmStartError: if it is not a path; the message says that `argument` must be `what`.
     """
     try:
         path = os.fsdecode(os.fspath(value))  # type: ignore[call-overload]
-        path.encode("utf-8")  # Bytes that are no UTF-8 are no path to TensorFlow's filesystems.
+        path.encode("utf-8")  # TensorFlow's filesystems take UTF-8 only.
     except (TypeError, UnicodeEncodeError) as error:
         raise WarmStartError(f"{argument} must be {what}, got {value!r}") from error
     if not path or "\0" in path:
@@ -40,8 +40,8 @@ def checked_path(argument: str, value: object, what: str) -> str:
     return os.path.expanduser(os.path.expandvars(path))
 
 
-def open_file(path: str, mode: str) -> Any:
-    """Opens a file of bytes; errors are among `FILE_ERRORS`."""
+def open_file(path: str, mode: str) -> IO[bytes]:
+    """Opens a binary file; may raise any of `FILE_ERRORS`."""
     if "\0" in path:
         raise OSError("its path has a NUL in it")
     check_regular(path)
@@ -50,25 +50,25 @@ def open_file(path: str, mode: str) -> Any:
 
 
 def check_regular(path: str) -> None:
-    """Raises `OSError` if a local `path` is there and is a pipe, a device or a socket."""
+    """Raises `OSError` if `path` is a local pipe, device or socket."""
     try:
         mode = os.stat(path).st_mode if is_local(path) else 0
-    except (OSError, ValueError):  # To open it will tell.
+    except (OSError, ValueError):  # Opening the file will report it.
         return
-    for is_kind, what in _KINDS:
-        if is_kind(mode):
+    for is_of_type, what in _IRREGULAR:
+        if is_of_type(mode):
             raise OSError(f"it is {what}, not a file")
 
 
-def sync(file: Any) -> None:
-    """Has what was written into the open `file` on the disk, before it is given its name."""
+def sync(file: IO[bytes]) -> None:
+    """Writes the contents of the open `file` to the disk, before the file gets its name."""
     file.flush()
     if not isinstance(file, tf.io.gfile.GFile):
         os.fsync(file.fileno())
 
 
 def sync_directory(folder: str) -> None:
-    """The same of the names in a local directory, where the system can."""
+    """Writes the names in a local directory to the disk, if the system can do that."""
     try:
         descriptor = os.open(folder or ".", os.O_RDONLY)
     except OSError:
@@ -82,5 +82,5 @@ def sync_directory(folder: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """What `error` says, without what the message around it says already: the path, or TensorFlow's operation."""
+    """Returns the message of `error` without the path or TensorFlow's operation, for use in a message that has these."""
     return str(getattr(error, "message", None) or getattr(error, "strerror", None) or error)

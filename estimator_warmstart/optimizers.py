@@ -1,4 +1,4 @@
-"""What optimizers call their slots, in TensorFlow 1, Keras until 2.10, Keras 2 since and Keras 3, and which are the same.
+"""Knows the names of slots in TensorFlow 1, in Keras up to 2.10, in Keras 2 since 2.11 and in Keras 3, and which mean the same.
 
 Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.py, keras/src/optimizers/*.py (2.15, 3.15).
 """
@@ -12,24 +12,24 @@ from estimator_warmstart.slots import SlotOf, family_of
 
 
 class Optimizer(NamedTuple):
-    """One optimizer as far as its slots tell.
+    """One optimizer with its slots.
 
     Attributes:
-      name: as Keras calls it.
-      tf1_family: what TensorFlow 1 names the slots after: `Adam` of `Adam` and `Adam_1`; empty where it has none such.
-      slots: (name until 2.10, name since 2.11, name in Keras 3), in the order in which TensorFlow 1 makes them.
+      name: Keras's name of it.
+      tf1_family: the name of the slots in TensorFlow 1 without a number: `Adam` of `Adam` and `Adam_1`; empty if it has none.
+      slots: (name up to 2.10, name since 2.11, name in Keras 3) in Keras, in the order in which TensorFlow 1 makes them.
     """
 
     name: str
     tf1_family: str
     slots: Tuple[Tuple[str, str, str], ...]
 
-    def tf1_leaves(self) -> List[str]:
-        """What TensorFlow 1 calls the slots."""
+    def tf1_slot_names(self) -> List[str]:
+        """Returns the names of the slots in TensorFlow 1."""
         return [self.tf1_family + end for end in ("", "_1", "_2")[: len(self.slots)]]
 
     def tf1_ends(self) -> Dict[str, str]:
-        """{name of a slot in Keras, of either time: what TensorFlow 1 puts after the family}."""
+        """Returns {name of a slot in either generation of Keras: what TensorFlow 1 appends to the family}."""
         return {slot_name: end for end, slot in zip(("", "_1", "_2"), self.slots) for slot_name in slot}
 
 
@@ -38,7 +38,7 @@ _RMS, _MOMENTUM = ("rms", "velocity", "velocity"), ("momentum", "momentum", "mom
 _MEAN = ("mg", "average_gradient", "average_gradient")
 _ACCUMULATOR = ("accumulator", "accumulator", "accumulator")
 CENTERED_RMSPROP = Optimizer("RMSprop", "RMSProp", (_RMS, _MEAN, _MOMENTUM))
-# Slots of Adam come before those of others that have the same names: these are told by the optimizer's own name.
+# Adam comes before others whose slots have the same names. Those are recognized by the optimizer's own name.
 OPTIMIZERS = (
     Optimizer("Adam", "Adam", (_M, _V)),
     Optimizer("Adam", "", (_M, _V, _VHAT)),
@@ -64,19 +64,19 @@ OPTIMIZERS = (
     Optimizer("Lion", "", (_M,)),
 )
 _TF1_FAMILIES = {optimizer.tf1_family for optimizer in OPTIMIZERS if optimizer.tf1_family}
-_KERAS_LEAVES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer.slots for slot_name in slot}
-_NUMBER_AT_END = re.compile(r"_\d+$")
-# The moments of AdamW are Adam's: it differs in what it does to the variable.
+_KERAS_SLOT_NAMES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer.slots for slot_name in slot}
+_LAST_NUMBER = re.compile(r"_\d+$")
+# AdamW's moments are the same as Adam's. It only updates the variable in another way.
 _SAME_SLOTS = {"AdamW": "Adam"}
 CORRECT_BIAS = ("Adam", "Adamax", "Nadam")
 
 
 class Meaning(NamedTuple):
-    """What a slot is.
+    """What a slot means, whatever its name.
 
     Attributes:
-      optimizer: whose, as Keras calls it.
-      slot: which of its slots, as Keras called it until 2.10.
+      optimizer: Keras's name of the optimizer.
+      slot: Keras's name of the slot up to 2.10.
       is_tf1: whether TensorFlow 1's optimizer made it.
     """
 
@@ -86,17 +86,17 @@ class Meaning(NamedTuple):
 
     @property
     def what(self) -> Tuple[str, str]:
-        """What it is whatever generation made it."""
+        """The meaning without the generation that made it."""
         return self.optimizer, self.slot
 
     @property
     def title(self) -> str:
-        """The optimizer as its own generation calls it."""
+        """The name of the optimizer in its own generation."""
         return "Momentum" if self.is_tf1 and self.optimizer == "SGD" else self.optimizer
 
 
 def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
-    """What each of these slots is, as far as its name and those of the variable's other slots tell.
+    """Returns the meaning of each slot, as far as its name and those of the variable's other slots tell.
 
     Args:
       slots_by_name: the slots of a graph or of a checkpoint.
@@ -118,13 +118,13 @@ def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:
 
 
 def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, Meaning]:
-    """The meanings of one variable's slots `{leaf: name}`, all of them of one optimizer."""
-    slot_names = set(names) if family else set(names) & _KERAS_LEAVES
+    """Returns the meanings of one variable's slots `{slot name: name}`, all of one optimizer."""
+    slot_names = set(names) if family else set(names) & _KERAS_SLOT_NAMES
     if family:
         optimizer = next(
-            (each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_leaves()) == slot_names), None
+            (each for each in OPTIMIZERS if each.tf1_family == family and set(each.tf1_slot_names()) == slot_names), None
         )
-        slots = [] if optimizer is None else list(zip(optimizer.tf1_leaves(), optimizer.slots))
+        slots = [] if optimizer is None else list(zip(optimizer.tf1_slot_names(), optimizer.slots))
     else:
         optimizer = _of_keras(slot_names, prefix)
         slots = [] if optimizer is None else [(slot_name, slot) for slot in optimizer.slots for slot_name in slot]
@@ -136,12 +136,12 @@ def _meanings(names: Mapping[str, str], prefix: str, family: str) -> Dict[str, M
 
 
 def _of_keras(slot_names: Set[str], prefix: str) -> Optional[Optimizer]:
-    # Keras 3's name of it is rm_sprop, adam_w.
-    own_name = _NUMBER_AT_END.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower().replace("_", "")
+    # Keras 3 calls itself rm_sprop, adam_w.
+    own_name = _LAST_NUMBER.sub("", prefix.rstrip("/").rsplit("/", 1)[-1]).lower().replace("_", "")
     named = [optimizer for optimizer in OPTIMIZERS if optimizer.name.lower() == own_name]
-    # Keras 3's Adam calls its slots as others call RMSprop's: there the optimizer's own name must tell.
-    for optimizers, eras in ((named, (0, 1, 2)), (OPTIMIZERS, (0, 1))):
+    # Adam's slots in Keras 3 have the names of RMSprop's elsewhere: there only the optimizer's own name tells.
+    for optimizers, generations in ((named, (0, 1, 2)), (OPTIMIZERS, (0, 1))):
         for optimizer in optimizers:
-            if any({slot[era] for slot in optimizer.slots} == slot_names for era in eras):
+            if any({slot[generation] for slot in optimizer.slots} == slot_names for generation in generations):
                 return optimizer
     return None

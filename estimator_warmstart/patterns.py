@@ -1,8 +1,7 @@
-"""Patterns: regular expressions that name a whole variable or a whole scope. Pure.
+"""Compiles patterns: regular expressions that name a whole variable or a whole scope.
 
-Enters: what the user wrote as `include`, `exclude`, `rename` or a key of `adapters`. Leaves: compiled patterns that say
-which names they fit. `hidden[123]` fits `hidden1` and `hidden1/kernel`, never `hidden10/kernel`; the empty pattern (or
-`/`) names the root, that is every variable.
+A user gives them as `include`, `exclude`, `rename` and as keys of `adapters`. `hidden[123]` fits `hidden1` and
+`hidden1/kernel`, never `hidden10/kernel`. The empty pattern, or `/`, names the root scope, so it fits every variable.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence,
 from estimator_warmstart.errors import WarmStartError, close_spellings
 from estimator_warmstart.slots import MOST_PARTS
 
-_MOST_SHOWN = 200
+_LONGEST_SHOWN_PATTERN = 200
 _FLAGS = re.compile(r"(?:\(\?[aimsux]+\))*")
 
 
@@ -24,26 +23,31 @@ class Pattern(NamedTuple):
     Attributes:
       text: as the user wrote it.
       regex: anchored at the start of a name and at the end of one of its scopes.
-      replacement: for a rename, what takes the place of the part that fits; else `None`.
+      replacement: for a rename, what replaces the part that fits; else `None`.
     """
 
     text: str
-    regex: Any
+    regex: re.Pattern[str]
     replacement: Optional[str] = None
 
     def fits(self, name: str) -> bool:
-        """Whether `name` is, or lies below, what this pattern names."""
+        """Whether `name` is, or is below, what this pattern names."""
         return self.regex.match(name) is not None
 
     def rename(self, name: str) -> str:
-        """`name` with the part that fits replaced."""
-        match = self.regex.match(name)
-        rest = name[match.end() :].lstrip("/")
-        return "/".join(piece for piece in (match.expand(self.replacement), rest) if piece)
+        """Returns `name` with the part that fits replaced."""
+        scope, rest = self._replaced(name)
+        return "/".join(piece for piece in (scope, rest) if piece)
 
     def renamed_scope(self, name: str) -> str:
-        """What takes the place of the part of `name` that fits: the new name of the variable or scope that was renamed."""
-        return str(self.regex.match(name).expand(self.replacement))
+        """Returns the new name of the variable or scope that this rename moves: the replacement of the part that fits."""
+        return self._replaced(name)[0]
+
+    def _replaced(self, name: str) -> Tuple[str, str]:
+        match = self.regex.match(name)
+        if match is None or self.replacement is None:
+            raise LookupError(f"{self.text!r} does not rename {name!r}")
+        return match.expand(self.replacement), name[match.end() :].lstrip("/")
 
 
 # The renames of one old pattern, to one new scope each.
@@ -98,7 +102,7 @@ def compile_renames(rename: RenameArgument) -> Optional[Tuple[Renames, ...]]:
 
 def _with_replacement(pattern: Pattern, replacement: str) -> Pattern:
     try:
-        pattern.regex.sub(replacement.strip("/"), "")  # Checks the group references; `expand` would need a match.
+        pattern.regex.sub(replacement.strip("/"), "")  # Checks the group references, without a match.
     except (re.error, IndexError) as error:
         raise WarmStartError(f"rename[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
     return pattern._replace(replacement=replacement.strip("/"))
@@ -108,19 +112,19 @@ def compile_pattern(pattern: object, argument: str) -> Pattern:
     """Compiles one pattern.
 
     Raises:
-      WarmStartError: if it is no string or does not compile, with the place where it does not.
+      WarmStartError: if it is not a string or does not compile; the message has the position of the error.
     """
     if not isinstance(pattern, str):
         raise WarmStartError(f"{argument}: a pattern is a string, got {pattern!r}")
     body = pattern.strip("/")
     try:
-        re.compile(body)  # On its own first: the error's position is then one in what the user wrote.
+        re.compile(body)  # On its own first, so that the error's position is one in the user's text.
         flags = _FLAGS.match(body)
-        begin = flags.end() if flags else 0  # Flags for the whole must stay in front.
+        begin = flags.end() if flags else 0  # Global flags must stay in front.
         return Pattern(pattern, re.compile(f"{body[:begin]}(?:{body[begin:]})(?=/|$)" if body else ""))
     except (re.error, OverflowError, RecursionError, ValueError) as error:
-        shown = repr(pattern) if len(pattern) <= _MOST_SHOWN else f"{pattern[:_MOST_SHOWN]!r}..."
-        raise WarmStartError(f"{argument}: the pattern {shown} is no regular expression: {error}") from error
+        shown = repr(pattern) if len(pattern) <= _LONGEST_SHOWN_PATTERN else f"{pattern[:_LONGEST_SHOWN_PATTERN]!r}..."
+        raise WarmStartError(f"{argument}: the pattern {shown} is not a regular expression: {error}") from error
 
 
 def fits_any(patterns: Sequence[Pattern], name: str) -> bool:
@@ -129,7 +133,7 @@ def fits_any(patterns: Sequence[Pattern], name: str) -> bool:
 
 
 def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str]) -> Optional[str]:
-    """The problem of a pattern that fits none of `names`, with the close spellings; else `None`."""
+    """Returns the problem of a pattern that fits none of `names`, with the close spellings; else `None`."""
     names = tuple(names)
     if any(pattern.fits(name) for name in names):
         return None
@@ -138,7 +142,7 @@ def fits_nothing(pattern: Pattern, argument: str, what: str, names: Iterable[str
     return f"{argument} {pattern.text!r} fits no {what}{hint}"
 
 
-@functools.lru_cache(maxsize=4)  # Every problem of one plan is of the same names.
+@functools.lru_cache(maxsize=4)  # All problems of a plan are about the same names.
 def _with_scopes(names: Tuple[str, ...]) -> Tuple[str, ...]:
     scopes: Dict[str, None] = {}
     for name in names:

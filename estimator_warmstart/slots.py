@@ -1,8 +1,8 @@
-"""Which variables are an optimizer's slots, and of which variable. Pure.
+"""Finds an optimizer's slots and their primary variables by names and shapes.
 
-Enters: names and shapes, of a graph or of a checkpoint. Leaves: for each slot its primary variable. TensorFlow keeps no
-record of this tie in either place, but it always names a slot after its primary: `fm/w/Adagrad`, below a variable scope
-`training/fm/w/Adam`, from a Keras optimizer `training/Adam/fm/w/m` (tensorflow/python/training/slot_creator.py).
+Neither a graph nor a checkpoint records which variable a slot belongs to, but TensorFlow names a slot after its primary:
+`fm/w/Adagrad`, below a variable scope `training/fm/w/Adam`, from a Keras optimizer `training/Adam/fm/w/m`
+(tensorflow/python/training/slot_creator.py).
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Collection, Dict, List, Mapping, NamedTuple, Optional
 
 from estimator_warmstart.tensors import Shape
 
-# TensorFlow's own graphs have no names that are as long; to compare names takes the square of it.
+# TensorFlow's graphs have no longer names. The time to compare two names grows with the square of their length.
 LONGEST_NAME = 10_000
-# A name of more parts is no slot's: to try each of its ends takes the square of their number.
+# A name of more parts is not a slot's. The time to try each of its ends grows with the square of their number.
 MOST_PARTS = 200
 
-# Adam's bias correction (AdaMax has the first one only): scalars of the whole optimizer, uniquified by a number.
+# Adam's bias correction: one scalar of each for the whole optimizer, with a number to make the name unique. AdaMax has only
+# the first.
 _POWER = re.compile(r"(?:^|/)beta[12]_power(?:_\d+)?$")
-# A Keras optimizer counts its own steps for the same correction: `iter`, since 2.11 `iteration`.
-_COUNTER = re.compile(r"(?:^|/)iter(?:ation)?(?:_\d+)?$")
-# Keras's Nadam has the product of its momenta too.
+# For the same correction, a Keras optimizer counts its own steps: `iter`, since 2.11 `iteration`.
+_KERAS_STEPS = re.compile(r"(?:^|/)iter(?:ation)?(?:_\d+)?$")
+# Keras's Nadam also has the product of its momenta.
 MOMENTUM_CACHE = "momentum_cache"
-# What Keras's Adam, Adamax and Nadam call theirs. Its other optimizers correct no bias: they have no use for the count.
+# The moments of Keras's Adam, Adamax and Nadam. Its other optimizers do not correct a bias, so their count does not matter.
 KERAS_MOMENTS = ("m", "v", "vhat")
-# What Keras optimizers keep in variables beside their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
-HYPERPARAMETERS = (
+# The scalars that Keras optimizers keep next to their slots (optimizer_v2.py and the optimizers' `_set_hyper`).
+KERAS_SETTINGS = (
     "beta",
     "beta_1",
     "beta_2",
@@ -40,8 +41,8 @@ HYPERPARAMETERS = (
     "momentum",
     "rho",
 )
-# Since 2.11 a slot is called OPTIMIZER/SLOT/VARIABLE, and there is a count below no scope.
-_COUNT = re.compile(r"iteration(?:_\d+)?$")
+# Since 2.11, a slot is called OPTIMIZER/SLOT/VARIABLE, and there is a count in the root scope.
+_ROOT_COUNT = re.compile(r"iteration(?:_\d+)?$")
 _KERAS_OPTIMIZERS = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
 _KERAS_SLOTS = (
     "accumulated_delta_var",
@@ -74,10 +75,10 @@ _NUMBERS_AT_END = re.compile(r"(?:_\d+)+$")
 
 
 class SlotOf(NamedTuple):
-    """A slot's name taken apart.
+    """The pieces of a slot's name.
 
-    It is `prefix + primary + "/" + slot_name`, of a Keras optimizer since 2.11 `prefix + slot_name + "/" + primary`, and of
-    Keras 3 `prefix + primary.replace("/", "_") + "_" + slot_name`.
+    The name is `prefix + primary + "/" + slot_name`, or `prefix + slot_name + "/" + primary` of a Keras optimizer since 2.11,
+    or `prefix + primary.replace("/", "_") + "_" + slot_name` of Keras 3.
     """
 
     prefix: str
@@ -91,8 +92,8 @@ def is_power(name: str, shape: Shape) -> bool:
 
 
 def bias_correction(name: str, shape: Shape) -> str:
-    """What this is for Adam's bias correction: `beta1_power`, `beta2_power`, `iter`, `momentum_cache` or empty."""
-    if shape == () and _COUNTER.search(name):
+    """Returns the role in Adam's bias correction: `beta1_power`, `beta2_power`, `iter`, `momentum_cache` or empty."""
+    if shape == () and _KERAS_STEPS.search(name):
         return "iter"
     if shape == () and name.rsplit("/", 1)[-1] == MOMENTUM_CACHE:
         return MOMENTUM_CACHE
@@ -100,33 +101,33 @@ def bias_correction(name: str, shape: Shape) -> str:
 
 
 def hyperparameters(shapes: Mapping[str, Shape], slots_by_name: Mapping[str, SlotOf]) -> Collection[str]:
-    """The names of the learning rates and the like that Keras optimizers keep beside these slots, of a checkpoint."""
+    """Returns the names of the settings, such as learning rates, that a checkpoint holds of the optimizers of these slots."""
     prefixes = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix}
-    names = (prefix + slot_name for prefix in prefixes for slot_name in HYPERPARAMETERS)
+    names = (prefix + slot_name for prefix in prefixes for slot_name in KERAS_SETTINGS)
     return {name for name in names if shapes.get(name) == ()}
 
 
 def find_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str]] = None) -> Dict[str, SlotOf]:
     """Finds the slots among `shapes` and the primary variable of each.
 
-    A slot has the shape of its primary and its primary's name within its own. Where two primaries would do (`a` and
-    `scope/a` for `scope/a/Adagrad`) the longer name is meant, unless that one has a slot of this kind without it.
+    A slot has the shape of its primary, and its name contains the primary's name. If two primaries are possible (`a` and
+    `scope/a` for `scope/a/Adagrad`), the longer name wins, unless that variable already has another slot of this kind.
 
     Args:
       shapes: {name: shape} of all variables of a graph or a checkpoint.
-      may_be_slot: the names that can be slots; in a graph those that are not trainable. `None`: all.
+      may_be_slot: the names that can be slots: in a graph, those that are not trainable. `None`: all.
 
     Returns:
-      {slot's name: SlotOf}. A slot of a slot (a moving average of an accumulator) is tied to the first primary.
+      {slot's name: SlotOf}. A slot of a slot, such as a moving average of an accumulator, belongs to the first primary.
 
     Example:
       >>> slots = find_slots({"fm/w": (5, 1), "fm/w/Adagrad": (5, 1), "fm/b": ()})
       >>> slots["fm/w/Adagrad"]
       SlotOf(prefix='', primary='fm/w', slot_name='Adagrad')
     """
-    whatever_scope = may_be_slot is not None or any(_COUNT.match(name) for name, shape in shapes.items() if shape == ())
+    any_scope = may_be_slot is not None or any(_ROOT_COUNT.match(name) for name, shape in shapes.items() if shape == ())
     candidates = {
-        name: _candidates(name, shapes) or _of_keras_since_2_11(name, shapes, whatever_scope)
+        name: _possible_primaries(name, shapes) or _of_keras_since_2_11(name, shapes, any_scope)
         for name in (shapes if may_be_slot is None else may_be_slot)
     }
     for name, slot_of in _of_keras_3(shapes).items():
@@ -141,15 +142,15 @@ def find_slots(shapes: Mapping[str, Shape], may_be_slot: Optional[Collection[str
                 owned.subtract([(first.primary, first.slot_name)])
                 owned.update([(slot_of.primary, slot_of.slot_name)])
                 direct[name] = slot_of
-    return {name: _to_the_first(slot_of, direct) for name, slot_of in direct.items()}
+    return {name: _of_first_primary(slot_of, direct) for name, slot_of in direct.items()}
 
 
 def family_of(slot_name: str) -> str:
-    """The name that the slots of one optimizer share: `Adam` of `Adam` and `Adam_1`."""
+    """Returns the name that the slots of one optimizer share: `Adam` of `Adam` and `Adam_1`."""
     return _NUMBERS_AT_END.sub("", slot_name)
 
 
-def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
+def _possible_primaries(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
     owner, separator, slot_name = name.rpartition("/")
     found: List[SlotOf] = []
     if name.count("/") >= MOST_PARTS:
@@ -165,17 +166,17 @@ def _candidates(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
 
 
 def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotOf]:
-    """The primary of a slot whose name TensorFlow has cut: `fm/w/t_0/Adagrad` of the one part `fm/w/part_0`.
+    """Finds the primary of a slot whose name TensorFlow has cut: `fm/w/t_0/Adagrad` of the only part `fm/w/part_0`.
 
-    Below a variable scope the slot is called `dnn/fm/w/part_0/Adagrad`; its name in checkpoints is what is left of that
-    after as many characters as `fm/w/part_0/` has (slot_creator.py). Canned Estimators' variables have one part as a rule.
+    Below a variable scope, the slot is called `dnn/fm/w/part_0/Adagrad`. Its name in checkpoints is what is left of that after
+    as many characters as `fm/w/part_0/` has (slot_creator.py). The variables of canned Estimators usually have one part.
     """
     owner, _, slot_name = name.rpartition("/")
     end = owner.rfind("/")
     while end > 0:
         primary, left = owner[:end], owner[end + 1 :]
         part = f"{primary}/part_0"
-        # A second part has a slot of its own name: then neither is the whole.
+        # If a second part has a slot of its own, neither of the slots is the whole.
         is_whole = shapes.get(primary) == shapes[name] and f"{owner[:-1]}1/{slot_name}" not in shapes
         if is_whole and (part.endswith(left) or left.endswith(part)):
             return [SlotOf("", primary, slot_name)]
@@ -183,24 +184,20 @@ def _primaries_of_one_part(name: str, shapes: Mapping[str, Shape]) -> List[SlotO
     return []
 
 
-def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope: bool) -> List[SlotOf]:
-    """The primary of a slot that is called `Adam/m/fm/w`, or `m/fm/w` if the optimizer was built before its first use.
+def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], any_scope: bool) -> List[SlotOf]:
+    """Finds the primary of a slot that is called `Adam/m/fm/w`, or `m/fm/w` if the optimizer was built before its first use.
 
     Args:
       name: of the slot.
       shapes: of all variables.
-      whatever_scope: whether the scope need not be an optimizer's: where the model's own variables are known to be none, or
-        an optimizer has left its count.
+      any_scope: whether the scope may have any name, not only an optimizer's. This is safe if the model's own variables are
+        known not to be slots, or if an optimizer has left its count.
     """
     scope, separator, primary = name.partition("/")
     while separator:
         prefix, _, slot_name = scope.rpartition("/")
         optimizer = _NUMBERS_AT_END.sub("", prefix.rsplit("/", 1)[-1])
-        if (
-            shapes.get(primary) == shapes[name]
-            and slot_name in _KERAS_SLOTS
-            and (optimizer in _KERAS_OPTIMIZERS or whatever_scope)
-        ):
+        if shapes.get(primary) == shapes[name] and slot_name in _KERAS_SLOTS and (optimizer in _KERAS_OPTIMIZERS or any_scope):
             return [SlotOf(prefix + "/" if prefix else "", primary, slot_name)]
         more, separator, primary = primary.partition("/")
         scope = f"{scope}/{more}"
@@ -208,7 +205,7 @@ def _of_keras_since_2_11(name: str, shapes: Mapping[str, Shape], whatever_scope:
 
 
 def _of_keras_3(shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
-    """The slots of Keras 3's optimizers, each of which leaves a count next to its slots."""
+    """Finds the slots of Keras 3's optimizers, each of which has a count next to its slots."""
     counts = [_COUNT_OF_KERAS_3.match(name) for name, shape in shapes.items() if shape == ()]
     prefixes = [count.group(1) for count in counts if count]
     found: Dict[str, SlotOf] = {}
@@ -221,7 +218,7 @@ def _of_keras_3(shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
     return found
 
 
-def _to_the_first(slot_of: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
+def _of_first_primary(slot_of: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
     while slot_of.primary in direct:
         outer = direct[slot_of.primary]
         slot_of = SlotOf(slot_of.prefix + outer.prefix, outer.primary, f"{outer.slot_name}/{slot_of.slot_name}")
@@ -229,7 +226,7 @@ def _to_the_first(slot_of: SlotOf, direct: Mapping[str, SlotOf]) -> SlotOf:
 
 
 class SlotFinder:
-    """Finds old slots by their primary's old name, whatever scope the old optimizer was built in."""
+    """Finds slots by the name of their primary, whatever scope the optimizer was built in."""
 
     def __init__(self, slots_by_name: Mapping[str, SlotOf]):
         self._by_primary: Dict[str, Dict[str, List[str]]] = {}
@@ -237,11 +234,11 @@ class SlotFinder:
             self._by_primary.setdefault(slot_of.primary, {}).setdefault(slot_of.slot_name, []).append(name)
 
     def family(self, primary: str, slot_name: str) -> List[str]:
-        """The leaves of all slots of the old variable `primary` that are of the same family as `slot_name`."""
+        """Returns the names of the slots of `primary` that are of the same family as `slot_name`."""
         return sorted(found for found in self._by_primary.get(primary, {}) if family_of(found) == family_of(slot_name))
 
     def find(self, primary: str, slot_name: str, prefix: str) -> Optional[str]:
-        """The old slot `slot_name` of the old variable `primary`, or None; the one below `prefix` first if there are more."""
+        """Returns the slot `slot_name` of `primary`, or `None`. If there are several, the one below `prefix` comes first."""
         names = self._by_primary.get(primary, {}).get(slot_name, [])
         same_scope = f"{prefix}{primary}/{slot_name}"
         if same_scope in names or not names:

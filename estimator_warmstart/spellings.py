@@ -1,7 +1,7 @@
-"""Which of many names look like another one, without a comparison with each of them.
+"""Finds the names that look most like another one among many.
 
-`difflib` takes a minute for a hundred misspelt names among twenty thousand; an index of what stands next to what in a name
-leaves it few to compare.
+`difflib` takes a minute for a hundred misspelt names among twenty thousand. An index of the pairs of bytes in each name leaves
+few of them to compare.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 ALIKE = 0.6  # As in `difflib.get_close_matches`.
 _SHORTLIST = 24
-_CANDIDATES = 4
-# So many names are compared one by one.
-_FEW = 256
+_SHORTLIST_FOR_PAIRS = 4
+# Up to this number, names are compared one by one.
+_MOST_WITHOUT_INDEX = 256
 
 
 class Spellings:
@@ -25,10 +25,10 @@ class Spellings:
 
     def __init__(self, names: Sequence[str]):
         self._names = list(names)
-        pieces = [_framed(name) for name in self._names]
+        pieces = [_with_marks(name) for name in self._names]
         text = np.frombuffer(b"".join(pieces), np.uint8).astype(np.int64)
         owners = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
-        # A pair across two names begins with the one's end and ends with the other's begin: no name has it.
+        # A pair across two names consists of an end mark and a begin mark, so no name has it.
         keys = np.unique((text[:-1] * 256 + text[1:]) * max(len(pieces), 1) + owners[:-1])
         pairs, self._owners = np.divmod(keys, max(len(pieces), 1))
         self._begins = np.searchsorted(pairs, np.arange(256 * 256 + 1))
@@ -38,9 +38,9 @@ class Spellings:
             self._last_parts.setdefault(last_part(name), []).append(number)
 
     def likely(self, name: str, count: int = _SHORTLIST, last: Optional[str] = None) -> List[str]:
-        """About the `count` names that share most with `name`; with `last`, of those whose last part that is."""
+        """Returns the `count` names that share most with `name`; with `last`, only names with this last part."""
         numbers = None if last is None else np.asarray(self._last_parts.get(last, []), np.int64)
-        framed = _framed(name)
+        framed = _with_marks(name)
         pairs = {first * 256 + second for first, second in zip(framed, framed[1:])}
         found = [self._owners[self._begins[pair] : self._begins[pair + 1]] for pair in sorted(pairs)]
         shared = np.bincount(np.concatenate(found), minlength=len(self._names))
@@ -51,8 +51,8 @@ class Spellings:
 
 
 def closest(name: str, known: Tuple[str, ...], count: int) -> List[str]:
-    """The `count` names in `known` that look most like `name`, best first, the same last part of the name preferred."""
-    index = _index(known) if len(known) > _FEW else None
+    """Returns the `count` names in `known` that look most like `name`, best first. Names with the same last part fill up."""
+    index = _index_of(known) if len(known) > _MOST_WITHOUT_INDEX else None
     close = difflib.get_close_matches(name, index.likely(name) if index else known, n=count, cutoff=ALIKE)
     if len(close) < count:
         last = last_part(name)
@@ -63,18 +63,18 @@ def closest(name: str, known: Tuple[str, ...], count: int) -> List[str]:
 
 
 def likely_pairs(olds: Sequence[str], news: Sequence[str], least: float, most: int) -> List[Tuple[str, str]]:
-    """Pairs (old name, new name) that look alike, the most alike first.
+    """Returns pairs (old name, new name) that look alike, the most alike first.
 
     Args:
       olds: old names, each once.
       news: new names, each once.
       least: 0 to 1, how alike two must be.
-      most: how many pairs are compared one by one; where there are more, only the likely ones are.
+      most: the most pairs to compare one by one; if there are more, only the likely ones are compared.
     """
     index = Spellings(olds) if len(olds) * len(news) > most else None
     found = []
     for new in news:
-        for old in olds if index is None else index.likely(new, _CANDIDATES):
+        for old in olds if index is None else index.likely(new, _SHORTLIST_FOR_PAIRS):
             likeness = difflib.SequenceMatcher(None, old, new, autojunk=False).ratio()
             if likeness >= least:
                 found.append((-likeness, new, old))
@@ -83,7 +83,7 @@ def likely_pairs(olds: Sequence[str], news: Sequence[str], least: float, most: i
 
 def is_misspelt(name: str, right: str) -> bool:
     """Whether `name` is `right` with an error in it (`warmstart`), not another name (`warm_start_2`, `user_warm_start`)."""
-    words, right_words = _words(name), _words(right)
+    words, right_words = _words_of(name), _words_of(right)
     joined, right_joined = "".join(words), "".join(right_words)
     if joined == right_joined:
         return name != right
@@ -97,23 +97,23 @@ def is_misspelt(name: str, right: str) -> bool:
 
 
 def is_alike(name: str, other: str, least: float = ALIKE) -> bool:
-    """Whether two names have that share of their characters in common, in the same order."""
+    """Whether two names have at least this share of their characters in common, in the same order."""
     return difflib.SequenceMatcher(None, name, other, autojunk=False).ratio() >= least
 
 
-def _words(name: str) -> List[str]:
+def _words_of(name: str) -> List[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
 
 
 def last_part(name: str) -> str:
-    """The part of `name` after its scopes."""
+    """Returns the part of `name` after its scopes."""
     return name.rpartition("/")[2]
 
 
-def _framed(name: str) -> bytes:
+def _with_marks(name: str) -> bytes:
     return b"\x01" + name.encode("utf-8", "surrogatepass") + b"\x02"
 
 
-@functools.lru_cache(maxsize=4)  # A hundred problems are of the same few thousand names.
-def _index(known: Tuple[str, ...]) -> Spellings:
+@functools.lru_cache(maxsize=4)  # All problems of a plan are about the same names.
+def _index_of(known: Tuple[str, ...]) -> Spellings:
     return Spellings(known)

@@ -1,4 +1,4 @@
-"""Shapes, slices and sizes of tensors, as plain data: what the old side and the new side both speak of."""
+"""Shapes, slices and sizes of tensors as plain data, for old and new variables alike."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Shape = Tuple[int, ...]
 
 
 class TensorSlice(NamedTuple):
-    """A box of a tensor, as TensorFlow's `TensorSliceProto` has it.
+    """A rectangular part of a tensor, like TensorFlow's `TensorSliceProto`.
 
     Attributes:
-      offset: where it begins, one number for each axis.
-      shape: its own.
+      offset: where the slice begins on each axis.
+      shape: the shape of the slice.
     """
 
     offset: Shape
@@ -22,12 +22,12 @@ class TensorSlice(NamedTuple):
 
 
 def whole_slice(shape: Shape) -> TensorSlice:
-    """The slice that is all of a tensor."""
+    """Returns the slice that holds the whole tensor."""
     return TensorSlice((0,) * len(shape), tuple(shape))
 
 
 def count_elements(shape: Iterable[int]) -> int:
-    """The number of elements of a tensor."""
+    """Returns the number of elements of a tensor."""
     count = 1
     for length in shape:
         count *= length
@@ -35,6 +35,6 @@ def count_elements(shape: Iterable[int]) -> int:
 
 
 def count_bytes(shape: Shape, dtype: str) -> int:
-    """The bytes of a dense tensor; 0 for dtypes without a fixed size."""
+    """Returns the size of a dense tensor in bytes; 0 for dtypes without a fixed size."""
     size = tf.as_dtype(dtype).size if dtype not in ("string", "resource", "variant") else 0
     return size * count_elements(shape)

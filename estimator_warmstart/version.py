@@ -1,6 +1,3 @@
-"""The package's version.
-
-Enters: nothing. Leaves: a string, for `setup.py`, the command line and the trace that a warm start leaves.
-"""
+"""The package's version, for `setup.py`, the command line and the record that a warm start leaves."""
 
 VERSION = "0.1.0"

@@ -5,13 +5,28 @@ import pathlib
 import subprocess
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
 
 tf1 = tf.compat.v1
+DISTRIBUTED = pathlib.Path(__file__).resolve().parent / "distributed"
 # Programs that tests start: with --doctest-modules pytest would import them.
 collect_ignore = ["across_versions/write_old_models.py", "mutations.py", "distributed/job.py"]
+
+# `--hypothesis-profile=thorough` chooses the other. Both draw the same examples on each run, so that CI never fails by chance.
+for _profile, _examples in (("quick", 100), ("thorough", 2000)):
+    hypothesis.settings.register_profile(_profile, max_examples=_examples, derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the distributed tests; begins with what takes longest, so that no worker of pytest-xdist is left waiting."""
+    for item in items:
+        if DISTRIBUTED in item.path.parents:
+            item.add_marker("distributed")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("distributed", "slow")])
 
 
 def save_checkpoint(folder, values, partitions=None, step=None):
@@ -29,6 +44,12 @@ def save_checkpoint(folder, values, partitions=None, step=None):
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
             return saver.save(session, os.path.join(str(folder), "model.ckpt"), global_step=step, write_meta_graph=False)
+
+
+# TensorFlow has Estimators up to 2.15. From 2.16 on `tf.keras` is Keras 3, unless TF_USE_LEGACY_KERAS=1 asks for tf_keras.
+needs_estimator = pytest.mark.skipif(not hasattr(tf, "estimator"), reason=f"TensorFlow {tf.__version__} has no tf.estimator")
+needs_keras_2 = pytest.mark.skipif(hasattr(tf.keras, "ops"), reason=f"tf.keras is Keras 3 in TensorFlow {tf.__version__}")
+needs_keras_3 = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason=f"tf.keras is Keras 2 in TensorFlow {tf.__version__}")
 
 
 def run_python(code, *arguments, **options):

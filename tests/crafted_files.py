@@ -1,6 +1,6 @@
-"""Files that nobody's TensorFlow wrote: index files, data files and graphs with what a damaged or hostile one may hold.
+"""Writes index files, data files and object graphs as a damaged or hostile one may be.
 
-All have right checksums, so that nothing but the package's own checks stands between them and the reader.
+Their checksums are right, so only the package's own checks stand between them and TensorFlow's reader.
 """
 
 import os
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2, trackable_object_graph_pb2
 
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.leveldb_table import index_file
+from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.tensors import count_elements
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -38,7 +38,7 @@ def header(num_shards=1, **fields):
 
 
 def entry(shape=(2,), dtype=1, offset=0, size=None, shard=0, checksum=None, data=b"", slices=(), unknown_rank=False):
-    """A `BundleEntryProto`; by default of what it says itself, at the begin of the first data file.
+    """A `BundleEntryProto`; by default of the bytes at the beginning of the first data file.
 
     `slices` are ((start, length) for each axis), a length of `None` is the whole axis.
     """
@@ -88,7 +88,7 @@ def write(folder, index, data=b"\0" * 8, name="model.ckpt", shards=1):
     prefix = os.path.join(str(folder), name)
     if isinstance(index, dict):
         entries = {key.encode() if isinstance(key, str) else key: value for key, value in index.items()}
-        index = index_file({b"": header(shards), **entries})
+        index = encode_table({b"": header(shards), **entries})
     for path, content in [(prefix + ".index", index), (f"{prefix}.data-00000-of-{shards:05d}", data)]:
         with open(path, "wb") as file:
             file.write(content)
@@ -98,7 +98,7 @@ def write(folder, index, data=b"\0" * 8, name="model.ckpt", shards=1):
 def strings(*values, lengths=None):
     """The stored bytes of a tensor of strings."""
     lengths = [len(value) for value in values] if lengths is None else lengths
-    # The checksum of the lengths is of 4 bytes each, of 8 those that need them (tensor_bundle.cc, WriteStringTensor).
+    # The checksum takes each length as 4 bytes, or as 8 if it needs them (tensor_bundle.cc, WriteStringTensor).
     raw = b"".join(struct.pack("<I" if length < 2**32 else "<Q", length) for length in lengths)
     return b"".join(map(varint, lengths)) + struct.pack("<I", masked(raw)) + b"".join(values)
 
@@ -132,7 +132,7 @@ def object_graph(*nodes):
 
 
 def good(folder):
-    """A checkpoint that is right: a, and v in two slices; their bytes and those of its index."""
+    """A checkpoint that is right, with a, and with v in two slices; returns its prefix."""
     prefix = os.path.join(str(folder), "model.ckpt")
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         session.run(

@@ -27,10 +27,20 @@ def example(monkeypatch):
 
 def run_example(*arguments):
     """Runs main.py as a user would; returns the ended process."""
+    return run_python(str(FOLDER / "main.py"), *arguments)
+
+
+def run_examples(*runs):
+    """The same for several lists of arguments, one after the other in one process: loading TensorFlow takes the longest."""
+    code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import main\n"
+    return run_python("-c", code + "\n".join(f"assert main.main({list(map(str, arguments))}) == 0" for arguments in runs))
+
+
+def run_python(*arguments):
     package = str(Path(estimator_warmstart.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     return subprocess.run(
-        [sys.executable, str(FOLDER / "main.py"), *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
         env=dict(os.environ, PYTHONPATH=path),

@@ -1,4 +1,4 @@
-"""Reads a thousand files with random damage; run by a test in a process of its own, which such a file may not end.
+"""Reads a thousand files with random damage. A test runs this in a process of its own, which no such file may end.
 
 Arguments: a folder to work in, the first number, the one after the last. Prints each number before it is tried.
 """
@@ -43,7 +43,7 @@ def mutated(chance, content):
 
 
 def with_checksums(content):
-    """An index of one block with what was changed in the block, and a right checksum and footer again."""
+    """An index of one block whose content has been changed, with a right checksum and footer."""
     block = content + struct.pack("<2I", 0, 1)
     stored = block + b"\0" + struct.pack("<I", masked(block + b"\0"))
     handle = varint(0) + varint(len(block))
@@ -60,7 +60,7 @@ def only_block(content):
 
 
 def use(prefix, folder, number):
-    """Does with a checkpoint all that can be done; TensorFlow reads all of what was converted."""
+    """Reads, plans and converts a checkpoint; TensorFlow reads all of what was converted."""
     checkpoint = open_checkpoint(prefix)
     value_statistics(checkpoint, checkpoint.variables.values(), lambda done, total: None)
     with tf.Graph().as_default():

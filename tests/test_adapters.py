@@ -1,12 +1,15 @@
 """Each adapter against values small enough to check by eye."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
-from estimator_warmstart.restore import operations as restoring
+from estimator_warmstart.restore import old_values
+from shared_models import needed_by
 
 tf1 = tf.compat.v1
 
@@ -94,6 +97,27 @@ class TestCropOrPad:
         assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3]) == expected
 
     @pytest.mark.parametrize(
+        "fill, row, column, both",
+        [
+            (("zeros", "initial"), [0, 0], [-1, -1, -1], 0),
+            (["initial", "zeros"], [-1, -1], [0, 0, 0], -1),
+            ((7, 8), [7, 7], [8, 8, 8], 7),
+            ((7, "mean"), [7, 7], [1.5, 3.5, 5.5], 7),
+            (("mean", 8), [3, 4], [8, 8, 8], 8),
+            (("mean", "initial"), [3, 4], [-1, -1, -1], -1),
+            ((tf1.constant_initializer(9), "initial"), [9, 9], [-1, -1, -1], 9),
+            (("initial", tf1.constant_initializer(9)), [-1, -1], [9, 9, 9], -1),
+        ],
+        ids=lambda value: re.sub("<.*?>", "initializer", str(value)),
+    )
+    @pytest.mark.parametrize("parts", [None, 2, 4])
+    def test_a_fill_for_each_axis(self, recovered, fill, row, column, both, parts):
+        expected = [old + [cell] for old, cell in zip(OLD, column)] + [row + [both]]
+        assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3], parts=parts) == expected
+        slot = [[old * 100 for old in row] + [-10] for row in OLD] + [[-10] * 3]
+        assert recovered(OLD, adapters.crop_or_pad(fill), [4, 3], parts=parts, slot=True) == slot
+
+    @pytest.mark.parametrize(
         "shape, expected",
         [
             ([2, 2], [[1, 2], [3, 4]]),
@@ -134,7 +158,7 @@ class TestCropOrPad:
 
     def test_a_part_of_new_rows_with_new_columns(self, recovered):
         adapter = [adapters.remap_segments({"x": 2}, {"x": 2, "y": 2}, fill=3), adapters.crop_or_pad()]
-        assert recovered([[1, 2], [3, 4]], adapter, [4, 3], parts=2) == [[1, 2, -1], [3, 4, -1], [3, 3, -1], [3, 3, -1]]
+        assert recovered([[1, 2], [3, 4]], adapter, [4, 3], parts=2) == [[1, 2, -1], [3, 4, -1], [3, 3, 3], [3, 3, 3]]
 
 
 @pytest.mark.parametrize(
@@ -362,8 +386,8 @@ class TestCompositions:
         # What is new on both axes takes the first axis' fill, whichever adapter comes first.
         assert recovered(OLD, adapter, [3, 3], parts=parts) == [[8, 5, 6], [7, 7, 7], [8, 1, 2]]
 
-    def test_initial_values_win(self, recovered):
-        assert recovered(OLD, [self.ROWS, adapters.crop_or_pad()], [3, 3]) == [[5, 6, -1], [7, 7, -1], [1, 2, -1]]
+    def test_the_first_axis_decides(self, recovered):
+        assert recovered(OLD, [self.ROWS, adapters.crop_or_pad()], [3, 3]) == [[5, 6, -1], [7, 7, 7], [1, 2, -1]]
 
     @pytest.mark.parametrize("parts", [None, 3])
     def test_two_vocabularies_one_after_the_other(self, recovered, parts):
@@ -429,7 +453,7 @@ def test_tables_of_joins_are_released_and_made_again(old_dir, new_graph, tmp_pat
 
 
 def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
-    monkeypatch.setattr(restoring, "_BUDGET_BYTES", 40)
+    monkeypatch.setattr(old_values, "_BUDGET_BYTES", 40)
     names = [f"v{number}" for number in range(4)]
     save_checkpoint(old_dir, {name: np.float32(OLD) + number for number, name in enumerate(names)})  # 24 bytes each.
     variables = [tf1.get_variable(name, [3, 2]) for name in names]
@@ -449,17 +473,6 @@ def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
     for before, after in zip(names, names[1:]):
         assert reads[before] in needed_by(reads[after]), f"{after} is read while {before} is adapted"
         assert reads[after] not in needed_by(reads[before])
-
-
-def needed_by(op):
-    needed, waiting = set(), [op]
-    while waiting:
-        op = waiting.pop()
-        for source in [tensor.op for tensor in op.inputs] + list(op.control_inputs):
-            if source not in needed:
-                needed.add(source)
-                waiting.append(source)
-    return needed
 
 
 def test_small_values_do_not_wait(old_dir, new_graph):

@@ -20,7 +20,7 @@ from estimator_warmstart import ShapeAdaptingRecoverHook, adapters
 tf1 = tf.compat.v1
 
 CASES_PER_EXAMPLE = 50
-EXAMPLES = 60
+EXAMPLES = settings.default.max_examples * 3 // 100  # One costs as much as many of another test.
 NOT_OPTIMIZED = tf1.ConfigProto()  # Each graph runs once.
 NOT_OPTIMIZED.graph_options.rewrite_options.disable_meta_optimizer = True
 DTYPES = ("float16", "float32", "float64", "int32", "int64")
@@ -82,17 +82,22 @@ def evaluate(old, sources, initial, slot_fill):
     value = np.zeros(shape, old.dtype)
     for cell in np.ndindex(*shape):
         places = [axis[position] for axis, position in zip(sources, cell)]
-        value[cell] = initial[cell] if "initial" in places else cell_value(old, tuple(places))
+        value[cell] = cell_value(old, tuple(places), None if initial is None else initial[cell])
     return value
 
 
-def cell_value(old, places):
+def cell_value(old, places, initial):
     """What is in a cell: the fill of the first axis on which it is new, else the old value."""
     for axis, place in enumerate(places):
-        if place == "zeros":
+        if isinstance(place, str) and place == "initial":
+            return initial
+        if isinstance(place, str) and place == "zeros":
             return 0
-        if place == "mean":
-            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1 :]) for i in range(old.shape[axis])]
+        if isinstance(place, str) and place == "mean":
+            behind = [other for other in places[axis + 1 :] if not isinstance(other, int) and other != "mean"]
+            if behind and behind[0] == "initial":
+                return initial  # There is nothing old of which to take a mean.
+            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1 :], initial) for i in range(old.shape[axis])]
             mean = np.mean(np.array(along, np.float64)) if along else 0
             return np.rint(mean) if old.dtype.kind == "i" else old.dtype.type(mean)
         if not isinstance(place, int):
@@ -177,17 +182,18 @@ def slices(draw, shape):
 
 
 def crop_or_pad(draw, before, after, dtype, plain):
-    fill = draw(fills(dtype))
-    named = not plain or fill != "initial" or draw(st.booleans())
-    make = [(lambda folder: adapters.crop_or_pad(as_argument(fill))) if named else None] + [None] * (len(before) - 1)
+    of_axes = [draw(fills(dtype)) for _ in before] if draw(st.booleans()) else [draw(fills(dtype))] * len(before)
+    argument = as_argument(of_axes[0]) if len(set(of_axes)) == 1 else tuple(map(as_argument, of_axes))
+    named = not plain or argument != "initial" or draw(st.booleans())
+    make = [(lambda folder: adapters.crop_or_pad(argument)) if named else None] + [None] * (len(before) - 1)
     return [
         Spec(
-            f"crop_or_pad({fill})" if axis == 0 else "..",
+            f"crop_or_pad({argument})" if axis == 0 else "..",
             make[axis],
             axis,
             tuple(position if position < old else (fill,) for position in range(new)),
         )
-        for axis, (old, new) in enumerate(zip(before, after))
+        for axis, (old, new, fill) in enumerate(zip(before, after, of_axes))
     ]
 
 
@@ -386,10 +392,7 @@ def whole(case, value):
 
 @settings(
     max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
-    database=None,
     # Each case stands for itself and the message names the shortest: nothing to shrink, no need to show them all.
     phases=[Phase.explicit, Phase.generate],
     verbosity=Verbosity.quiet,

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, plan_recovery
+from shared_models import vocabulary
 
 tf1 = tf.compat.v1
 
@@ -29,12 +30,6 @@ def refused(old_dir, named, shapes, old=None, recover_vars=None, **options):
     return caught.value
 
 
-def vocabulary(folder, *lines):
-    path = folder / f"vocabulary{len(list(folder.iterdir()))}.txt"
-    path.write_bytes(b"".join(line.encode() + b"\n" for line in lines))
-    return str(path)
-
-
 @pytest.mark.parametrize(
     "adapter, shape, parts",
     [
@@ -42,25 +37,25 @@ def vocabulary(folder, *lines):
             adapters.take(np.s_[:-1]),
             [3, 2],
             [
-                "take(np.s_[:-1]) makes [2, 2] of the old 'v' [3, 2]",
+                "take(np.s_[:-1]) turns the old 'v' [3, 2] into [2, 2]",
                 "'v' has shape [3, 2]",
                 "2 instead of 3 on axis 0",
             ],
             id="take",
         ),
         pytest.param(
-            adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) makes [2]", "1 axes instead of 2"], id="take an axis away"
+            adapters.take(np.s_[0]), [3, 2], ["take(np.s_[0]) turns", "into [2]", "1 axes instead of 2"], id="take an axis away"
         ),
         pytest.param(
             adapters.take(np.s_[:, :, 0]),
             [3, 2],
             [
                 "take(np.s_[:, :, 0])",
-                "does not go into [3, 2]",
+                "does not fit [3, 2]",
             ],
             id="take too deep",
         ),
-        pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not go into [3, 2]"], id="take out of bounds"),
+        pytest.param(adapters.take(np.s_[5]), [2], ["take(np.s_[5])", "does not fit [3, 2]"], id="take out of bounds"),
         pytest.param(
             adapters.crop_or_pad(),
             [3, 2, 1],
@@ -78,7 +73,7 @@ def vocabulary(folder, *lines):
             [6, 2],
             [
                 "remap_rows(",
-                "makes [4, 2] of the old 'v' [3, 2]",
+                "turns the old 'v' [3, 2] into [4, 2]",
                 "'v' has shape [6, 2]",
                 "4 instead of 6 on axis 0",
             ],
@@ -96,7 +91,7 @@ def vocabulary(folder, *lines):
             adapters.remap_rows(list("abc"), list("abc"), num_oov_buckets=2),
             [4, 2],
             [
-                "makes [5, 2]",
+                "into [5, 2]",
                 "5 instead of 4 on axis 0",
             ],
             id="more buckets than rows",
@@ -121,8 +116,8 @@ def vocabulary(folder, *lines):
             ],
             id="tokens on the wrong axis",
         ),
-        pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["no axis 2 in [3, 2]"], id="no such axis"),
-        pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["no axis -3 in [3, 2]"], id="no such negative axis"),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=2), [3, 2], ["[3, 2] has no axis 2"], id="no such axis"),
+        pytest.param(adapters.remap_rows(["a"], ["a"], axis=-3), [3, 2], ["[3, 2] has no axis -3"], id="no such negative axis"),
         pytest.param(
             adapters.remap_segments({"x": 2, "y": 2}, {"x": 3}),
             [3, 2],
@@ -137,7 +132,8 @@ def vocabulary(folder, *lines):
             adapters.remap_segments({"x": 2, "y": 1}, {"x": 3, "z": 1}),
             [3, 2],
             [
-                "remap_segments(2 -> 2 features) makes [4, 2]",
+                "remap_segments(2 -> 2 features) turns",
+                "into [4, 2]",
                 "4 instead of 3 on axis 0",
             ],
             id="new widths",
@@ -147,7 +143,7 @@ def vocabulary(folder, *lines):
             [3, 2],
             [
                 "transform(transpose",
-                "makes [2, 3]",
+                "into [2, 3]",
                 "2 instead of 3 on axis 0",
             ],
             id="transform",
@@ -164,7 +160,8 @@ def vocabulary(folder, *lines):
             adapters.transform(lambda tensor: tf.cast(tensor, tf.int32)),
             [3, 2],
             [
-                "makes int32 of float32",
+                "turns float32",
+                "into int32",
             ],
             id="transform to another dtype",
         ),
@@ -296,7 +293,7 @@ class TestVocabularies:
             adapters.remap_rows(["a"], ["a"], new_vocab_size=size)
 
     def test_shorter_than_what_counts(self, tmp_path):
-        with pytest.raises(WarmStartError, match="has 2 tokens, fewer than the 3 that are to count"):
+        with pytest.raises(WarmStartError, match="has 2 tokens, fewer than the 3 that are to be used"):
             adapters.remap_rows(vocabulary(tmp_path, "a", "b"), ["a"], old_vocab_size=3)
 
     @pytest.mark.parametrize(
@@ -357,7 +354,7 @@ def test_segment_widths(widths, message):
             adapters.remap_segments(*arguments)
 
 
-@pytest.mark.parametrize("fill", ["zero", "", None, True, 1j, [0], float("nan"), np.nan, float("inf"), -np.inf], ids=repr)
+@pytest.mark.parametrize("fill", ["zero", "", None, True, 1j, {0}, float("nan"), np.nan, float("inf"), -np.inf], ids=repr)
 @pytest.mark.parametrize(
     "make",
     [
@@ -370,6 +367,28 @@ def test_segment_widths(widths, message):
 def test_fills(fill, make):
     with pytest.raises(WarmStartError, match="fill must be"):
         make(fill)
+
+
+@pytest.mark.parametrize(
+    "fill, told",
+    [
+        (("zeros", "initials"), r"fill\[1\] must be 'initial' or .*did you mean 'initial'"),
+        ([None, 1], r"fill\[0\] must be"),
+        ((), "fill is empty"),
+        ((("zeros",), 1), r"fill\[0\] must be"),
+    ],
+    ids=str,
+)
+def test_a_fill_for_each_axis(fill, told):
+    with pytest.raises(WarmStartError, match=told):
+        adapters.crop_or_pad(fill)
+
+
+def test_another_number_of_fills_than_of_axes(old_dir):
+    error = refused(old_dir, {"[vw]": adapters.crop_or_pad(("zeros", "initial"))}, {"v": [4, 3], "w": [4]})
+    assert len(error.problems) == 1
+    assert "crop_or_pad(fill=('zeros', 'initial')) cannot turn the old 'w' [3]" in str(error)
+    assert "fill has 2 entries, and [4] has 1 axes; give one fill for each axis" in str(error)
 
 
 @pytest.mark.parametrize("index", [[0, 1], "x", 1.5, np.array([0]), np.s_[0, [1]], True], ids=repr)
@@ -386,7 +405,7 @@ def test_take_is_basic_slicing(index):
         ({"v": []}, "adapters are needed"),
         ({"v": adapters.crop_or_pad}, "is needed, got <function"),
         ({"v": [adapters.crop_or_pad(), None]}, "adapters are needed"),
-        ({"v(": adapters.crop_or_pad()}, "no regular expression"),
+        ({"v(": adapters.crop_or_pad()}, "not a regular expression"),
         ({1: adapters.crop_or_pad()}, "a pattern is a string, got 1"),
     ],
     ids=["list", "string", "empty list", "factory", "None in a list", "pattern", "int"],
@@ -435,7 +454,7 @@ class TestFinite:
             ShapeAdaptingRecoverHook(str(old_dir), check_finite=True).begin()
 
     def test_a_large_table_is_not_in_memory_as_a_whole(self, old_dir):
-        values = np.zeros([25000000], np.float32)
+        values = np.zeros([15000000], np.float32)
         values[-1] = np.nan
         prefix = save_checkpoint(old_dir, {"v": values})
         # By way of a small process: Linux takes the peak of the one it was forked from for a process' own.
@@ -443,7 +462,7 @@ class TestFinite:
         done = run_python(start, FINITE, prefix)
         assert done.returncode == 0, done.stderr
         peak, _, told = done.stdout.partition(" ")
-        assert "'v' [25000000] has 1 NaN and 0 infinite values" in told and int(peak) < values.nbytes / 2
+        assert "'v' [15000000] has 1 NaN and 0 infinite values" in told and int(peak) < values.nbytes / 2
 
 
 FINITE = """
@@ -453,7 +472,7 @@ from estimator_warmstart import VariableRecoverHook
 from estimator_warmstart.errors import WarmStartError
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 tf.compat.v1.disable_eager_execution()
-tf.compat.v1.get_variable("v", [25000000], initializer=tf.compat.v1.zeros_initializer())
+tf.compat.v1.get_variable("v", [15000000], initializer=tf.compat.v1.zeros_initializer())
 before = peak()
 try:
     VariableRecoverHook(sys.argv[1], check_finite=True).begin()
@@ -473,12 +492,12 @@ def test_planning_alone_leaves_the_graph_as_it_is(old_dir, new_graph):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is no text"),
+        (lambda: adapters.remap_rows(["\udcff"], ["a"]), "is not valid text"),
         (lambda: adapters.remap_rows(b"\xff", ["a"]), "a vocabulary must be a file's path or a sequence of tokens"),
         (lambda: adapters.remap_segments({"a": 1}, {}), "new_widths is empty"),
         (lambda: ShapeAdaptingRecoverHook("anywhere", check_finite="yes"), "check_finite must be True or False, got 'yes'"),
     ],
-    ids=["lone surrogate", "path that is no text", "no new features", "check_finite"],
+    ids=["lone surrogate", "path that is not text", "no new features", "check_finite"],
 )
 def test_other_arguments_that_cannot_be(make, message):
     with pytest.raises(WarmStartError, match=message):
@@ -488,5 +507,5 @@ def test_other_arguments_that_cannot_be(make, message):
 def test_half_a_fill_for_an_int(old_dir, new_graph):
     save_checkpoint(old_dir, {"count": np.int32([1, 2])})
     tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
-    with pytest.raises(WarmStartError, match=r"'count' \[3\] of the old 'count' \[2\]: the fill 0\.5 is not an int32"):
+    with pytest.raises(WarmStartError, match=r"the new .count. \[3\]: the fill 0\.5 is not an int32"):
         plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import importlib
+import io
 import json
 import subprocess
 import sys
@@ -23,40 +26,62 @@ def benchmark(monkeypatch):
     return importlib.import_module
 
 
+def run_script(name, *arguments):
+    return subprocess.run([sys.executable, str(FOLDER / name), *arguments], capture_output=True, text=True)
+
+
+def child_of_this_process(command, keys, options, directory):
+    """In place of a fresh process for each measurement, which costs as much as loading TensorFlow."""
+    child = importlib.import_module("child")
+    numbers = {"rows": options.rows, "plan_variables": options.plan_variables}
+    measured = child.COMMANDS[command](argparse.Namespace(case=list(keys), directory=directory, **numbers))
+    return json.loads(json.dumps(measured))
+
+
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
-    """All contenders once, on a table of sixty rows."""
-    report = tmp_path_factory.mktemp("benchmark") / "runs.json"
+    """All contenders once, on a table of sixty rows: the exit status, what was printed, and the report."""
+    path = tmp_path_factory.mktemp("benchmark") / "runs.json"
     numbers = ["--rows", str(OLD_SIZE), "--rounds", "1", "--plan-variables", "20"]
-    ended = subprocess.run(
-        [sys.executable, str(FOLDER / "run.py"), *numbers, "--json", str(report), "--output-markdown"],
-        capture_output=True,
-        text=True,
-    )
-    assert report.exists(), ended.stderr
-    return ended, json.loads(report.read_text())
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.syspath_prepend(str(FOLDER))
+        run = importlib.import_module("run")
+        patch.setattr(run, "_child", child_of_this_process)
+        status = run.main([*numbers, "--json", str(path), "--output-markdown"])
+    return status, printed.getvalue(), json.loads(path.read_text())
 
 
 def test_every_contender_verified_its_values(tiny_run, benchmark):
-    ended, report = tiny_run
+    status, _, report = tiny_run
     assert {key: case["problem"] for key, case in report["cases"].items() if case["problem"]} == {}
     # Each once; in which order is drawn.
     assert sorted(run["case"] for run in report["runs"]) == sorted(case.key for case in benchmark("cases").CASES)
     assert all(run["problems"] == [] for run in report["runs"])
-    assert ended.returncode == 0, ended.stderr
+    assert status == 0
+
+
+@pytest.mark.slow
+def test_each_run_is_a_process_of_its_own(tmp_path):
+    report = tmp_path / "runs.json"
+    numbers = ["--rows", str(OLD_SIZE), "--rounds", "1", "--plan-variables", "20"]
+    chosen = ["--only", "same-shape/VariableRecoverHook", "--only", "plan/names alone"]
+    ended = run_script("run.py", *numbers, *chosen, "--json", str(report))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    runs = {run["case"]: run["problems"] for run in json.loads(report.read_text())["runs"]}
+    assert runs == {"same-shape/cold": [], "same-shape/VariableRecoverHook": [], "plan/names alone": []}
 
 
 def test_table_has_every_row(tiny_run, benchmark):
     cases = benchmark("cases")
-    tables = [part for part in tiny_run[0].stdout.split("\n\n") if part.startswith("| contender")]
+    tables = [part for part in tiny_run[1].split("\n\n") if part.startswith("| contender")]
     rows = [[line.split("|")[1].strip() for line in part.splitlines()[2:]] for part in tables]
     assert rows == [[case.name for case in cases.CASES if case.task == task.name] for task in cases.TASKS]
-    assert "NOT as expected" not in tiny_run[0].stdout
+    assert "NOT as expected" not in tiny_run[1]
 
 
 def test_every_recovery_says_what_it_took(tiny_run):
     quantities = {"prepare_seconds", "session_seconds", "total_seconds", "cpu_seconds", "peak_bytes", "graph_bytes"}
-    for key, case in tiny_run[1]["cases"].items():
+    for key, case in tiny_run[2]["cases"].items():
         if not key.startswith("plan/"):
             assert quantities <= set(case["medians"]), key
             assert case["ratios"]["session_seconds"] > 0, key
@@ -207,32 +232,23 @@ def test_starting_process_stays_small():
     assert subprocess.run([sys.executable, "-c", code], cwd=str(FOLDER)).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_conversion_keeps_every_tensor():
-    ended = subprocess.run(
-        [sys.executable, str(FOLDER / "conversion.py"), "--rows", str(OLD_SIZE), "--rounds", "1"],
-        capture_output=True,
-        text=True,
-    )
+    ended = run_script("conversion.py", "--rows", str(OLD_SIZE), "--rounds", "1")
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(tf.__version__ < "2", reason="eager execution is TensorFlow 2's")
 def test_eager_variables_have_the_old_values():
-    ended = subprocess.run(
-        [sys.executable, str(FOLDER / "into.py"), "--rows", str(OLD_SIZE), "--rounds", "1"],
-        capture_output=True,
-        text=True,
-    )
+    ended = run_script("into.py", "--rows", str(OLD_SIZE), "--rounds", "1")
     assert ended.returncode == 0, ended.stderr
     assert "every value as it was" in ended.stdout and "`recover_into`, cropped" in ended.stdout
 
 
+@pytest.mark.slow
 def test_misspelt_names_are_found_and_a_renamed_scope_seen():
-    ended = subprocess.run(
-        [sys.executable, str(FOLDER / "names.py"), "--variables", "600", "--renamed", "400", "--rounds", "1"],
-        capture_output=True,
-        text=True,
-    )
+    ended = run_script("names.py", "--variables", "600", "--renamed", "400", "--rounds", "1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "every name and rule as expected" in ended.stdout and "`diff` of 400 variables" in ended.stdout

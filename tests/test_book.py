@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import needs_estimator
 from estimator_warmstart import VariableRecoverHook, match_variables, recover_variables
 
 tf1 = tf.compat.v1
@@ -121,6 +122,7 @@ class Losses(tf1.train.SessionRunHook):
         self.values.append(float(run_values.results))
 
 
+@needs_estimator
 def test_three_layers_train_on_below_a_smaller_fourth(book, digits, tmp_path):
     images, labels = digits
     smaller = {"hidden1": 300, "hidden2": 50, "hidden3": 50, "hidden4": 20, "outputs": 10}

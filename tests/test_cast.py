@@ -187,7 +187,12 @@ class TestTransformToAnotherDtype:
         with pytest.raises(WarmStartError) as caught:
             plan_recovery(old_dir, None, {"v": adapters.transform(lambda value: tf.cast(value, tf.int32))})
         message = str(caught.value)
-        assert "makes int32 of float32" in message and "the new 'v' is float64" in message and "adapters.cast()" in message
+        assert (
+            "turns float32" in message
+            and "into int32" in message
+            and "the new 'v' is float64" in message
+            and "adapters.cast()" in message
+        )
 
     def test_that_changes_its_mind(self, old_dir, new_graph):
         save_checkpoint(old_dir, {"v": np.float32([1])})

@@ -1,4 +1,4 @@
-"""The old side: what a name-based checkpoint holds, by its index alone, and what is said where there is none."""
+"""Name-based checkpoints: what their index says they hold, and the errors where there is none."""
 
 import glob
 import os
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import VariableRecoverHook, WarmStartError, plan_recovery, warm_start_settings
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from shared_models import save_raw, save_sharded
 
 tf1 = tf.compat.v1
 
@@ -40,37 +41,6 @@ def overwrite(path, content):
 def read(path):
     with open(str(path), "rb") as file:
         return file.read()
-
-
-def save_sharded(folder):
-    """Three variables, one of them in two parts, in two data files; returns the prefix."""
-    with tf.Graph().as_default():
-        with tf.device("/cpu:0"):
-            tf1.get_variable("a", initializer=tf.constant([1.0, 2.0]))
-        with tf.device("/cpu:1"):
-            tf1.get_variable("b", initializer=tf.constant([3, 4, 5]))
-        devices = iter(["/cpu:0", "/cpu:1"])
-        with tf1.device(lambda op: next(devices) if op.type == "VariableV2" else "/cpu:0"):
-            tf1.get_variable("v", [3, 2], partitioner=tf1.fixed_size_partitioner(2), use_resource=False)
-        saver = tf1.train.Saver(sharded=True)
-        with tf1.Session(config=tf1.ConfigProto(device_count={"CPU": 2})) as session:
-            session.run(tf1.global_variables_initializer())
-            return saver.save(session, os.path.join(str(folder), "model.ckpt"))
-
-
-def save_raw(folder, values, slices=()):
-    """Saves `values` in their own order, with the slice specifications of TensorFlow's SaveV2; returns the prefix."""
-    prefix = str(folder / "model.ckpt")
-    with tf.Graph().as_default(), tf1.Session() as session:
-        session.run(
-            tf.raw_ops.SaveV2(
-                prefix=prefix,
-                tensor_names=list(values),
-                shape_and_slices=list(slices) or [""] * len(values),
-                tensors=[tf.constant(value) for value in values.values()],
-            )
-        )
-    return prefix
 
 
 class TestContents:
@@ -233,6 +203,7 @@ class TestADirectoryOfTheSameName:
         with tf1.train.MonitoredSession(hooks=[hook]) as session:
             assert session.run(a).tolist() == [3]
 
+    @needs_estimator
     def test_tensorflows_own_settings_cannot(self, old_dir):
         prefix = save_checkpoint(old_dir, {"a": np.float32([3])})
         (old_dir / "model.ckpt").mkdir()

@@ -1,8 +1,12 @@
-"""CRC32C in pieces, against the published values and the definition."""
+"""CRC32C in pieces, with google-crc32c and with NumPy, against the published values and the definition."""
+
+import importlib.util
+import sys
+import types
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator_warmstart.checkpoint import crc32c as checksums
@@ -16,6 +20,17 @@ def by_definition(data):
         for _ in range(8):
             register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
     return register ^ 0xFFFFFFFF
+
+
+@pytest.fixture(params=["numpy", "google"], scope="module", autouse=True)
+def implementation(request):
+    """Of one module, since Hypothesis refuses a fixture of one function."""
+    if request.param == "google" and checksums._google is None:
+        pytest.skip("google-crc32c is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(checksums, "_google", None)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -37,7 +52,6 @@ def test_published_values(data, checksum):
     st.integers(0, 99),
     st.floats(0, 1),
 )
-@settings(max_examples=25, deadline=None)
 def test_any_pieces_give_the_same(size, seed, cut):
     data = np.random.RandomState(seed).bytes(size)
     first = int(size * cut)
@@ -50,3 +64,20 @@ def test_any_pieces_give_the_same(size, seed, cut):
 def test_large_data(size):
     data = np.random.RandomState(0).bytes(size)
     assert checksums.extend(0, data) == by_definition(data)
+
+
+@pytest.mark.parametrize(
+    "installed, checksum",
+    [
+        (None, 0xE3069283),
+        (types.SimpleNamespace(implementation="python", extend=lambda checksum, data: 7), 0xE3069283),
+        (types.SimpleNamespace(implementation="c", extend=lambda checksum, data: 7), 7),
+    ],
+    ids=["not installed", "in Python", "in C"],
+)
+def test_google_crc32c_is_used_where_it_is_in_c(monkeypatch, installed, checksum):
+    monkeypatch.setitem(sys.modules, "google_crc32c", installed)  # None: importing it fails.
+    spec = importlib.util.find_spec(checksums.__name__)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    assert loaded.extend(0, b"123456789") == checksum

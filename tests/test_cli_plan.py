@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import report_as_json
 from estimator_warmstart.api.params import hooks_from_params
 from estimator_warmstart.cli import main
@@ -71,7 +71,7 @@ def config(fm_checkpoint, tmp_path):
     )
 
 
-class Graphs(tf.estimator.SessionRunHook):
+class Graphs(tf1.train.SessionRunHook):
     """Remembers what the training's graph has."""
 
     def begin(self):
@@ -110,6 +110,7 @@ def described(variables):
     ]
 
 
+@needs_estimator
 class TestAgreesWithTraining:
     @pytest.mark.parametrize("optimizer", ["Adagrad", "Adam"])
     def test_line_by_line(self, config, tmp_path, capsys, caplog, optimizer):
@@ -227,7 +228,11 @@ class TestConfig:
             ("a.yaml", "ckp_dir: a\nadapters:\n  v: crop_or_pad\n  v: {take: '[:1]'}\n", "twice in the mapping of line 3"),
             ("a.yaml", "a: [", "a.yaml is not YAML: while parsing"),
             ("a.yaml", "!!python/object/apply:os.getcwd []", "could not determine a constructor"),
-            ("a.json", '{"ckp_dir": "a", "include": "fm("}', "warm_start.include: the pattern 'fm(' is no regular expression"),
+            (
+                "a.json",
+                '{"ckp_dir": "a", "include": "fm("}',
+                "include: the pattern 'fm(' is not a regular expression",
+            ),
             ("a.json", '{"ckp_dir": "a", "renames": {}}', "warm_start.renames is not known (did you mean 'rename'?)"),
             ("a.json", "\udcff", "is not a text file in UTF-8"),
         ],

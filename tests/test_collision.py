@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import (
     VariableRecoverHook,
     hooks_from_params,
@@ -15,6 +15,7 @@ from estimator_warmstart import (
     warm_started,
 )
 
+pytestmark = needs_estimator
 tf1 = tf.compat.v1
 
 

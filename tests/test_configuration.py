@@ -16,9 +16,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
-from estimator_warmstart.api.params import ADAPTERS, HOOK, hooks_from_params, params_schema
+from estimator_warmstart.api.params import ADAPTERS, HOOK_OPTIONS, hooks_from_params, params_schema
 from estimator_warmstart.slice_texts import parse_slices
 
 tf1 = tf.compat.v1
@@ -64,6 +64,7 @@ def train(model_dir, params, shapes):
     return tf.train.load_checkpoint(str(model_dir / "model.ckpt-0"))
 
 
+@needs_estimator
 class TestTraining:
     def test_the_collision_from_json(self, old_dir, tmp_path):
         save_checkpoint(old_dir, {"A": np.float32([1, 2])})
@@ -104,7 +105,7 @@ class TestTraining:
         """)
         shapes = {"ranker/fm/v": [4, 3], "dense/kernel": [4, 1], "cut": [2]}
         reader = train(vocabularies / "new", params, shapes)
-        assert reader.get_tensor("ranker/fm/v").tolist() == [[2, 2, COLD], [0, 0, COLD], [1, 1, COLD], [9, 9, COLD]]
+        assert reader.get_tensor("ranker/fm/v").tolist() == [[2, 2, COLD], [0, 0, 0], [1, 1, COLD], [9, 9, COLD]]
         assert reader.get_tensor("dense/kernel").tolist() == [[6], [7], [-7], [5]]
         assert reader.get_tensor("cut").tolist() == [3, 1]
         assert reader.get_tensor("ranker/fm/v/Adagrad")[0, :2].tolist() == [20, 20]  # By default with adapters.
@@ -382,13 +383,14 @@ BAD = [
     ({"adapters": "crop_or_pad"}, ".adapters must be a mapping or list of pairs: pattern, adapter or adapters or null"),
     ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: there is no such adapter (did you mean 'crop_or_pad'"),
     ({"adapters": {"fm/v": "remap_rows"}}, ".adapters['fm/v'].remap_rows.old_vocab is missing"),
-    ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is no plain data"),
+    ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is not plain data"),
     ({"adapters": {"fm/v": {"compose": []}}}, ".adapters['fm/v'].compose: a list of adapters applies them"),
     ({"adapters": {"fm/v": {}}}, ".adapters['fm/v'] must name one adapter, got none"),
     ({"adapters": {"fm/v": []}}, ".adapters['fm/v'] must be an adapter such as "),
     ({"adapters": {"v": {"crop_or_pad": {}, "take": ":1"}}}, ".adapters['v'] must name one adapter, got 'crop_or_pad', 'take'"),
     ({"adapters": {"fm/v": ["crop_or_pad", 3]}}, ".adapters['fm/v'][1] must be an adapter such as 'crop_or_pad'"),
     ({"adapters": {"v": {"crop_or_pad": {"fill": "zero"}}}}, "['v'].crop_or_pad.fill must be 'initial' or 'zeros' or 'mean'"),
+    ({"adapters": {"v": {"crop_or_pad": {"fill": ["zeros", "a"]}}}}, "crop_or_pad.fill[1] must be 'initial' or 'zeros' or"),
     ({"adapters": {"fm/v": {"crop_or_pad": None}}}, ".adapters['fm/v'].crop_or_pad must be a mapping, got None"),
     ({"adapters": {"fm/v": {"take": 0}}}, ".adapters['fm/v'].take must be a string such as '[:-1, :]', got 0"),
     (remap(old_vocabs="a"), ".adapters['fm/v'].remap_rows.old_vocabs is not known (did you mean 'old_vocab'"),
@@ -405,17 +407,20 @@ BAD = [
 BAD_FOR_THE_CODE = [
     (
         {"include": ["a", "b("]},
-        ".include[1]: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at position 1",
+        ".include[1]: the pattern 'b(' is not a regular expression: missing ), unterminated subpattern at position 1",
     ),
-    ({"rename": {"b(": "c"}}, ".rename: the pattern 'b(' is no regular expression: missing ), unterminated subpattern at"),
+    ({"rename": {"b(": "c"}}, ".rename: the pattern 'b(' is not a regular expression: missing ), unterminated subpattern at"),
     ({"rename": {"b": r"\2"}}, ".rename['b']: the replacement '\\\\2' is not valid: invalid group reference 2 at position 1"),
-    ({"adapters": {"b(": "crop_or_pad"}}, ".adapters['b(']: the pattern 'b(' is no regular expression"),
+    ({"adapters": {"b(": "crop_or_pad"}}, ".adapters['b(']: the pattern 'b(' is not a regular expression"),
     ({"adapters": [["a", "crop_or_pad"], ["a", "crop_or_pad"]]}, ".adapters['a']: 'a' is there twice"),
     ({"adapters": {"a": "crop_or_pad", "a:0": "crop_or_pad"}}, ".adapters['a:0']: 'a' is there twice"),
     ({"adapters": {"s/a": "crop_or_pad", "/s/a/": "crop_or_pad"}}, ".adapters['/s/a/']: 's/a' is there twice"),
     ({"recover_vars": [["a", "b"], ["a", "c"]]}, ".recover_vars['a']: 'a' is there twice"),
     (remap(old_vocab="gone.txt"), ".adapters['fm/v'].remap_rows.old_vocab: the vocabulary gone.txt cannot be read"),
-    (remap(new_vocab=["b", "b"]), ".adapters['fm/v'].remap_rows.new_vocab: the vocabulary (a sequence) has tokens twice"),
+    (
+        remap(new_vocab=["b", "b"]),
+        ".remap_rows.new_vocab: the vocabulary (a sequence) contains duplicate tokens",
+    ),
     (remap(old_vocab_size=2), ".adapters['fm/v'].remap_rows.old_vocab: the vocabulary (a sequence) has 1 tokens, fewer than"),
     (remap(aliases={"a": "x"}), ".adapters['fm/v'].remap_rows: remap_rows: aliases['a'] = 'x', but 'x' is not in"),
 ]
@@ -472,7 +477,7 @@ class TestBadInput:
             "warm_start[1].rename['b']",
             "warm_start[1].rename",
         ]
-        assert str(caught.value).startswith("the params say no warm start that can be done, 8 problems:\n  * warm_start[0]")
+        assert str(caught.value).startswith("invalid warm-start params, 8 problems:\n  * warm_start[0]")
 
 
 PLAIN = [
@@ -519,6 +524,8 @@ PLAIN = [
     {"a": {"take": "x"}},
     {"fill": "mean"},
     {"fill": "a"},
+    {"fill": ["zeros", 1]},
+    ["zeros", "initial"],
     {"take": ":1"},
     {"old_vocab": ["a"], "new_vocab": "a"},
     {"old_vocab": ["a"]},
@@ -535,7 +542,7 @@ NEEDED = {
 def places():
     """Functions that put a value somewhere into a warm start, by the name of the place."""
     yield "", lambda value: value
-    for key in HOOK:
+    for key in HOOK_OPTIONS:
         yield key, lambda value, key=key: {**ONE, key: value}
     for name, kind in ADAPTERS.items():
         yield name, lambda value, name=name: {**ONE, "adapters": {"v": {name: value}}}
@@ -569,8 +576,8 @@ class TestSchema:
             assert VALIDATOR.is_valid(value) == (not problems_of(value)) == (mine is None or theirs is None)
 
     def test_has_every_argument_of_the_hooks(self):
-        assert sorted(HOOK) == sorted(inspect.signature(ShapeAdaptingRecoverHook).parameters)
-        assert sorted(set(HOOK) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
+        assert sorted(HOOK_OPTIONS) == sorted(inspect.signature(ShapeAdaptingRecoverHook).parameters)
+        assert sorted(set(HOOK_OPTIONS) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
 
     def test_has_every_adapter_and_its_arguments(self):
         assert sorted(set(adapters.__all__) - set(ADAPTERS)) == ["compose", "transform"]
@@ -584,7 +591,7 @@ ROWS = {key: cells for key, *cells in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.
 
 class TestDocs:
     def test_has_every_key_in_order(self):
-        keys = list(HOOK)
+        keys = list(HOOK_OPTIONS)
         for name, kind in ADAPTERS.items():
             keys += [name] + [f"{name}.{key}" for key in kind.schema.get("properties", ())]
         assert list(ROWS) == keys
@@ -593,8 +600,8 @@ class TestDocs:
     def test_says_what_it_must_be_and_its_default(self, key):
         name, _, argument = key.partition(".")
         what, default, _ = ROWS[key]
-        if name in HOOK:
-            signature, kind = inspect.signature(VariableRecoverHook).parameters, HOOK[name]
+        if name in HOOK_OPTIONS:
+            signature, kind = inspect.signature(VariableRecoverHook).parameters, HOOK_OPTIONS[name]
         else:
             signature, kind = inspect.signature(getattr(adapters, name)).parameters, ADAPTERS[name]
         if argument:
@@ -617,13 +624,14 @@ class TestDocs:
         name, _, argument = key.partition(".")
         example = json.loads(ROWS[key][2])
         needed = {**NEEDED, "remap_rows": {"old_vocab": "films_old.txt", "new_vocab": "films_new.txt"}}
-        if name in HOOK:
+        if name in HOOK_OPTIONS:
             value = {**ONE, name: example}
         else:
             value = {**ONE, "adapters": {"v": {name: {**needed.get(name, {}), argument: example} if argument else example}}}
         assert problems_of(value) == []
         assert VALIDATOR.is_valid(value)
 
+    @needs_estimator
     def test_the_python_and_the_yaml_blocks(self, vocabularies):
         python, settings = (re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL).group(1) for language in ("python", "yaml"))
         names = {}

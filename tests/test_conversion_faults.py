@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
+from estimator_warmstart.checkpoint.data_files import write_bundle
+from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -133,16 +136,18 @@ class TestPlaceThatCannotBeWritten:
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=True)
 
-    def test_a_directory_of_somebody_else(self, old, tmp_path):
-        folder = tmp_path / "locked"
-        folder.mkdir()
-        folder.chmod(0o555)
-        for path in [tmp_path, *tmp_path.parents][:3]:  # So that another user can read the source.
-            if path.stat().st_uid == os.getuid() and path.name.startswith(("pytest-", tmp_path.name)):
-                path.chmod(path.stat().st_mode | 0o055)
-        done = run_python(CONVERT, old, folder / "new" / "model.ckpt", 0, 65534 if os.getuid() == 0 else 0)
-        assert "model.ckpt cannot be written, and nothing of it is left: " in done.stdout, done.stderr
-        assert "ermission denied" in done.stdout and list(folder.iterdir()) == []
+    def test_a_directory_of_somebody_else(self):
+        # Where another user can read the source, which pytest's own folders do not let anybody do.
+        with tempfile.TemporaryDirectory() as place:
+            os.chmod(place, 0o755)
+            source = save_checkpoint(os.path.join(place, "old"), VALUES)
+            folder = pathlib.Path(place) / "locked"
+            folder.mkdir()
+            folder.chmod(0o555)
+            user = 65534 if os.getuid() == 0 else 0
+            done = run_python(CONVERT, source, folder / "new" / "model.ckpt", 0, user)
+            assert "model.ckpt cannot be written, and nothing of it is left: " in done.stdout, done.stderr
+            assert "ermission denied" in done.stdout and list(folder.iterdir()) == []
 
     def test_a_file_where_a_directory_must_be(self, old, tmp_path):
         (tmp_path / "file").write_text("here")
@@ -161,18 +166,20 @@ class TestPlaceThatCannotBeWritten:
         assert [path.name for path in (tmp_path / "new").rglob("*")] == ["theirs"]
 
 
-# Ends a process at the nth of the lines that come to be run for the first time, for each n: at every moment there is.
+# Ends a process at the nth of the lines that come to be run for the first time, for each n: at every moment there is. With a
+# stride, at some, and at the last ones, when the index is in its place.
 KILL = """
 import os, shutil, signal, sys
 import numpy as np
 import tensorflow as tf
-from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.checkpoint import data_files, index_file
 from estimator_warmstart.convert import placing
 from estimator_warmstart.convert import destination as staging
 from estimator_warmstart.convert.convert import convert_checkpoint
-source, folder, replaces = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
+source, folder, replaces, every = sys.argv[1], sys.argv[2], sys.argv[3] == "True", int(sys.argv[5])
 destination = os.path.join(folder, "model.ckpt")
-files = (staging.__file__, placing.__file__) + (() if replaces else (bundle_writing.__file__,))
+files = (staging.__file__, placing.__file__, index_file.__file__) + (() if replaces else (data_files.__file__,))
+first_line = data_files.write_bundle.__code__.co_firstlineno  # Reading is before it in its file.
 
 def convert(kill_at, overwrite):
     # In a process of its own, the threads of whose session end with it.
@@ -181,9 +188,10 @@ def convert(kill_at, overwrite):
         return os.waitpid(child, 0)[1]
     seen = set()
     def trace(frame, event, argument):
-        if frame.f_code.co_filename not in files:
+        code = frame.f_code
+        if code.co_filename not in files or (code.co_filename == data_files.__file__ and code.co_firstlineno < first_line):
             return None
-        seen.add((frame.f_code, frame.f_lineno))
+        seen.add((code, frame.f_lineno))
         if len(seen) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return trace
@@ -192,6 +200,8 @@ def convert(kill_at, overwrite):
         convert_checkpoint(source, destination, overwrite=overwrite)
     finally:
         sys.settrace(None)
+        with open(folder + ".lines", "w") as file:
+            file.write(str(len(seen)))
         os._exit(0 if sys.exc_info()[0] is None else 1)
 
 def is_new():
@@ -200,43 +210,50 @@ def is_new():
     values = {name: reader.get_tensor(name) for name in names}  # Raises for half a checkpoint.
     return "vars/a/.ATTRIBUTES/VARIABLE_VALUE" in values
 
-whole = {False: 0, True: 0}
-unfinished = killed = 0
-assert convert(0, replaces) == 0 and is_new()
-for kill_at in range(1, 1000):
+def make_ready():
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     for name in os.listdir(sys.argv[4]) if replaces else ():
         with open(os.path.join(sys.argv[4], name), "rb") as old, open(os.path.join(folder, name), "wb") as new:
             new.write(old.read())
+
+whole = {False: 0, True: 0}
+unfinished = 0
+make_ready()
+assert convert(0, replaces) == 0 and is_new()
+with open(folder + ".lines") as file:
+    lines = int(file.read())
+for kill_at in sorted({*range(1, lines, every), *range(lines - 4, lines + 1)}):
+    make_ready()
     status = convert(kill_at, replaces)
-    if status == 0:
-        break
     assert status == signal.SIGKILL, status
-    killed += 1
     if os.path.exists(destination + ".index"):
         whole[is_new()] += 1
     unfinished += any(".converting-" in name for name in os.listdir(folder))
     assert convert(0, True) == 0 and is_new()
-print(killed, unfinished, whole[False], whole[True])
+print(lines, unfinished, whole[False], whole[True])
 """
 
 
+EVERY = pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)], ids=["some moments", "each moment"])
+
+
 class TestKilled:
+    @EVERY
     @pytest.mark.parametrize("replaces", [False, True], ids=["new", "in place of another"])
-    def test_at_any_moment(self, old, tmp_path, replaces):
+    def test_at_any_moment(self, old, tmp_path, replaces, every):
         (tmp_path / "new").mkdir()
         (tmp_path / "there").mkdir()
         save_checkpoint(tmp_path / "there", {"x": np.float32(1)})
         (tmp_path / "there" / "checkpoint").unlink()
-        done = run_python(KILL, old, tmp_path / "new", replaces, tmp_path / "there")
+        done = run_python(KILL, old, tmp_path / "new", replaces, tmp_path / "there", every)
         assert done.returncode == 0, done.stderr
-        killed, unfinished, whole_old, whole_new = map(int, done.stdout.split())
-        print(killed, unfinished, whole_old, whole_new)
-        assert killed > (100 if replaces else 60) and unfinished > 15
+        lines, unfinished, whole_old, whole_new = map(int, done.stdout.split())
+        print(lines, unfinished, whole_old, whole_new)
+        assert lines > (100 if replaces else 60) and unfinished * every > 15
         # Before the index is renamed it is the old one, or none; after, the new one.
-        assert (whole_old > 15) == replaces and 0 < whole_new < killed / 2
+        assert (whole_old * every > 15) == replaces and 0 < whole_new < lines / 2
 
 
 # Ends a process before the nth of its file operations, for each n. What is at the destination is printed each time.
@@ -244,9 +261,9 @@ KILL_OPERATIONS = """
 import builtins, os, shutil, signal, sys
 import tensorflow as tf
 from estimator_warmstart import files
-from estimator_warmstart.checkpoint import data_writing as bundle_writing
+from estimator_warmstart.checkpoint import data_files
 from estimator_warmstart.convert.convert import convert_checkpoint
-source, folder, there = sys.argv[1:4]
+source, folder, there, every = *sys.argv[1:4], int(sys.argv[4])
 destination = os.path.join(folder, "model.ckpt")
 
 def convert(kill_at):
@@ -272,7 +289,7 @@ def convert(kill_at):
     finally:
         os._exit(0 if sys.exc_info()[0] is None else 1)
 
-for kill_at in range(1, 1000):
+for kill_at in range(1, 1000, every):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(there, folder)
     status = convert(kill_at)
@@ -287,8 +304,9 @@ print(*sorted(os.listdir(folder)))
 
 
 class TestKilledBeforeAFileOperation:
+    @EVERY
     @pytest.mark.parametrize("shards", [1, 2])
-    def test_the_old_one_is_whole_or_the_new_one(self, old, tmp_path, shards):
+    def test_the_old_one_is_whole_or_the_new_one(self, old, tmp_path, shards, every):
         there = tmp_path / "there"
         there.mkdir()
         with tf.Graph().as_default(), tf1.Session() as session:
@@ -306,11 +324,11 @@ class TestKilledBeforeAFileOperation:
             )
         (there / "model.ckpt.meta").write_text("of the old one")
         (there / "model.ckpt.notes").write_text("of somebody")
-        done = run_python(KILL_OPERATIONS, old, tmp_path / "new", there)
+        done = run_python(KILL_OPERATIONS, old, tmp_path / "new", there, every)
         assert done.returncode == 0, done.stderr
         *found, left = done.stdout.splitlines()
         first_new = found.index("new")
-        assert first_new > 10 and len(found) - first_new > 10 and set(found[first_new:]) == {"new"}
+        assert first_new * every > 10 and (len(found) - first_new) * every > 10 and set(found[first_new:]) == {"new"}
         assert left == "model.ckpt.data-00000-of-00001 model.ckpt.index model.ckpt.notes"
 
 
@@ -343,8 +361,6 @@ class TestWhatIsNotOurs:
         def write_and_save(prefix, *rest):
             write_bundle(prefix, *rest)
             save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
-
-        from estimator_warmstart.checkpoint.data_writing import write_bundle
 
         monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", write_and_save)
         if overwrite:
@@ -390,18 +406,18 @@ class TestWhatIsNotOurs:
 
 class TestInterrupted:
     def test_from_the_keyboard_nothing_is_left(self, old, tmp_path):
-        from estimator_warmstart.checkpoint import data_writing as bundle_writing
-        from estimator_warmstart.checkpoint import index_writing
-
-        files, seen = (bundle_writing.__file__, index_writing.__file__), set()
-        stop_at = 0
+        # What writes is below these in their files, what reads is above.
+        first_lines = {begin.__code__.co_filename: begin.__code__.co_firstlineno for begin in (write_bundle, encode_table)}
+        seen = set()
+        stop_at, measuring = 0, sys.gettrace()  # The latter is coverage's, if it runs.
 
         def trace(frame, event, argument):
-            if frame.f_code.co_filename not in files:
+            code = frame.f_code
+            if code.co_firstlineno < first_lines.get(code.co_filename, sys.maxsize):
                 return None
-            seen.add((frame.f_code, frame.f_lineno))
+            seen.add((code, frame.f_lineno))
             if len(seen) == stop_at:
-                sys.settrace(None)
+                sys.settrace(measuring)
                 raise KeyboardInterrupt
             return trace
 
@@ -415,7 +431,7 @@ class TestInterrupted:
             except KeyboardInterrupt:
                 assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
             finally:
-                sys.settrace(None)
+                sys.settrace(measuring)
         assert stop_at > 60
         assert len(list((tmp_path / "new").iterdir())) == 2
 
@@ -434,9 +450,18 @@ print((peak() - before) * (1 if sys.platform == "darwin" else 1024))
 
 class TestMemory:
     def test_is_less_than_the_largest_tensor(self, old_dir, tmp_path):
-        values = np.zeros([25000000], np.float32)
+        values = np.zeros([15000000], np.float32)
         old = save_checkpoint(old_dir, {"v": values})
         # By way of a small process: Linux takes the peak of the one it was forked from for a process' own.
+        start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+        done = run_python(start, MEMORY, old, tmp_path / "new")
+        assert done.returncode == 0, done.stderr
+        print(done.stdout)
+        assert 1e6 < int(done.stdout) < values.nbytes / 2
+
+    def test_is_as_little_for_strings(self, old_dir, tmp_path):
+        values = np.full([400000], b"x" * 200)
+        old = save_checkpoint(old_dir, {"s": values})
         start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
         done = run_python(start, MEMORY, old, tmp_path / "new")
         assert done.returncode == 0, done.stderr

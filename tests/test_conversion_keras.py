@@ -1,10 +1,10 @@
-"""`convert_checkpoint(model=..., optimizer=...)`: old values in a model's own object paths, and TF 1's slots in Keras's."""
+"""`convert_checkpoint(model=..., optimizer=...)`: old values in a model's object paths, TensorFlow 1's slots in Keras's."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, needs_keras_3, save_checkpoint
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
 
@@ -18,7 +18,7 @@ KERAS = [tf.keras.optimizers] + ([tf.keras.optimizers.legacy] if hasattr(tf.kera
 
 
 def train_old(folder, optimizer, steps=5, scope="", partitions=None):
-    """Trains `dense` in TensorFlow 1's way and saves it; returns the prefix and the weights one step later."""
+    """Trains `dense` with an optimizer of TensorFlow 1 and saves it; returns the prefix and the weights one step later."""
     with tf.Graph().as_default(), tf1.Session() as session:
         step = tf1.train.get_or_create_global_step()
         partitioner = tf1.fixed_size_partitioner(partitions) if partitions else None
@@ -80,6 +80,7 @@ OPTIMIZERS = {
 }
 
 
+@needs_keras_2
 class TestOptimizers:
     @pytest.mark.parametrize("keras", KERAS, ids=["keras", "legacy"][: len(KERAS)])
     @pytest.mark.parametrize("name", list(OPTIMIZERS))
@@ -201,6 +202,7 @@ TABLES = {"fm/w": np.float32([1, 2]), "tower/kernel": np.float32([[3, 4]]), "a/b
 
 class TestModel:
     @pytest.mark.parametrize("compiled", [False, True], ids=["not compiled", "compiled"])
+    @needs_keras_2
     def test_keras_loads_the_weights(self, old_dir, tmp_path, compiled):
         old = save_checkpoint(old_dir, {"dense/kernel": KERNEL, "dense/bias": np.float32([7, 8]), "other": np.float32(1)})
         model = new_model()
@@ -247,6 +249,13 @@ class TestModel:
             convert_checkpoint(old, tmp_path / "new" / "x", model=Tables())
         assert not (tmp_path / "new").exists()
 
+    @needs_keras_3
+    def test_keras_3_loads_no_checkpoint(self, old_dir, tmp_path):
+        old = save_checkpoint(old_dir, TABLES)
+        with pytest.raises(WarmStartError, match=r"got <Sequential .*; Keras 3 loads no checkpoint: use recover_into"):
+            convert_checkpoint(old, tmp_path / "new" / "x", model=tf.keras.Sequential([tf.keras.layers.Dense(2)], name="dense"))
+
+    @needs_keras_2
     def test_a_keras_model_that_is_not_built(self, old_dir, tmp_path):
         old = save_checkpoint(old_dir, TABLES)
         with pytest.raises(WarmStartError, match="model has no variables yet; build it first"):

@@ -103,7 +103,7 @@ def test_a_slice(text):
 def test_a_pattern(pattern):
     adapters = {pattern: "crop_or_pad"}
     for options in ({"include": pattern}, {"exclude": pattern}, {"rename": {pattern: "a"}}, {"adapters": adapters}):
-        with pytest.raises(WarmStartError, match="is no regular expression"):
+        with pytest.raises(WarmStartError, match="is not a regular expression"):
             hooks_from_params({"warm_start": {"ckp_dir": "old", **options}})
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import fm_example
 from conftest import save_checkpoint
-from fm_example import CATEGORIES, criteo_line, run_example, write_ratings
+from fm_example import CATEGORIES, criteo_line, run_example, run_examples, write_ratings
 
 example = fm_example.example
 
@@ -123,16 +123,14 @@ def points(example):
 def test_the_verdict_says_when_cold_training_is_as_good_as_the_warm_start(example, points):
     verdict = example("curves").verdict(points(1.5, 1.2, 1.0, 0.9), points(1.0, 0.9, 0.8, 0.7), "RMSE")
 
-    assert verdict == (
-        "The warm model starts at RMSE 1.0000, the cold one at 1.5000. "
-        "Cold training needs 20 steps to get there (evaluated every 10)."
-    )
+    assert re.findall(r"\d\.\d{4}", verdict) == ["1.0000", "1.5000"]
+    assert "needs 20 steps" in verdict and "every 10" in verdict
 
 
 def test_the_verdict_says_that_cold_training_did_not_get_there(example, points):
     verdict = example("curves").verdict(points(1.5, 1.1, 1.2), points(1.0, 0.9, 0.8), "RMSE")
 
-    assert verdict.endswith("Cold training did not get there within 20 steps; its best is 1.1000.")
+    assert "did not get there within 20 steps" in verdict and "best is 1.1000" in verdict
 
 
 def test_more_is_better_for_auc(example):
@@ -164,10 +162,9 @@ def test_slots_are_worth_what_the_model_without_them_lacks(example, metric, sign
     # That both begin alike says nothing about slots, and does not count.
     sentence = curves.worth_of_slots(curve(0, 0.3, 0.2, 0.4), curve(0, 0.31, 0.1, 0.37), metric)
 
-    assert sentence == (
-        f"What slots were worth, in {metric} (above 0: better with them): +0.0400 on average after step 0, "
-        "-0.0100 at the least (step 10), +0.1000 at the most (step 20), +0.0300 at the end."
-    )
+    for said in (metric, "+0.0400 on average", "-0.0100 at the least (step 10)", "+0.1000 at the most (step 20)"):
+        assert said in sentence
+    assert "+0.0300 at the end" in sentence
 
 
 def test_without_matplotlib_there_is_no_picture_and_no_error(example, points, monkeypatch, tmp_path):
@@ -195,21 +192,22 @@ def curve_of(output):
     return {int(step): (float(cold), float(warm)) for step, cold, warm in lines}
 
 
+@pytest.mark.slow
 def test_a_whole_run_shows_the_warm_model_ahead_from_step_0(tmp_path):
-    arguments = ["--rows", "20000", "--old-steps", "300", "--steps", "4", "--seed", "5"]
+    arguments = ["--rows", "20000", "--old-steps", "300", "--steps", "2", "--seed", "5"]
 
     ended = run_example(*arguments, "--output-dir", tmp_path / "first")
 
     assert ended.returncode == 0, ended.stderr
     curve = curve_of(ended.stdout)
-    assert list(curve) == [0, 1, 2, 3, 4]
+    assert list(curve) == [0, 1, 2]
     cold, warm = curve[0]
     assert 0.4 < cold < 0.6
     assert warm > cold + 0.05
     # The tower adds nothing yet: the warm model is the old one.
     assert f"AUC {warm:.4f}\n" in ended.stdout
     assert re.search(r"^ *fm/v/Adagrad .* ranker/fm/v/Adagrad .* restored$", ended.stdout, re.MULTILINE)
-    assert re.search(r"Cold training (needs \d+ steps|did not get there within 4 steps)", ended.stdout)
+    assert re.search(r"Cold training (needs \d+ steps|did not get there within 2 steps)", ended.stdout)
     for name in ("old/model.ckpt-300.index", "cold/model.ckpt-0.index", "warm/model.ckpt-0.index"):
         assert (tmp_path / "first" / name).is_file()
     drawn = importlib.util.find_spec("matplotlib") is not None
@@ -220,8 +218,9 @@ def test_a_whole_run_shows_the_warm_model_ahead_from_step_0(tmp_path):
     assert again.stdout.replace("second", "first") == ended.stdout
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_ratings(tmp_path):
-    """Film n has the rating n % 5 + 1: whoever has seen the old days knows it, a cold model does not."""
+    """Film n has the rating n % 5 + 1: a model of the old days knows it, a cold model does not."""
     random = np.random.RandomState(2)
     films = random.randint(0, 40, 4000)
     lines = [
@@ -238,6 +237,7 @@ def test_a_whole_run_on_ratings(tmp_path):
     assert warm < cold - 0.3
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_a_changed_vocabulary(tmp_path):
     """As above, but with more users and films every day."""
     random = np.random.RandomState(2)
@@ -256,7 +256,7 @@ def test_a_whole_run_with_a_changed_vocabulary(tmp_path):
         "--old-steps",
         "400",
         "--steps",
-        "4",
+        "2",
         "--output-dir",
         out,
         "--initial-accumulator",
@@ -266,7 +266,7 @@ def test_a_whole_run_with_a_changed_vocabulary(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"^    step +cold +warm +no slots$", ended.stdout, re.MULTILINE)
     curve = curve_of(ended.stdout)
-    assert list(curve) == [0, 1, 2, 3, 4]
+    assert list(curve) == [0, 1, 2]
     assert curve[0][1] < curve[0][0] - 0.3
     assert re.search(r"^What slots were worth, in RMSE .* at the end\.$", ended.stdout, re.MULTILINE)
     known = re.search(r"knows every token: RMSE ([\d.]+) yesterday, ([\d.]+) warm at step 0\.", ended.stdout)
@@ -295,6 +295,7 @@ def model_of(prefix, vocabulary):
     return tf.train.load_checkpoint(str(prefix)), {token: row for row, token in enumerate(tokens)}
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_a_criteo_file(tmp_path):
     """The category C1 says whether it was clicked."""
     random = np.random.RandomState(2)
@@ -312,25 +313,15 @@ def test_a_whole_run_on_a_criteo_file(tmp_path):
     assert warm > max(cold, 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["renamed", "vocabulary"])
 def test_all_ways_to_warm_start_come_to_the_same(case, tmp_path):
-    curves = {}
-    for via in ("hook", "params", "wrapper"):
-        ended = run_example(
-            "--case",
-            case,
-            "--via",
-            via,
-            "--rows",
-            "3000",
-            "--old-steps",
-            "20",
-            "--steps",
-            "2",
-            "--output-dir",
-            tmp_path / via,
-        )
-        assert ended.returncode == 0, ended.stderr
-        curves[via] = re.findall(r"^ +\d+ .*\d\.\d{4}$", ended.stdout, re.MULTILINE)
-    assert len(curves["hook"]) == 3
-    assert curves["hook"] == curves["params"] == curves["wrapper"]
+    ways = ("hook", "params", "wrapper")
+    common = ["--case", case, "--rows", "3000", "--old-steps", "20", "--steps", "2"]
+
+    ended = run_examples(*([*common, "--via", way, "--output-dir", tmp_path / way] for way in ways))
+
+    assert ended.returncode == 0, ended.stderr
+    rows = re.findall(r"^ +\d+ .*\d\.\d{4}$", ended.stdout, re.MULTILINE)
+    assert len(rows) == 3 * len(ways)
+    assert rows[:3] == rows[3:6] == rows[6:]

@@ -144,7 +144,7 @@ def test_a_keras_initializer_without_a_seed_draws_for_each_part(grown):
 def test_what_it_cannot_make_is_said_by_the_plan(grown, fill, words):
     with pytest.raises(WarmStartError) as caught:
         grown(adapters.crop_or_pad(fill), [4, 2])
-    for word in ["cannot make the new 'v' [4, 2] of the old 'v' [3, 2]: the initializer <lambda>"] + words:
+    for word in ["cannot turn the old 'v' [3, 2] into the new 'v' [4, 2]: the initializer <lambda>"] + words:
         assert word in str(caught.value)
 
 

@@ -8,6 +8,7 @@ from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook
 from estimator_warmstart._tf import initializer_op
 from estimator_warmstart.graph.initial_values import draw_initial
+from shared_models import needed_by
 
 tf1 = tf.compat.v1
 
@@ -96,17 +97,6 @@ def test_integers(new_graph, initializer, dtype):
 )
 def test_no_few_where_the_position_matters(new_graph, initializer):
     assert drawn(initializer, (2, 3), [3, 3]) is None
-
-
-def needed_by(op):
-    needed, waiting = {op}, [op]
-    while waiting:
-        op = waiting.pop()
-        for source in [tensor.op for tensor in op.inputs] + list(op.control_inputs):
-            if source not in needed:
-                needed.add(source)
-                waiting.append(source)
-    return needed
 
 
 @pytest.mark.parametrize("parts", [None, 3])

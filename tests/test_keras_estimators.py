@@ -5,12 +5,20 @@ import pytest
 import tensorflow as tf
 
 import keras_models
+from conftest import needs_estimator
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, plan_recovery
 from keras_models import SLOTS, WEIGHTS, optimizers, saved_values
 
+pytestmark = needs_estimator
+
 tf1 = tf.compat.v1
 
-FORMATS = ["checkpoint", "saver"]
+FORMATS = [
+    ("checkpoint", "checkpoint"),
+    ("checkpoint", "saver"),
+    pytest.param("saver", "checkpoint", marks=pytest.mark.slow),
+    pytest.param("saver", "saver", marks=pytest.mark.slow),
+]
 
 
 def train(estimator, hook, steps=1):
@@ -130,8 +138,7 @@ class Values(tf1.train.SessionRunHook):
         self.values = {variable.op.name: session.run(variable) for variable in tf1.global_variables()}
 
 
-@pytest.mark.parametrize("new_format", FORMATS)
-@pytest.mark.parametrize("old_format", FORMATS)
+@pytest.mark.parametrize("old_format, new_format", FORMATS)
 class TestFromAnotherEstimator:
     def test_predicts_the_same_at_step_0(self, tmp_path, old_format, new_format):
         old = keras_models.estimator(tmp_path / "old", old_format, optimizer=optimizers.Adam(0.1))

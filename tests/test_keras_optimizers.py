@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, save_checkpoint
 from estimator_warmstart import plan_recovery, recover_variables
+
+pytestmark = needs_keras_2
 
 tf1 = tf.compat.v1
 Adam = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers).Adam

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_keras_2, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, plan_recovery
 from estimator_warmstart.graph.kernels import input_axes
 from estimator_warmstart.graph.variables import logical_variables
@@ -50,10 +50,12 @@ USES = {
     "a vector": (lambda: weights(4) * 2.0, set()),
     "nothing": (lambda: weights(4, 3), set()),
 }
+# `tf.compat.v1.layers` are Keras 2's.
+LAYERS = ("dense", "dense of three axes", "convolution", "convolution of one axis", "transposed convolution")
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["", "trained"])
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", [pytest.param(use, marks=needs_keras_2 if use in LAYERS else ()) for use in USES])
 def test_input_axes(new_graph, use, trained):
     make, axes = USES[use]
     with tf1.variable_scope("m", reuse=tf1.AUTO_REUSE):
@@ -99,24 +101,23 @@ def census(old_dir, new_graph):
         },
     )
     rows = tf.nn.embedding_lookup(weights(6, 3, name="embeddings"), tf.constant([1]))
-    made = tf1.layers.dense(tf.concat([rows, tf.ones([1, 1])], 1), 1, name="dense")
+    kernel, bias = weights(4, 1, name="dense/kernel"), weights(1, name="dense/bias")
+    made = tf.matmul(tf.concat([rows, tf.ones([1, 1])], 1), kernel) + bias
     tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(made))
     return str(old_dir)
 
 
-WARNING = (
-    "the input axis of 'dense/kernel' (3 -> 4 on axis 0) has another length, and no adapter is named: crop_or_pad keeps its "
-    "weights from the beginning, which is right only if what is in front changed at its end. "
-    "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says that "
-    "the end it is"
-)
+def is_the_warning(text):
+    return text.startswith("the input axis of 'dense/kernel' (3 -> 4 on axis 0) has another length") and all(
+        way_out in text for way_out in ("adapters.remap_segments(old_widths, new_widths)", "adapters.crop_or_pad()")
+    )
 
 
 class TestWarning:
     def test_of_the_kernel_and_not_of_the_table(self, census):
         plan = plan_recovery(census, adapters={})
-        assert plan.warnings == (WARNING,)
-        assert f"Warning: {WARNING}" in format_report(plan).split("\n")
+        assert [is_the_warning(warning) for warning in plan.warnings] == [True]
+        assert f"Warning: {plan.warnings[0]}" in format_report(plan).split("\n")
 
     @pytest.mark.parametrize(
         "adapter",
@@ -132,5 +133,5 @@ class TestWarning:
     def test_is_logged_by_a_training(self, census, caplog):
         with tf1.train.MonitoredTrainingSession(hooks=[ShapeAdaptingRecoverHook(census)]):
             pass
-        assert [record.getMessage() for record in caplog.records if "input axis" in record.getMessage()] == [WARNING]
-        assert {record.levelno for record in caplog.records if "input axis" in record.getMessage()} == {logging.WARNING}
+        records = [record for record in caplog.records if "input axis" in record.getMessage()]
+        assert [(record.levelno, is_the_warning(record.getMessage())) for record in records] == [(logging.WARNING, True)]

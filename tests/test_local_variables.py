@@ -1,6 +1,7 @@
 """Local variables as new ones: chosen by their collection, recovered in each session that initializes them."""
 
 import json
+import logging
 import os
 import socket
 
@@ -113,6 +114,38 @@ class TestSessions:
             with tf.Graph().as_default():
                 variables, train = model()
                 assert run([VariableRecoverHook(old, wanted)], train, variables, folder) == expected
+
+    @pytest.mark.parametrize(
+        "wanted, told",
+        [
+            ({"seen": "seen", "w": "w"}, "only local variables are recovered, when they are initialized: 'seen'."),
+            ({"w": "w"}, "nothing is recovered."),
+        ],
+        ids=["local", "none"],
+    )
+    def test_the_log_of_a_resumed_one_names_them(self, old, model, tmp_path, caplog, wanted, told):
+        folder = os.path.join(str(tmp_path), "new")
+        caplog.set_level(logging.INFO, logger="tensorflow")
+        for _ in range(2):
+            caplog.clear()
+            with tf.Graph().as_default():
+                variables, train = model()
+                run([VariableRecoverHook(old, wanted)], train, variables, folder)
+        (line,) = [record.getMessage() for record in caplog.records if "Resumed" in record.getMessage()]
+        assert line.startswith("Resumed at step 1: the model's own values are kept, ")
+        assert line.endswith(told)
+
+    def test_the_log_of_a_worker_that_comes_later_names_them(self, old, model, new_graph, caplog):
+        _, train = model()
+        hook = VariableRecoverHook(old, {"seen": "seen", "w": "w"})
+        hook.begin()
+        caplog.set_level(logging.INFO, logger="tensorflow")
+        with tf1.Session() as session:
+            session.run([tf1.global_variables_initializer(), tf1.local_variables_initializer()])
+            session.run(train)
+            hook.after_create_session(session, None)
+        line = caplog.records[-1].getMessage()
+        assert line.startswith("At step 1 of a model that was warm-started: only local variables") and line.endswith("'seen'.")
 
     def test_their_initialization_does_not_pass_for_that_of_the_others(self, old, model, new_graph):
         (seen, _, w), _ = model()

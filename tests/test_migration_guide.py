@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import VariableRecoverHook, match_variables
+from shared_models import zeros
 
 tf1 = tf.compat.v1
 # The one that a Scaffold takes: in 1.15 `tf.train.Checkpoint` is another class.
@@ -35,13 +36,10 @@ def values_in(folder, checkpoint):
     return {key: reader.get_tensor(key).tolist() for key, dtype in dtypes.items() if dtype != tf.string}
 
 
-def zeros(name, shape):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
-
-
 class TestTf1CheckpointIntoTf2Code:
     """A name-based checkpoint; the new code has `tf.Variable`s in modules or layers, and saves objects."""
 
+    @needs_estimator
     def test_variables_of_a_module(self, old_dir, tmp_path):
         save_checkpoint(old_dir, TF1_VALUES)
 
@@ -65,6 +63,7 @@ class TestTf1CheckpointIntoTf2Code:
         assert values_in(tmp_path / "new", "model.ckpt-0") == {**recovered, "step" + VALUE: 0}
         assert values_in(tmp_path / "new", "model.ckpt-1") == {**recovered, "model/a" + VALUE: 11, "step" + VALUE: 1}
 
+    @needs_estimator
     def test_a_keras_layer_for_a_tf1_one(self, old_dir, tmp_path):
         """The names are those of `tf.compat.v1.layers.dense` in a scope, and of a Keras layer called like the scope."""
         old = {"head/dense/kernel": np.float32([[2], [3]]), "head/dense/bias": np.float32([5])}
@@ -132,6 +131,7 @@ class TestTf2CheckpointIntoTf1Code:
         ],
         ids=["list", "lists", "lists by path", "dict", "unnamed list", "unnamed dict"],
     )
+    @needs_estimator
     def test_into_an_estimator(self, tf2_checkpoints, tmp_path, kind, recovery):
         def model_fn(features, labels, mode):
             a, b, c = zeros("a", []), zeros("b", []), zeros("scoped/c", [2])
@@ -237,6 +237,7 @@ def test_the_forms_of_an_assignment_map(old_dir, form):
     assert sum(np.sum(value) for value in ours.values()) == sum(OLD_SCOPES[old].sum() for old in form.expected)
 
 
+@needs_estimator
 class TestAnEstimatorWithACheckpointScaffold:
     """Each step adds 2 to `v`: 3 old steps make 6 of 0, and 5 more make 16 of that."""
 

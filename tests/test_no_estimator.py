@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import run_python, save_checkpoint
-from estimator_warmstart import VariableRecoverHook
+from estimator_warmstart import VariableRecoverHook, WarmStartError, warm_start_settings, warm_started
 
 tf1 = tf.compat.v1
 # TensorFlow's attributes are loaded when they are touched; without the package that they are loaded from they are not there.
@@ -40,3 +40,11 @@ def test_a_hook_needs_none(old_dir):
 
 def test_a_hook_is_of_the_class_that_sessions_and_estimators_know():
     assert issubclass(VariableRecoverHook, tf1.train.SessionRunHook)
+
+
+@pytest.mark.skipif(hasattr(tf, "estimator"), reason=f"TensorFlow {tf.__version__} has tf.estimator")
+@pytest.mark.parametrize("call", [lambda old: warm_started(object(), old), lambda old: warm_start_settings(old, {"w": "v"})])
+def test_here_there_is_none(old_dir, call):
+    save_checkpoint(old_dir, {"w": np.float32([1, 2])})
+    with pytest.raises(WarmStartError, match=f"TensorFlow {tf.__version__} here has none .* TensorFlow 2.15 .* was the last"):
+        call(str(old_dir))

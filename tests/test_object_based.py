@@ -1,4 +1,4 @@
-"""Object-based checkpoints and SavedModels as the old model: names, paths, slots, and what cannot be had."""
+"""Object-based checkpoints and SavedModels as the old model: names, paths, slots, and errors."""
 
 import glob
 import os
@@ -22,20 +22,10 @@ from estimator_warmstart import (
 )
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from keras_models import place_to_train
+from shared_models import save_objects, variable, zeros
 
 tf1 = tf.compat.v1
-
-
-def save_objects(folder, build):
-    """Saves the `tf.train.Checkpoint` that `build` makes in a graph of its own, and returns its prefix."""
-    with tf.Graph().as_default(), tf1.Session() as session:
-        checkpoint = build()
-        session.run(tf1.global_variables_initializer())
-        return checkpoint.save(os.path.join(str(folder), "objects"))
-
-
-def variable(name, value, **options):
-    return tf1.get_variable(name, initializer=tf.constant(value), use_resource=True, **options)
 
 
 def fm_objects():
@@ -54,10 +44,6 @@ def recovered(folder, recover_vars=None, **options):
     hook = VariableRecoverHook(folder, recover_vars, **options)
     with tf1.train.MonitoredSession(hooks=[hook]) as session:
         return {new.op.name: session.run(new).tolist() for new in tf1.global_variables()}
-
-
-def zeros(name, shape):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer())
 
 
 class TestNamesAndPaths:
@@ -294,15 +280,18 @@ def export_module(folder):
 
 
 class TestKerasFiles:
-    @pytest.mark.parametrize("name", ["weights.h5", "weights"])
-    def test_hdf5(self, old_dir, new_graph, name):
+    @pytest.mark.parametrize("name", ["new.weights.h5", "weights"])
+    def test_hdf5(self, old_dir, name):
         path = old_dir / name
-        model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
-        model.save_weights(str(old_dir / "weights.h5"))
-        (old_dir / "weights.h5").rename(path)
-        zeros("new", [1])
-        with pytest.raises(WarmStartError, match=r"a Keras HDF5 file \(.h5\), not a checkpoint; save it .*save_format=\"tf\""):
-            plan_recovery(path)
+        with place_to_train():
+            model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+            model.save_weights(str(old_dir / "new.weights.h5"))
+        (old_dir / "new.weights.h5").rename(path)
+        with tf.Graph().as_default():
+            zeros("new", [1])
+            said = r"a Keras HDF5 file \(.h5\), not a checkpoint; save it .*save_format=\"tf\""
+            with pytest.raises(WarmStartError, match=said):
+                plan_recovery(path)
 
     def test_keras_zip(self, old_dir, new_graph):
         with zipfile.ZipFile(str(old_dir / "model.keras"), "w") as archive:

@@ -6,12 +6,9 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import WarmStartError, adapters, match_variables, plan_recovery, recover_variables
+from shared_models import adagrad, taken, zeros
 
 tf1 = tf.compat.v1
-
-
-def zeros(name, shape=(1,), dtype=tf.float32, **options):
-    return tf1.get_variable(name, list(shape), dtype, tf1.zeros_initializer(), **options)
 
 
 def ones(*names, shape=(1,)):
@@ -22,15 +19,6 @@ def ones(*names, shape=(1,)):
 def adam(*variables):
     """Minimizes the sum of `variables`."""
     tf1.train.AdamOptimizer(0.1).minimize(tf.add_n([tf.reduce_sum(variable) for variable in variables]))
-
-
-def adagrad(variable):
-    tf1.train.AdagradOptimizer(0.1).minimize(tf.reduce_sum(tf.convert_to_tensor(variable)))
-
-
-def taken(plan):
-    """{new name: old name} of all that takes an old value."""
-    return {planned.new.name: planned.old.name for planned in plan.variables if planned.old is not None}
 
 
 def left(plan):
@@ -175,7 +163,7 @@ class TestProblems:
                 ["the new 'w' is given 2 old values: 'fm/w', 'fm/w/Adagrad'; keep one"],
                 id="two for one",
             ),
-            pytest.param({"fm/w": 3}, ["'fm/w': 3 is no variable"], id="no variable"),
+            pytest.param({"fm/w": 3}, ["'fm/w': 3 is not a variable"], id="not a variable"),
         ],
     )
     def test_one_problem(self, fm_checkpoint, new_graph, recover_vars, words):
@@ -206,7 +194,7 @@ class TestProblems:
             "has no 'fm/ww'",
             "has no 'gone'",
             "no new variable 'nowhere'",
-            "3 is no variable",
+            "3 is not a variable",
             "the new 'v' has shape [3, 2], the old 'fm/w' [3, 1]",
             "the new 'w' has shape [3, 1], the old 'fm/v' [3, 2]",
             "the new 'wide' is float64",
@@ -585,7 +573,7 @@ class TestCoverage:
         tf1.train.get_or_create_global_step()
         adagrad(a), adagrad(b), adagrad(c)
         plan = plan_recovery(str(old_dir), with_slots=True)
-        assert plan.coverage == 24 / 40  # 16 of a and 8 of b, beside 16 of c: the step does not count.
+        assert plan.coverage == 24 / 40  # 16 of a and 8 of b are recovered, 16 of c are not; the step does not count.
         assert plan.slot_coverage == 16 / 40
         assert "3 of 7 new variables" in str(plan) and "coverage 60.0 %" in str(plan)
 

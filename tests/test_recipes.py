@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from conftest import needs_estimator, needs_keras_2
 from eager import eager_mode
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -16,13 +17,21 @@ TEXTS = {
     for place in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/*.md")
     for path in ROOT.glob(place)
 }
-# It needs an old model of another generation: test_readme.py runs it.
-ELSEWHERE = {"optimizers.md"}
+# What not every TensorFlow has.
+NEEDS = {
+    "tf.estimator": needs_estimator,
+    "tf1.estimator": needs_estimator,
+    "v1.estimator": needs_estimator,
+    "tf1.layers": needs_keras_2,
+    "tf.compat.v1.layers": needs_keras_2,
+}
 # TensorFlow 1.15 must be made eager for these, as they say.
 EAGER = {"off_the_estimator.md"}
-PAGES = sorted(
-    path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE and "```python\n" in path.read_text(encoding="utf-8")
-)
+PAGES = [
+    pytest.param(path.name, marks=[mark for name, mark in NEEDS.items() if name in path.read_text(encoding="utf-8")])
+    for path in sorted(DOCS.glob("*.md"))
+    if "```python\n" in path.read_text(encoding="utf-8")
+]
 
 
 def run_page(page):

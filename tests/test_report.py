@@ -9,16 +9,9 @@ import tensorflow as tf
 from conftest import save_checkpoint
 from estimator_warmstart import adapters, format_report, plan_recovery, report_as_json
 from estimator_warmstart.plan.report import Row, fold
+from shared_models import adagrad, zeros
 
 tf1 = tf.compat.v1
-
-
-def zeros(name, shape, dtype=tf.float32, **options):
-    return tf1.get_variable(name, list(shape), dtype, tf1.zeros_initializer(), **options)
-
-
-def adagrad(*variables):
-    tf1.train.AdagradOptimizer(0.1).minimize(tf.add_n([tf.reduce_sum(variable) for variable in variables]))
 
 
 def report_of(ckp_dir, *arguments, **options):

@@ -150,7 +150,9 @@ def test_an_iterator(old_dir, new_graph):
     assert warning.startswith("the iterator 'IteratorV2' begins as initialized")
 
 
-@pytest.mark.skipif(not hasattr(tf.estimator, "BoostedTreesClassifier"), reason="this TensorFlow has no boosted trees")
+@pytest.mark.skipif(
+    not hasattr(getattr(tf, "estimator", None), "BoostedTreesClassifier"), reason="this TensorFlow has no boosted trees"
+)
 class TestBoostedTrees:
     @pytest.fixture
     def estimator(self, tmp_path):
@@ -171,11 +173,10 @@ class TestBoostedTrees:
         self.make(tmp_path / "old").train(self.input_fn, steps=2)
         with pytest.raises(WarmStartError) as caught:
             warm_started(estimator, str(tmp_path / "old")).train(self.input_fn, steps=1)
-        assert caught.value.problems == (
-            "the model's parameters are in the tree ensemble 'boosted_trees', which is not a variable, and what the checkpoint "
-            "holds of it ('boosted_trees:0_serialized', 'boosted_trees:0_stamp') cannot be recovered; to go on with it, train "
-            "on in the old model's own directory; exclude='boosted_trees' leaves it as initialized",
-        )
+        (problem,) = caught.value.problems
+        assert problem.startswith("the model's parameters are in the tree ensemble 'boosted_trees', which is not a variable")
+        for part in ("'boosted_trees:0_serialized', 'boosted_trees:0_stamp'", "own directory", "exclude='boosted_trees'"):
+            assert part in problem
 
 
 def test_trees_by_the_names_that_they_are_saved_under(old_dir, new_graph):

@@ -12,29 +12,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import WarmStartError, adapters, make_saver, recover_scaffold
-from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from shared_models import one_row, serving_input, value_at, zeros
 
 tf1 = tf.compat.v1
-ModeKeys = tf.estimator.ModeKeys
-
-
-def zeros(name, shape):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer(), use_resource=True)
 
 
 def model_of(make_scaffold, learning_rate=0.5):
     """A model_fn with the Scaffold in every mode; each step adds `learning_rate` to new/w."""
 
     def model_fn(features, labels, mode):
-        w = zeros("new/w", [3, 1])
+        w = zeros("new/w", [3, 1], use_resource=True)
         total = tf.reduce_sum(w)
         train_op = (
             tf1.train.AdagradOptimizer(learning_rate, initial_accumulator_value=1.0).minimize(
                 -total, tf1.train.get_global_step()
             )
-            if mode == ModeKeys.TRAIN
+            if mode == "train"
             else None
         )
         return tf.estimator.EstimatorSpec(
@@ -49,22 +44,8 @@ def model_of(make_scaffold, learning_rate=0.5):
     return model_fn
 
 
-def one_row():
-    return tf.data.Dataset.from_tensors(({"x": [0.0]}, [0.0])).repeat()
-
-
 def estimator_of(make_scaffold, model_dir, **config):
     return tf.estimator.Estimator(model_of(make_scaffold), config=tf.estimator.RunConfig(model_dir=str(model_dir), **config))
-
-
-def serving_input():
-    x = tf1.placeholder(tf.float32, [None])
-    return tf.estimator.export.ServingInputReceiver({"x": x}, {"x": x})
-
-
-def value_at(model_dir, step, name="new/w"):
-    old = open_checkpoint(os.path.join(str(model_dir), f"model.ckpt-{step}")).variables[name]
-    return tf.train.load_variable(os.path.join(str(model_dir), f"model.ckpt-{step}"), old.key).tolist()
 
 
 def steps_kept(model_dir):
@@ -75,6 +56,7 @@ def steps_kept(model_dir):
 OLD_W = [[1], [2], [3]]
 
 
+@needs_estimator
 class TestEstimator:
     @pytest.mark.parametrize("saver_format", ["name", "object"])
     def test_train_resume_evaluate_predict_export(self, fm_checkpoint, tmp_path, saver_format):
@@ -133,7 +115,7 @@ class TestEstimator:
         assert steps_kept(tmp_path / "new") == []
 
     def test_a_problem_stops_training_before_anything_is_initialized(self, fm_checkpoint, new_graph):
-        tf1.train.GradientDescentOptimizer(1.0).minimize(tf.reduce_sum(zeros("new/w", [3, 1])))
+        tf1.train.GradientDescentOptimizer(1.0).minimize(tf.reduce_sum(zeros("new/w", [3, 1], use_resource=True)))
         with pytest.raises(WarmStartError, match="no 'fm/u'"):
             recover_scaffold(fm_checkpoint, {"fm/u": "new/w"}).finalize()
 
@@ -146,13 +128,14 @@ class TestEstimator:
         assert estimator.evaluate(one_row, steps=1)["loss"] < -6
 
 
+@needs_estimator
 class TestTheUsersOwn:
     def test_init_op_init_fn_local_init_op_and_summary_op_are_kept(self, fm_checkpoint, tmp_path):
         calls = []
 
         def scaffold():
             counter = tf1.get_variable("counter", [], initializer=tf1.zeros_initializer(), collections=["local_variables"])
-            other = zeros("other", [1])
+            other = zeros("other", [1], use_resource=True)
             given = {
                 "init_op": tf.group(tf1.global_variables_initializer(), name="my_init"),
                 "local_init_op": tf.group(tf1.local_variables_initializer(), tf1.tables_initializer(), name="my_local_init"),
@@ -237,7 +220,7 @@ def saved_by(saver, folder):
 
 class TestMakeSaver:
     def test_names_and_objects_of_a_list(self, tmp_path, new_graph):
-        a, _ = zeros("a/b", [1]), zeros("other", [1])
+        a, _ = zeros("a/b", [1], use_resource=True), zeros("other", [1], use_resource=True)
         assert list(saved_by(make_saver([a]), tmp_path)) == ["a/b"]
         assert sorted(saved_by(make_saver([a], saver_format="object"), tmp_path)) == [
             "_CHECKPOINTABLE_OBJECT_GRAPH",
@@ -245,13 +228,13 @@ class TestMakeSaver:
         ]
 
     def test_names_and_objects_of_a_dict(self, tmp_path, new_graph):
-        named = {"mine": zeros("a/b", [1])}
+        named = {"mine": zeros("a/b", [1], use_resource=True)}
         assert list(saved_by(make_saver(named), tmp_path)) == ["mine"]
         assert "vars/mine/.ATTRIBUTES/VARIABLE_VALUE" in saved_by(make_saver(named, saver_format="object"), tmp_path)
 
     def test_objects_of_a_checkpoint_and_a_model(self, tmp_path, new_graph):
         module = tf.Module()
-        module.kernel = zeros("a/b", [1])
+        module.kernel = zeros("a/b", [1], use_resource=True)
         for trackable, path in ((tf.train.Checkpoint(model=module), "model/kernel"), (module, "kernel")):
             saved = saved_by(make_saver(trackable, saver_format="object"), tmp_path)
             assert f"{path}/.ATTRIBUTES/VARIABLE_VALUE" in saved
@@ -264,20 +247,20 @@ class TestMakeSaver:
         assert "vars/reference/.ATTRIBUTES/VARIABLE_VALUE" in saved_by(saver, tmp_path)
 
     def test_what_tensorflow_reads_back(self, tmp_path, new_graph):
-        a = zeros("a", [2])
+        a = zeros("a", [2], use_resource=True)
         saver = make_saver(saver_format="object")
         with tf1.Session() as session:
             session.run(a.assign([3.0, 4.0]))
             prefix = saver.save(session, str(tmp_path / "model.ckpt"))
         with tf.Graph().as_default(), tf1.Session() as session:
-            again = zeros("another_name", [2])
+            again = zeros("another_name", [2], use_resource=True)
             module = tf.Module()
             module.a = again
             tf.train.Checkpoint(vars=module).restore(prefix).initialize_or_restore(session)
             assert session.run(again).tolist() == [3, 4]
 
     def test_a_table_that_says_itself_how_it_is_saved_is_saved_with_the_objects(self, tmp_path, new_graph):
-        zeros("a", [1])
+        zeros("a", [1], use_resource=True)
         tf.lookup.experimental.DenseHashTable(tf.int64, tf.int64, -1, 0, -2)
         assert tf1.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
         saved = saved_by(make_saver(saver_format="object"), tmp_path)
@@ -336,6 +319,7 @@ UNDER_MIRRORED = """
 
 
 @pytest.mark.parametrize("saver_format", ["name", "object"])
+@needs_estimator
 def test_under_mirrored_strategy_every_replica_is_recovered(tmp_path, saver_format):
     (tmp_path / "old").mkdir()
     save_checkpoint(tmp_path / "old", {"fm/w": np.float32([1, 2]), "fm/w/Adagrad": np.float32([0.5, 0.25])})

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, format_report, recover_variables
+from shared_models import one_row
 
 tf1 = tf.compat.v1
 
@@ -18,10 +19,6 @@ OLD_V, OLD_SLOT = np.float32([[1, 2], [3, 4], [5, 6]]), np.float32([[10, 20], [3
 
 def filled(name, shape, value=0.0, **options):
     return tf1.get_variable(name, shape, initializer=tf1.constant_initializer(value), **options)
-
-
-def one_row():
-    return tf.data.Dataset.from_tensors(({"x": [0.0]}, [0.0])).repeat()
 
 
 def estimator_of(model_fn, model_dir):
@@ -58,6 +55,7 @@ def thirty_symbols(tmp_path_factory):
     return str(folder)
 
 
+@needs_estimator
 class TestTheBlogsCase:
     def test_30_symbols_become_29(self, thirty_symbols, tmp_path):
         hooks = []
@@ -114,6 +112,7 @@ def remapping_model(ckp_dir, **options):
 WARM = [[5, 6], [-1, -1], [1, 2], [3, 4]]
 
 
+@needs_estimator
 class TestWhen:
     def test_the_first_checkpoint_is_warm_and_a_second_train_untouched(self, fm_checkpoint, tmp_path):
         for _ in range(2):  # As a new process: a new Estimator on the same model_dir.

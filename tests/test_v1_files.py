@@ -1,4 +1,4 @@
-"""V1 checkpoints, which have no index, as the old model: wherever one is taken, whole, sharded, damaged and crafted."""
+"""V1 checkpoints, which have no index, as the old model, in all ways in: whole, sharded, damaged and crafted."""
 
 import contextlib
 import glob
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import (
     ShapeAdaptingRecoverHook,
     VariableRecoverHook,
@@ -21,7 +21,7 @@ from estimator_warmstart import (
 )
 from estimator_warmstart._tf import saved_tensor_slice_pb2
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
-from estimator_warmstart.checkpoint.leveldb_table import index_file
+from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.cli import main
 
 tf1 = tf.compat.v1
@@ -113,6 +113,7 @@ class TestRecovery:
         values = recovered(ShapeAdaptingRecoverHook(v1, rename={"fm": ""}))
         assert values == {"w": [[1], [2], [3], [0]], "w/Adagrad": [[10], [20], [30], [0.5]]}
 
+    @needs_estimator
     def test_warm_start_settings(self, v1):
         assert warm_start_settings(v1, {"fm/w": "w"}).ckpt_to_initialize_from == v1
 
@@ -223,7 +224,7 @@ def crafted(folder, shape=(2,), dtype=1, slices=(((0, 2),),), name="a", times=1,
     stored.data.slice.CopyFrom(listed.meta.tensor[0].slice[0] if listed.meta.tensor[0].slice else stored.data.slice)
     stored.data.data.float_val.extend(values)
     path = folder / "model.ckpt"
-    path.write_bytes(index_file({b"": listed.SerializeToString(), b"\0a\0\1": stored.SerializeToString()}))
+    path.write_bytes(encode_table({b"": listed.SerializeToString(), b"\0a\0\1": stored.SerializeToString()}))
     return str(path)
 
 
@@ -261,6 +262,6 @@ class TestCrafted:
         assert "'a' has 1 values where 2 are needed" in capsys.readouterr().err
 
     def test_a_table_without_a_list(self, old_dir):
-        (old_dir / "model.ckpt").write_bytes(index_file({b"a": b"b"}))
+        (old_dir / "model.ckpt").write_bytes(encode_table({b"a": b"b"}))
         with pytest.raises(WarmStartError, match="does not begin with a list of its tensors"):
             open_checkpoint(old_dir / "model.ckpt")

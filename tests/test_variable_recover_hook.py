@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters, recover_variables
+from shared_models import one_row, value_at, zeros
 
 tf1 = tf.compat.v1
 
 OLD_W, OLD_V = [[1], [2], [3]], [[1, 2], [3, 4], [5, 6]]
-
-
-def zeros(name, shape, **options):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer(), **options)
 
 
 def article_model(
@@ -43,43 +40,36 @@ def article_model(
     return model_fn
 
 
-def one_row():
-    return tf.data.Dataset.from_tensors(({"x": [0.0]}, [0.0])).repeat()
-
-
 def estimator_of(model_fn, model_dir, **config):
     return tf.estimator.Estimator(model_fn, config=tf.estimator.RunConfig(model_dir=str(model_dir), **config))
 
 
-def values_at(model_dir, step, name="new/w"):
-    return tf.train.load_variable(os.path.join(str(model_dir), f"model.ckpt-{step}"), name).tolist()
-
-
+@needs_estimator
 class TestEstimator:
     def test_the_article_as_printed(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint), tmp_path / "new")
         estimator.train(one_row, steps=2)
         # model.ckpt-0, which evaluators and late workers start from, is warm; training goes on from there.
-        assert values_at(tmp_path / "new", 0) == OLD_W
-        assert values_at(tmp_path / "new", 0, "new/v") == OLD_V
-        assert values_at(tmp_path / "new", 2) == [[2], [3], [4]]
+        assert value_at(tmp_path / "new", 0) == OLD_W
+        assert value_at(tmp_path / "new", 0, "new/v") == OLD_V
+        assert value_at(tmp_path / "new", 2) == [[2], [3], [4]]
 
     def test_a_second_train_keeps_what_was_trained(self, fm_checkpoint, tmp_path):
         for _ in range(2):  # As a new process: a new Estimator on the same model_dir.
             estimator_of(article_model(fm_checkpoint), tmp_path / "new").train(one_row, steps=2)
-        assert values_at(tmp_path / "new", 4) == [[3], [4], [5]]
+        assert value_at(tmp_path / "new", 4) == [[3], [4], [5]]
 
     def test_a_second_train_of_the_same_estimator(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint), tmp_path / "new")
         estimator.train(one_row, steps=2)
         estimator.train(one_row, steps=1)
-        assert values_at(tmp_path / "new", 3) == [[2.5], [3.5], [4.5]]
+        assert value_at(tmp_path / "new", 3) == [[2.5], [3.5], [4.5]]
 
     def test_every_train_recovers_at_each_train(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint, when="every_train"), tmp_path / "new")
         estimator.train(one_row, steps=2)
         estimator.train(one_row, steps=1)
-        assert values_at(tmp_path / "new", 3) == [[1.5], [2.5], [3.5]]
+        assert value_at(tmp_path / "new", 3) == [[1.5], [2.5], [3.5]]
 
     def test_evaluate_and_predict_never_recover(self, fm_checkpoint, tmp_path):
         estimator = estimator_of(article_model(fm_checkpoint), tmp_path / "new")
@@ -102,8 +92,8 @@ class TestEstimator:
     )
     def test_with_a_scaffold_of_the_users(self, fm_checkpoint, tmp_path, scaffold):
         estimator_of(article_model(fm_checkpoint, scaffold=scaffold), tmp_path / "new").train(one_row, steps=1)
-        assert values_at(tmp_path / "new", 0) == OLD_W
-        assert values_at(tmp_path / "new", 1) == [[1.5], [2.5], [3.5]]
+        assert value_at(tmp_path / "new", 0) == OLD_W
+        assert value_at(tmp_path / "new", 1) == [[1.5], [2.5], [3.5]]
 
     def test_an_init_op_that_passes_the_initializers_by(self, fm_checkpoint, tmp_path):
         article = article_model(fm_checkpoint)
@@ -114,7 +104,7 @@ class TestEstimator:
             return spec._replace(scaffold=tf1.train.Scaffold(init_op=tf.group(*zero)))
 
         estimator_of(model_fn, tmp_path / "new").train(one_row, steps=1)
-        assert values_at(tmp_path / "new", 1) == [[1.5], [2.5], [3.5]]
+        assert value_at(tmp_path / "new", 1) == [[1.5], [2.5], [3.5]]
 
     def test_a_resumed_run_goes_on_without_the_old_model(self, fm_checkpoint, tmp_path):
         new_dir = str(tmp_path / "new")
@@ -122,7 +112,7 @@ class TestEstimator:
         for name in os.listdir(fm_checkpoint):
             os.remove(os.path.join(fm_checkpoint, name))
         estimator_of(article_model(fm_checkpoint, model_dir=new_dir), new_dir).train(one_row, steps=1)
-        assert values_at(new_dir, 3) == [[2.5], [3.5], [4.5]]
+        assert value_at(new_dir, 3) == [[2.5], [3.5], [4.5]]
 
     def test_a_recovered_session_keeps_what_was_trained(self, fm_checkpoint, tmp_path):
         hooks = []
@@ -140,7 +130,7 @@ class TestEstimator:
         estimator = estimator_of(model_fn, tmp_path / "new", save_checkpoints_steps=2)
         estimator.train(one_row, max_steps=5, hooks=[AbortOnce()])
         assert AbortOnce.aborted
-        assert values_at(tmp_path / "new", 5) == [[3.5], [4.5], [5.5]]
+        assert value_at(tmp_path / "new", 5) == [[3.5], [4.5], [5.5]]
 
     def test_every_train_recovers_once_in_a_train(self, fm_checkpoint, tmp_path):
         class AbortOnce(tf1.train.SessionRunHook):
@@ -154,7 +144,7 @@ class TestEstimator:
         model_fn = article_model(fm_checkpoint, when="every_train")
         estimator_of(model_fn, tmp_path / "new", save_checkpoints_steps=2).train(one_row, max_steps=5, hooks=[AbortOnce()])
         assert AbortOnce.aborted
-        assert values_at(tmp_path / "new", 5) == [[3.5], [4.5], [5.5]]
+        assert value_at(tmp_path / "new", 5) == [[3.5], [4.5], [5.5]]
 
     def test_the_report_is_logged_once(self, fm_checkpoint, tmp_path, caplog):
         hooks = []
@@ -180,7 +170,7 @@ class TestEstimator:
             estimator = tf.estimator.Estimator(to_itself, model_dir=new_dir, params=params)
             with pytest.raises(WarmStartError, match="own model_dir"):
                 estimator.train(one_row, steps=1)
-        assert values_at(new_dir, 1) == [[1.5], [2.5], [3.5]]
+        assert value_at(new_dir, 1) == [[1.5], [2.5], [3.5]]
 
 
 class TestByHand:
@@ -408,6 +398,7 @@ def flip_a_byte_of_v(old_dir):
 
 
 class TestDamage:
+    @needs_estimator
     def test_a_flipped_byte_ends_training_before_a_step(self, fm_checkpoint, tmp_path):
         flip_a_byte_of_v(fm_checkpoint)
         with pytest.raises(tf.errors.DataLossError) as caught:

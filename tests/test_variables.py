@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import save_checkpoint
-from estimator_warmstart.graph.variables import logical_name, logical_variables
+from conftest import needs_estimator, needs_keras_2, save_checkpoint
+from estimator_warmstart import VariableRecoverHook
+from estimator_warmstart.graph.variables import global_step, logical_name, logical_variables
 from estimator_warmstart.slots import find_slots
+from shared_models import zeros
 
 tf1 = tf.compat.v1
 keras_optimizers = getattr(tf.keras.optimizers, "legacy", tf.keras.optimizers)
 
 BOTH_KINDS = pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
-
-
-def zeros(name, shape, **options):
-    return tf1.get_variable(name, shape, initializer=tf1.zeros_initializer(), **options)
 
 
 def minimize(optimizer, variables):
@@ -292,6 +290,7 @@ class TestSlots:
         ],
         ids=["Adam", "Adagrad"],
     )
+    @needs_keras_2
     def test_of_a_keras_optimizer(self, new_graph, make, slots):
         optimizer, w = make(), zeros("fm/w", [5, 1], use_resource=True)
         with tf1.name_scope("training"):
@@ -476,6 +475,7 @@ def run_under(strategy, tmp_path):
     return json.loads(done.stdout.splitlines()[-1]), str(tmp_path / "new" / "model.ckpt-")
 
 
+@needs_estimator
 class TestStrategies:
     def test_mirrored_variables(self, tmp_path):
         found, own = run_under("MirroredStrategy", tmp_path)
@@ -520,3 +520,33 @@ class TestStrategies:
 def test_a_slot_of_the_only_part_whose_name_was_cut(slot):
     assert find_slots({"d/w": (4,), slot: (4,)})[slot].primary == "d/w"
     assert not find_slots({"d/w": (4,), "d/w/t_0/Adagrad": (4,), "d/w/t_1/Adagrad": (4,)})
+
+
+class TestGlobalStep:
+    """Found whatever kind of variable it is, and whether or not TensorFlow's own function finds it."""
+
+    @BOTH_KINDS
+    @pytest.mark.parametrize(
+        "keys, is_found",
+        [(["variables", "global_step"], True), (["variables"], True), (["global_step"], True), ([], False)],
+        ids=["as TensorFlow makes it", "global variable only", "step only", "in no collection"],
+    )
+    def test_of_each_kind(self, fm_checkpoint, new_graph, use_resource, keys, is_found):
+        w = tf1.get_variable("fm/w", [3, 1], use_resource=use_resource)
+        step = tf1.Variable(0, name="global_step", trainable=False, use_resource=use_resource, collections=keys)
+        assert global_step(new_graph) is (step if is_found else None)
+        ready = {"ready_op": tf.constant([], tf.string), "ready_for_local_init_op": tf.constant([], tf.string)}
+        scaffold = tf1.train.Scaffold(init_op=tf.group(w.initializer, step.initializer), **ready)
+        creator = tf1.train.ChiefSessionCreator(scaffold)
+        with tf1.train.MonitoredSession(creator, hooks=[VariableRecoverHook(fm_checkpoint)]) as session:
+            assert session.run(w)[:, 0].tolist() == [1, 2, 3]
+
+    @pytest.mark.parametrize("value", [0.5, [1, 2]], ids=["a float", "a vector"])
+    def test_what_only_has_its_name_is_not_one(self, new_graph, value):
+        tf1.Variable(value, name="global_step")
+        assert global_step(new_graph) is None
+
+    def test_a_tensor_in_its_place(self, new_graph):
+        step = tf1.Variable(0, name="step", use_resource=False)
+        new_graph.add_to_collection("global_step", step.value())
+        assert global_step(new_graph) is None

@@ -1,25 +1,17 @@
 """The same values as TensorFlow's own VocabInfo wherever that can do the job; what it cannot do, done or refused."""
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters
+from shared_models import vocabulary
 
 tf1 = tf.compat.v1
 
 OLD_TOKENS, NEW_TOKENS = ["a", "b", "c", "d"], ["x", "d", "y", "a", "c"]
 BACKUP = -7
-
-
-def vocabulary(folder, name, tokens):
-    path = os.path.join(str(folder), name)
-    with open(path, "w") as file:
-        file.write("".join(token + "\n" for token in tokens))
-    return path
 
 
 def make(shape, parts=None, dtype=tf.float32):
@@ -54,7 +46,7 @@ def by_hook(prefix, shape, parts, adapter, dtype=tf.float32):
 @pytest.fixture
 def files(tmp_path):
     """The paths of the old and the new vocabulary."""
-    return vocabulary(tmp_path, "old.txt", OLD_TOKENS), vocabulary(tmp_path, "new.txt", NEW_TOKENS)
+    return vocabulary(tmp_path, *OLD_TOKENS), vocabulary(tmp_path, *NEW_TOKENS)
 
 
 all_parts = pytest.mark.parametrize(
@@ -174,8 +166,8 @@ def test_what_vocab_info_cannot_do(old_dir, files, dtype, shape):
 
 
 def test_duplicate_tokens_are_refused_before_the_session(tmp_path, files):
-    twice = vocabulary(tmp_path, "twice.txt", ["a", "b", "a"])
-    with pytest.raises(WarmStartError, match=r"twice\.txt has tokens twice.*'a' in lines 1 and 3"):
+    twice = vocabulary(tmp_path, *"aba")
+    with pytest.raises(WarmStartError, match=rf"{twice} contains duplicate tokens.*'a' in lines 1 and 3"):
         adapters.remap_rows(twice, files[1])
-    with pytest.raises(WarmStartError, match=r"twice\.txt has tokens twice"):
+    with pytest.raises(WarmStartError, match=rf"{twice} contains duplicate tokens"):
         adapters.remap_rows(files[0], twice)

@@ -105,7 +105,7 @@ def test_shared_tokens_of_many_lengths():
 def test_equal_hashes_of_different_tokens_are_no_duplicates(monkeypatch):
     from estimator_warmstart.adapters import vocabulary as vocabularies
 
-    monkeypatch.setattr(vocabularies, "_hash", lambda content, starts, ends: np.zeros(len(starts), np.uint64))
+    monkeypatch.setattr(vocabularies, "_hash_lines", lambda content, starts, ends: np.zeros(len(starts), np.uint64))
     assert read_vocabulary(["a", "b", "c"]).size == 3
     with pytest.raises(WarmStartError, match="'b' in tokens 2 and 4"):
         read_vocabulary(["a", "b", "c", "b"])

@@ -1,6 +1,6 @@
-"""Makes the pictures of the README, in docs/images/, from what the example really does and prints.
+"""Makes the pictures of the README, in docs/images/, from a run of the example.
 
-`make pictures` runs it. It needs the package and matplotlib.
+`make pictures` runs this. It needs the package and matplotlib.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ STYLE = (
 
 
 def main() -> None:
-    """Runs the example and makes the pictures anew."""
+    """Runs the example and writes both pictures."""
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    # In a relative directory, which the report shows.
+    # A relative directory, since the report shows it.
     command = [sys.executable, str(EXAMPLE), "--output-dir", "models"]
     printed = subprocess.run(command, cwd=WORK, check=True, stdout=subprocess.PIPE, text=True).stdout
     IMAGES.mkdir(exist_ok=True)
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def report_in(printed: str) -> List[str]:
-    """The lines of the warm start's report among all that the example has printed."""
+    """The lines of the warm start's report, from the output of the example."""
     found = re.search(r"^Warm start from .*?(?=\n\n)", printed, re.DOTALL | re.MULTILINE)
     if found is None:
         raise SystemExit(f"the example has printed no report:\n{printed}")
@@ -46,13 +46,13 @@ def report_in(printed: str) -> List[str]:
 
 
 def draw_text(lines: List[str]) -> str:
-    """An SVG picture of a report, as a terminal shows it; what begins as initialized is grey."""
+    """Draws a report as SVG, as a terminal shows it. Variables that begin as initialized are gray."""
     width = round(max(map(len, lines)) * CHARACTER_WIDTH) + 2 * MARGIN
     height = len(lines) * LINE_HEIGHT + 2 * MARGIN
     texts = []
     for number, line in enumerate(lines):
         style = "title" if not line.startswith(" ") else "cold" if "as initialized" in line else "row"
-        # With its length given, a line is as wide in every font, and columns stay aligned.
+        # With a given length, a line has the same width in every font, and columns stay aligned.
         texts.append(
             f'<text class="{style}" x="{MARGIN}" y="{MARGIN + number * LINE_HEIGHT + 13}" xml:space="preserve" '
             f'textLength="{len(line) * CHARACTER_WIDTH:.1f}" lengthAdjust="spacingAndGlyphs">{escape(line)}</text>'

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List
 
 import pytest
 
@@ -48,6 +48,15 @@ def verify_installation() -> None:
             f"{INSTALLED} differs from the checkout in {', '.join(differing)}: run the same `make` target again, and "
             "`make clean` first where that does not help"
         )
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """As a plugin of pytest: skips the docstring examples of what needs an Estimator where TensorFlow has none."""
+    from conftest import needs_estimator
+
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.rpartition(".")[2] in ("warm_started", "warm_start_settings"):
+            item.add_marker(needs_estimator)
 
 
 def pytest_runtest_teardown() -> None:

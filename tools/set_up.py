@@ -1,6 +1,6 @@
 """Makes a virtual environment of the project's in .venvs/, or brings it up to date, by means of uv.
 
-    set_up.py NAME    tf1, tf2, lint or docs
+    set_up.py NAME    tf1, tf2, lint, docs, or one of MATRIX: tf2-0 for TensorFlow 2.0, and so on
 
 Run it with any Python 3.8 or later. pyproject.toml says what is in each environment. An environment is made anew when that
 has changed or the environment is not whole; this takes seconds where uv has the packages in its cache.
@@ -39,11 +39,38 @@ class Environment(NamedTuple):
 
 NEWER = ("PYTHON_TF2", ["3.11", "3.10", "3.9"])
 ENVIRONMENTS: Dict[str, Environment] = {
-    "tf1": Environment("PYTHON_TF1", ["3.7"], ["--extra=demo", "--extra=dev", "--group=tf1"], with_package=True),
-    "tf2": Environment(*NEWER, ["--extra=demo", "--extra=dev", "--group=tf2"], with_package=True),
+    "tf1": Environment("PYTHON_TF1", ["3.7"], ["--extra=demo", "--extra=test", "--group=tf1"], with_package=True),
+    "tf2": Environment(*NEWER, ["--extra=demo", "--extra=test", "--group=tf2"], with_package=True),
     "lint": Environment(*NEWER, ["--extra=lint", "--group=lint"]),
     "docs": Environment(*NEWER, ["--group=docs"]),
 }
+# The Python for each further TensorFlow 2 that is tested. Its group in pyproject.toml has the same name.
+MATRIX = {
+    "tf2-0": "3.7",
+    "tf2-1": "3.7",
+    "tf2-3": "3.8",
+    "tf2-4": "3.8",
+    "tf2-6": "3.9",
+    "tf2-8": "3.9",
+    "tf2-10": "3.10",
+    "tf2-11": "3.10",
+    "tf2-13": "3.8",
+    "tf2-16": "3.12",
+    "tf2-18": "3.12",
+    "tf2-21": "3.13",
+}
+ENVIRONMENTS.update(
+    (
+        name,
+        Environment(
+            f"PYTHON_{name.upper().replace('-', '_')}",
+            [python],
+            ["--extra=demo", "--extra=test", f"--group={name}"],
+            with_package=True,
+        ),
+    )
+    for name, python in MATRIX.items()
+)
 
 
 def settings() -> Dict[str, str]:
@@ -167,7 +194,7 @@ def set_up(name: str) -> None:
 
 def main() -> None:
     if sys.argv[1:] not in [[name] for name in ENVIRONMENTS]:
-        sys.exit(__doc__)
+        sys.exit(f"{__doc__}\nNAME is one of {', '.join(ENVIRONMENTS)}")
     VENVS.mkdir(exist_ok=True)
     # One at a time, whatever several calls of make are at.
     with (VENVS / "lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""Adapters: how a value of the old shape becomes one of the new."""
+"""Adapters: how an old value becomes one of the new shape, vocabulary or dtype."""
 
 from estimator_warmstart.adapters.basic import cast, compose, crop_or_pad, take, transform
 from estimator_warmstart.adapters.remap import remap_rows, remap_segments

@@ -1,20 +1,17 @@
-"""Adapters: how a value of the old shape becomes one of the new.
+"""The adapters that move, cast and compute: `cast`, `crop_or_pad`, `take`, `transform` and `compose`.
 
-Enters: what the user wants done to a variable's rows and columns. Leaves: small records with one method, `steps(old_shape,
-new_shape)`, which is the pure check: it returns what is to be done, axis by axis, or raises `Misfit` with the reason.
-`adapting.py` makes tensors of the steps. An adapter knows no variable: whatever it does to a variable's axes is done to
-each of its optimizer slots, with one difference: what is new in a slot takes that slot's own initial value, whatever the
-fill, because a padded zero is not neutral there (an Adagrad accumulator of 0 makes NaN of a zero gradient).
+An adapter is a small record. Its `steps(old_shape, new_shape, ...)` checks shapes and returns transforms, or raises `Misfit`
+with the reason. It does not know the variable: a variable's optimizer slots go through the same transforms.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple, Union
 
 import numpy as np
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, merge
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, merge_segments
 from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.adapters.remap import remap_rows, remap_segments
 from estimator_warmstart.adapters.transforms import (
@@ -39,14 +36,14 @@ __all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "ta
 def cast() -> Adapter:
     """Casts the old value to the new variable's dtype.
 
-    Use it where a model is trained on in another precision, or where ids became wider; dtypes never change unasked. A
-    slot is cast where its own dtype has changed. A cast that can lose something is called narrowing in the plan: floats
-    are rounded, and those beyond float16's range become infinite; fractions are cut off; integers out of range wrap.
+    Use it where a model is trained on in another precision, or where ids became wider. A dtype changes only if you ask for
+    it. A slot is cast where its own dtype has changed. The plan calls a cast that can lose something narrowing: floats are
+    rounded, and those beyond float16's range become infinite; fractions are cut off; integers out of range wrap.
 
     Returns:
-      An adapter from any int, float or complex dtype to any other, but from complex to real. It keeps the shape: in a list
-      with other adapters shapes change too. Wherever in the list it stands, fills and means are of the new dtype, unless a
-      transform follows. Strings, bools and quantized dtypes have no one meaning as numbers: `transform` says which.
+      An adapter from any int, float or complex dtype to any other, except from complex to real. It keeps the shape; combine
+      it with other adapters in a list to change that too. Fills and means are of the new dtype, wherever in the list the cast
+      stands, unless a transform follows. Strings, bools and quantized dtypes are not numbers: use `transform` for them.
 
     Example:
       >>> from estimator_warmstart import adapters
@@ -65,43 +62,62 @@ def cast() -> Adapter:
     return Adapter("cast()", steps)
 
 
-def crop_or_pad(fill: Fill = "initial") -> Adapter:
+def crop_or_pad(fill: Union[Fill, List[Fill], Tuple[Fill, ...]] = "initial") -> Adapter:
     """Keeps what fits of the old value, from the beginning of each axis, and fills the rest.
 
-    Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding.
+    Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding. A fill for each
+    axis widens a layer such that the model computes the same: `("zeros", "initial")` for a kernel whose inputs and units both
+    grew. The rows that read new inputs are zero, and new units get fresh weights.
 
     Args:
-      fill: for what is new: `"initial"`, the new variable's own initial values; `"zeros"`; a number; `"mean"`, the mean of
-        the old rows (along the axis that grows); or an initializer, such as `tf.compat.v1.truncated_normal_initializer()`.
-        That is called with the shape of what is new only, `[new rows, columns]` where rows are new, and `dtype=`; so what
-        it counts (fans) are the new positions. Of a partitioned variable each part draws its own new rows: with a seed of
-        the initializer's own, the same values. Where the number of new tokens is known at run time only, the shape is a
-        tensor; an initializer that takes none draws the whole part, and the new rows are taken of that. Slots always take
-        their own initial values.
+      fill: the fill value for positions that have no old value. `"initial"`: the new variable's own initial values.
+        `"zeros"`. A number. `"mean"`: the mean of the old rows (along the axis that grows). Or an initializer, such as
+        `tf.compat.v1.truncated_normal_initializer()`: it is called with `dtype=` and the shape of the new positions only,
+        `[new rows, columns]` where rows are new, so that fans count only these. Each part of a partitioned variable draws its
+        own new rows; with a seed of the initializer's own, these have the same values. Where only the session knows the number
+        of new tokens, the shape is a tensor. If the initializer does not accept that, it draws the whole part, and the new
+        rows are taken from it. Slots always take their own initial values: a zero is not neutral there (an Adagrad accumulator
+        of 0 turns a zero gradient into NaN). A tuple or list has a fill for each axis. A cell that is new on several axes takes
+        the fill of the first of them. A mean is of old values: where the cell is new on a later axis with the fill `"initial"`,
+        there are none, and the cell takes its initial value.
 
     Returns:
       An adapter from any shape to any other of the same rank.
 
     Raises:
-      WarmStartError: for a fill that is none of these.
+      WarmStartError: for any other fill.
 
     Example:
       >>> from estimator_warmstart import adapters
       >>> adapters.crop_or_pad().steps((30, 128), (29, 128), "float32")
       (MapAxis(axis=0, axis_map=(Kept(length=29, start=0, step=1),)),)
+      >>> wider = adapters.crop_or_pad(("zeros", "initial")).steps((4, 1), (6, 3), "float32")
+      >>> [step.axis_map[1] for step in wider]
+      [Filled(length=2, fill='zeros'), Filled(length=2, fill='initial')]
     """
-    check_fill(fill)
+    if isinstance(fill, (list, tuple)):
+        if not fill:
+            raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
+        for number, of_axis in enumerate(fill):
+            check_fill(of_axis, f"fill[{number}]")
+        text = f"({', '.join(map(fill_text, fill))}{',' * (len(fill) == 1)})"
+    else:
+        check_fill(fill, "fill")
+        text = fill_text(fill)
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
+        fills = fill if isinstance(fill, (list, tuple)) else [fill] * len(new)
+        if len(fills) != len(new):
+            raise Misfit(f"fill has {len(fills)} entries, and {list(new)} has {len(new)} axes; give one fill for each axis")
         return tuple(
-            MapAxis(axis, merge(iter((Kept(min(before, after), 0), Filled(max(after - before, 0), fill)))))
-            for axis, (before, after) in enumerate(zip(old, new))
+            MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), of_axis))))
+            for axis, (before, after, of_axis) in enumerate(zip(old, new, fills))
             if before != after
         )
 
-    return Adapter(f"crop_or_pad(fill={fill_text(fill)})", steps)
+    return Adapter(f"crop_or_pad(fill={text})", steps)
 
 
 def take(index: Any) -> Adapter:
@@ -110,11 +126,11 @@ def take(index: Any) -> Adapter:
     Use it where something other than the end is gone, reversed or thinned out.
 
     Args:
-      index: what would stand between the brackets, as `np.s_[...]` gives it: ints, slices with steps of either sign,
-        `...` and `np.newaxis`, or a tuple of these.
+      index: an index as `np.s_[...]` makes it: ints, slices with steps of either sign, `...` and `np.newaxis`, or a tuple of
+        these.
 
     Returns:
-      An adapter to the shape that numpy gives.
+      An adapter to the shape that numpy gives the result.
 
     Raises:
       WarmStartError: for an index that is not basic slicing.
@@ -136,11 +152,11 @@ def take(index: Any) -> Adapter:
         try:
             shape = np.broadcast_to(np.empty(()), old)[index].shape  # No memory behind it.
         except (IndexError, TypeError, ValueError) as error:
-            raise Misfit(f"{label} does not go into {list(old)}: {error}") from error
+            raise Misfit(f"{label} does not fit {list(old)}: {error}") from error
         if any(not isinstance(item, slice) and item is not Ellipsis for item in items):
             return (Apply(lambda tensor: tensor[index], shape, may_pad=False),)
         return tuple(
-            MapAxis(axis, _slice_map(item, old[axis]))
+            MapAxis(axis, _map_of_slice(item, old[axis]))
             for axis, item in enumerate(_without_ellipsis(items, len(old)))
             if item.indices(old[axis]) != (0, old[axis], 1)
         )
@@ -151,18 +167,18 @@ def take(index: Any) -> Adapter:
 def transform(fn: Callable[[Any], Any]) -> Adapter:
     """Puts the old value through a TensorFlow function.
 
-    Use it for what the other adapters cannot say: a transposed kernel, two tables in one. Each slot goes through the same
-    function; where that makes a zero (a padding, say), the slot takes its own initial value.
+    Use it for what the other adapters cannot do: a transposed kernel, two tables in one. Each slot goes through the same
+    function. Where the function returns a zero, such as a padding, the slot takes its own initial value.
 
     Args:
-      fn: takes a tensor of the old shape and dtype, returns one of the new shape and dtype. It is called once for
-        each place that the value is needed, and must build TensorFlow operations only.
+      fn: takes a tensor of the old shape and dtype, returns one of the new shape and dtype. It is called once for each place
+        where the value is needed, and must only build TensorFlow operations.
 
     Returns:
-      An adapter; that shapes and dtypes agree is checked while planning.
+      An adapter. The plan checks that shapes and dtypes agree.
 
     Raises:
-      WarmStartError: if `fn` cannot be called.
+      WarmStartError: if `fn` is not callable.
 
     Example:
       >>> import tensorflow as tf
@@ -171,7 +187,7 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
       (3, 2)
     """
     if not callable(fn):
-        raise WarmStartError(f"transform: a function of a tensor is needed, got {fn!r}")
+        raise WarmStartError(f"transform: fn must be a function of a tensor, got {fn!r}")
     label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
@@ -191,11 +207,11 @@ def transform(fn: Callable[[Any], Any]) -> Adapter:
     return Adapter(label, steps)
 
 
-def compose(*parts: Any) -> Adapter:
+def compose(*parts: Adapter) -> Adapter:
     """Applies several adapters, the first one first.
 
-    Use it where more than one axis changes: rows follow their tokens, then columns are padded. A list of adapters in the
-    place of one means the same.
+    Use it where more than one axis changes: rows follow their tokens, then columns are padded. A list of adapters means the
+    same as their composition.
 
     Args:
       *parts: adapters.
@@ -204,7 +220,7 @@ def compose(*parts: Any) -> Adapter:
       One adapter.
 
     Raises:
-      WarmStartError: for anything that is no adapter.
+      WarmStartError: for anything that is not an adapter.
 
     Example:
       >>> from estimator_warmstart import adapters
@@ -227,8 +243,8 @@ def compose(*parts: Any) -> Adapter:
     return Adapter(" then ".join(part.label for part in parts), steps)
 
 
-def as_adapter(value: Any) -> Adapter:
-    """`value` itself, or the composition of a list of adapters.
+def as_adapter(value: object) -> Adapter:
+    """Returns `value` itself, or the composition of a list of adapters.
 
     Raises:
       WarmStartError: for anything else.
@@ -240,7 +256,8 @@ def as_adapter(value: Any) -> Adapter:
     raise WarmStartError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
 
 
-def _without_ellipsis(items: Sequence[Any], rank: int) -> List[slice]:
+def _without_ellipsis(items: Sequence[Any], rank: int) -> List[Any]:
+    """Returns one item for each axis."""
     items = list(items)
     if Ellipsis not in items:
         items.append(Ellipsis)
@@ -248,9 +265,9 @@ def _without_ellipsis(items: Sequence[Any], rank: int) -> List[slice]:
     return items[:at] + [slice(None)] * (rank - len(items) + 1) + items[at + 1 :]
 
 
-def _slice_map(item: slice, length: int) -> AxisMap:
+def _map_of_slice(item: slice, length: int) -> AxisMap:
     start, stop, step = item.indices(length)
-    return merge(iter((Kept(len(range(start, stop, step)), start, step),)))
+    return merge_segments((Kept(len(range(start, stop, step)), start, step),))
 
 
 def _index_text(item: Any) -> str:

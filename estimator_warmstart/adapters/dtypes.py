@@ -1,6 +1,6 @@
-"""Which dtypes `cast()` turns into which, and what gets lost on the way. Pure.
+"""Which dtypes `cast()` turns into which, and what a cast loses.
 
-TensorFlow casts almost anything to anything without a word; here a cast that loses something is named in the plan.
+TensorFlow casts almost anything to anything and reports nothing. Here the plan names a cast that loses something.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 from typing import Dict, NamedTuple
 
 
-class _Float(NamedTuple):
+class _FloatBits(NamedTuple):
     """Bits of the significand (the implicit one too) and of the exponent."""
 
     significand: int
     exponent: int
 
 
-_FLOATS: Dict[str, _Float] = {
-    "bfloat16": _Float(8, 8),
-    "float16": _Float(11, 5),
-    "float32": _Float(24, 8),
-    "float64": _Float(53, 11),
+_FLOATS: Dict[str, _FloatBits] = {
+    "bfloat16": _FloatBits(8, 8),
+    "float16": _FloatBits(11, 5),
+    "float32": _FloatBits(24, 8),
+    "float64": _FloatBits(53, 11),
 }
 _COMPLEX = {"complex64": "float32", "complex128": "float64"}
 _INTEGERS = {f"{sign}int{bits}": (sign == "", bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 def why_no_cast(old: str, new: str) -> str:
-    """Why `cast()` does not make `new` of `old`; empty where it does.
+    """Returns why `cast()` does not turn `old` into `new`; empty where it does.
 
     Example:
       >>> why_no_cast("float64", "bfloat16"), why_no_cast("bool", "int32")
@@ -44,7 +44,7 @@ def why_no_cast(old: str, new: str) -> str:
 
 
 def what_is_lost(old: str, new: str) -> str:
-    """What `new` has less of than `old`, in a few words; empty where a cast loses nothing.
+    """Returns what a cast from `old` to `new` loses, in a few words; empty where it loses nothing.
 
     Example:
       >>> what_is_lost("float32", "float64"), what_is_lost("float64", "float32"), what_is_lost("int64", "int32")
@@ -61,8 +61,8 @@ def what_is_lost(old: str, new: str) -> str:
         return ""
     if old in _INTEGERS:
         is_signed, bits = _INTEGERS[old]
-        lost = _FLOATS[new].significand < bits - is_signed
-        return f"fewer digits of integers beyond 2 ** {_FLOATS[new].significand}" if lost else ""
+        is_lossy = _FLOATS[new].significand < bits - is_signed
+        return f"fewer digits of integers beyond 2 ** {_FLOATS[new].significand}" if is_lossy else ""
     if old not in _FLOATS:
         return ""
     lost_parts = (
@@ -73,7 +73,7 @@ def what_is_lost(old: str, new: str) -> str:
 
 
 def describe_cast(old: str, new: str) -> str:
-    """A cast for the report: from what to what, and what it may lose; empty where nothing is cast.
+    """Returns a cast as the report has it: from what to what, and what it may lose; empty where nothing is cast.
 
     Example:
       >>> describe_cast("float32", "float16"), describe_cast("float16", "float32"), describe_cast("int8", "int8")

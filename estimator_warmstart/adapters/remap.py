@@ -1,14 +1,10 @@
-"""Adapters that let rows follow their name: tokens of a vocabulary, features of a concatenation.
-
-Enters: two vocabularies, or two lists of feature widths. Leaves: adapters, for `adapters.py` to show. As there, an adapter
-knows no variable, and checks shapes without touching a graph.
-"""
+"""The adapters that let rows follow their names: tokens of a vocabulary, features of a concatenation."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, merge
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, Segment, merge_segments
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     MapAxis,
@@ -19,6 +15,7 @@ from estimator_warmstart.adapters.transforms import (
 from estimator_warmstart.adapters.vocabulary import (
     VocabRemapping,
     Vocabulary,
+    VocabularySource,
     count_shared,
     has_token,
     read_vocabulary,
@@ -30,8 +27,8 @@ from estimator_warmstart.tensors import Shape
 
 
 def remap_rows(
-    old_vocab: Any,
-    new_vocab: Any,
+    old_vocab: VocabularySource,
+    new_vocab: VocabularySource,
     *,
     axis: int = 0,
     num_oov_buckets: int = 0,
@@ -40,37 +37,37 @@ def remap_rows(
     new_vocab_size: Optional[int] = None,
     aliases: Optional[Mapping[Any, Any]] = None,
 ) -> Adapter:
-    """Lets each row follow its token from the old vocabulary's order to the new one's.
+    """Moves each row to its token's place in the new vocabulary.
 
-    Use it where ids were added, removed or reordered. Rows after the tokens are out-of-vocabulary buckets, laid out as
-    `tf.feature_column.categorical_column_with_vocabulary_file` does; where old and new have the same number of them they
-    are kept bucket by bucket, else they are filled.
+    Use it where ids were added, removed or reordered. Rows after the tokens are out-of-vocabulary buckets, laid out as in
+    `tf.feature_column.categorical_column_with_vocabulary_file`. Where old and new have the same number of buckets, each keeps
+    its row; else they are filled.
 
     Args:
-      old_vocab: the old vocabulary: a text file with one token a line (any path that `tf.io.gfile` reads, on the machine
-        that holds the variable too), or a sequence of str, bytes or int. Its tokens are those of the first
-        rows. A sequence becomes part of the graph's definition, which ends at 2 GB: give many tokens as a file.
-      new_vocab: the new vocabulary, likewise; its tokens and buckets are all the rows of the new variable.
-      axis: the axis whose positions are tokens; negative from the end.
-      num_oov_buckets: out-of-vocabulary buckets of the new variable.
-      fill: as for `crop_or_pad`, for new tokens and buckets.
-      old_vocab_size: only the first so many old tokens count.
-      new_vocab_size: only the first so many new tokens count.
-      aliases: {new token: old token} for new tokens that take the row of another old one; several may take the same.
+      old_vocab: the old vocabulary: a text file with one token per line, or a sequence of str, bytes or int. Its tokens belong
+        to the first rows. `tf.io.gfile` must be able to read the file, also on the machine that holds the variable. A sequence
+        becomes part of the graph's definition, which cannot exceed 2 GB: give many tokens as a file.
+      new_vocab: the new vocabulary, likewise. Its tokens and buckets are all the rows of the new variable.
+      axis: the axis whose positions are tokens; a negative one counts from the end.
+      num_oov_buckets: the number of out-of-vocabulary buckets of the new variable.
+      fill: the fill value for new tokens and buckets, as for `crop_or_pad`.
+      old_vocab_size: how many of the old tokens to use, from the first on; `None`: all.
+      new_vocab_size: how many of the new tokens to use, from the first on; `None`: all.
+      aliases: `{new token: old token}` for new tokens that take another old token's row; several may take the same row.
 
     Returns:
       An adapter that changes the length of one axis.
 
     Raises:
-      WarmStartError: for a vocabulary that is missing, empty, or has a token twice (with line numbers); an alias whose
-        tokens are in neither; a negative number of buckets.
+      WarmStartError: for a vocabulary that is missing, is empty or contains duplicate tokens (with line numbers), for an alias
+        of a token that its vocabulary does not have, and for a negative number of buckets.
 
     Example:
       >>> from estimator_warmstart import adapters
       >>> adapters.remap_rows(["a", "b"], ["b", "c", "a"]).steps((2, 8), (3, 8), "float32")[0].axis
       0
 
-    Source: what `tf.train.VocabInfo` and `tf.compat.v1.train.warm_start` do for float32 matrices.
+    Source: `tf.train.VocabInfo` and `tf.compat.v1.train.warm_start`, which do this for float32 matrices.
     """
     check_fill(fill)
     _check_axis(axis)
@@ -84,7 +81,7 @@ def remap_rows(
     label = f"remap_rows({old.short_label} -> {new.short_label})"
 
     def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
-        where = _axis_in(axis, old_shape, label)
+        where = _axis_within(axis, old_shape, label)
         rows = old_shape[where]
         if old.size > rows:
             raise Misfit(f"{old.label} has {old.size:,} tokens, more than the old variable's {rows:,} on axis {where}")
@@ -100,16 +97,16 @@ def remap_rows(
 def remap_segments(
     old_widths: Mapping[str, int], new_widths: Mapping[str, int], *, axis: int = 0, fill: Fill = "initial"
 ) -> Adapter:
-    """Lets the rows of a dense kernel behind a concatenation follow their feature's name.
+    """Moves the rows of a dense kernel behind a concatenation to their feature's new place.
 
-    Use it where features were inserted, removed, reordered or widened in front of a dense layer. A feature that was
-    widened keeps its old rows first; one that was narrowed loses its last.
+    Use it where features were inserted, removed, reordered or widened in front of a dense layer. A feature that was widened
+    keeps its old rows at its beginning; one that was narrowed loses its last rows.
 
     Args:
-      old_widths: {feature name: width} in the order of the old concatenation; widths in units of the axis.
-      new_widths: the same of the new one.
-      axis: the concatenated axis of the kernel; negative from the end.
-      fill: as for `crop_or_pad`, for new features and new columns of widened ones.
+      old_widths: `{feature name: width}` in the order of the old concatenation, widths in positions of the axis.
+      new_widths: the same for the new concatenation.
+      axis: the concatenated axis of the kernel; a negative one counts from the end.
+      fill: the fill value for new features and the new part of widened ones, as for `crop_or_pad`.
 
     Returns:
       An adapter that changes the length of one axis.
@@ -125,32 +122,32 @@ def remap_segments(
     """
     check_fill(fill)
     _check_axis(axis)
-    old, new = _widths(old_widths, "old_widths"), _widths(new_widths, "new_widths")
+    old, new = _checked_widths(old_widths, "old_widths"), _checked_widths(new_widths, "new_widths")
     label = f"remap_segments({len(old)} -> {len(new)} features)"
 
     def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
-        where = _axis_in(axis, old_shape, label)
+        where = _axis_within(axis, old_shape, label)
         if sum(old.values()) != old_shape[where]:
             raise Misfit(
                 f"old_widths add up to {sum(old.values()):,}, the old variable has {old_shape[where]:,} on axis {where}"
             )
-        return (MapAxis(where, _segment_map(old, new, fill)),)
+        return (MapAxis(where, _map_of_features(old, new, fill)),)
 
     return Adapter(label, steps)
 
 
-def _check_axis(axis: Any) -> None:
+def _check_axis(axis: object) -> None:
     if not is_integer(axis):
         raise WarmStartError(f"axis must be an int, got {axis!r}")
 
 
-def _axis_in(axis: int, shape: Shape, label: str) -> int:
+def _axis_within(axis: int, shape: Shape, label: str) -> int:
     if not -len(shape) <= axis < len(shape):
-        raise Misfit(f"{label}: there is no axis {axis} in {list(shape)}")
+        raise Misfit(f"{label}: {list(shape)} has no axis {axis}")
     return axis % len(shape)
 
 
-def _widths(widths: Any, argument: str) -> Dict[str, int]:
+def _checked_widths(widths: Any, argument: str) -> Dict[str, int]:
     try:
         pairs = list(widths.items()) if isinstance(widths, Mapping) else [(name, width) for name, width in widths]
     except (TypeError, ValueError) as error:
@@ -165,18 +162,18 @@ def _widths(widths: Any, argument: str) -> Dict[str, int]:
     return dict(pairs)
 
 
-def _segment_map(old: Dict[str, int], new: Dict[str, int], fill: Fill) -> AxisMap:
+def _map_of_features(old: Dict[str, int], new: Dict[str, int], fill: Fill) -> AxisMap:
     starts, position = {}, 0
     for name, width in old.items():
         starts[name], position = position, position + width
-    segments: List[Any] = []
+    segments: List[Segment] = []
     for name, width in new.items():
         kept = min(width, old.get(name, 0))
         segments += [Kept(kept, starts.get(name, 0)), Filled(width - kept, fill)]
-    return merge(iter(segments))
+    return merge_segments(segments)
 
 
-def _alias_pairs(aliases: Any, old: Vocabulary, new: Vocabulary) -> Tuple[Tuple[bytes, bytes], ...]:
+def _alias_pairs(aliases: Optional[Mapping[Any, Any]], old: Vocabulary, new: Vocabulary) -> Tuple[Tuple[bytes, bytes], ...]:
     if aliases is None:
         return ()
     if not isinstance(aliases, Mapping):

@@ -13,12 +13,12 @@ from estimator_warmstart.adapters.axis_map import (
     Fill,
     Remapped,
     fills_of,
-    identity,
-    is_identity,
+    identity_map,
+    is_identity_map,
     map_length,
+    map_window,
     old_range,
-    shift,
-    window,
+    shift_map,
 )
 from estimator_warmstart.adapters.transforms import (
     Apply,
@@ -73,7 +73,7 @@ class ResolvedValue(NamedTuple):
     def changed_axes(self) -> Tuple[int, ...]:
         """The axes that `axis_maps` do not leave as they are."""
         pairs = enumerate(zip(self.axis_maps, self.mapped_shape))
-        return tuple(axis for axis, (axis_map, length) in pairs if not is_identity(axis_map, length))
+        return tuple(axis for axis, (axis_map, length) in pairs if not is_identity_map(axis_map, length))
 
     @property
     def slice_as_it_is(self) -> Optional[TensorSlice]:
@@ -98,18 +98,18 @@ def resolve(transforms: Sequence[Transform], old_shape: Shape, target_slice: Ten
       (Kept(length=1, start=0, step=1), Filled(length=3, fill='initial'))
     """
     if not transforms:
-        maps = tuple(identity(length) for length in target_slice.shape)
+        maps = tuple(identity_map(length) for length in target_slice.shape)
         return ResolvedValue(old_shape, target_slice, (), (), target_slice.shape, maps, (), False)
     whole_stages, others = split_at_last_apply(transforms)
     elementwise = tuple(transform for transform in others if not isinstance(transform, (MapAxis, Apply)))
     stage_shape = result_shape(old_shape, whole_stages)
     maps = tuple(
-        window(axis_map, offset, length)
+        map_window(axis_map, offset, length)
         for axis_map, offset, length in zip(axis_maps_of(stage_shape, others), target_slice.offset, target_slice.shape)
     )
     slice_to_read, mapped_shape = _read_for(whole_stages, old_shape, stage_shape, maps)
     if not whole_stages:
-        maps = tuple(shift(axis_map, old_range(axis_map, length)[0]) for axis_map, length in zip(maps, old_shape))
+        maps = tuple(shift_map(axis_map, old_range(axis_map, length)[0]) for axis_map, length in zip(maps, old_shape))
     return ResolvedValue(
         old_shape,
         slice_to_read if 0 not in target_slice.shape else None,

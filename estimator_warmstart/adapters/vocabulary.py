@@ -1,14 +1,12 @@
-"""Vocabularies: which token has which row.
+"""Vocabularies: which token has which row, and which row of an old vocabulary a new token takes.
 
-Enters: a text file (one token a line) or a sequence of tokens. Leaves: a `Vocabulary`, counted and checked, and how many
-tokens two of them share. Files are read here once to count and check them; their tokens reach the graph by path, never
-through the client.
+A file is read here once, to count and check its tokens. A graph reads it again by its path.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -16,18 +14,21 @@ from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
 
+# A path, or tokens that are str, bytes or int.
+VocabularySource = Union[str, "os.PathLike[str]", Sequence[Any], np.ndarray]
+
 # An odd multiplier (2**64 / golden ratio) spreads the bits of words that differ little.
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(29)
+_HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_HASH_SHIFT = np.uint64(29)
 
 
 class Vocabulary(NamedTuple):
     r"""A checked vocabulary.
 
     Attributes:
-      size: the number of tokens that count.
-      path: of the text file; `None` for a sequence.
-      tokens: of a sequence; empty for a file.
+      size: how many tokens are used, from the first on.
+      path: the path of the text file; `None` for a sequence.
+      tokens: the tokens of a sequence; empty for a file.
       has_carriage_returns: whether the file's lines end in `\r\n`.
       has_empty_token: whether one of the lines is empty.
       fingerprints: sorted 64-bit hashes of the tokens, for counting what two vocabularies share.
@@ -38,19 +39,19 @@ class Vocabulary(NamedTuple):
     tokens: Tuple[bytes, ...]
     has_carriage_returns: bool
     has_empty_token: bool
-    fingerprints: Any
+    fingerprints: np.ndarray
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return self.path if self.path is not None else f"the sequence of {self.size:,} tokens"
 
     @property
     def short_label(self) -> str:
-        """The same for a table's row: of a path its last part."""
+        """Its name in a table's row: the last part of a path."""
         return os.path.basename(self.path) if self.path is not None else f"{self.size:,} tokens"
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self[:5] == other[:5]
 
     def __hash__(self) -> int:
@@ -63,9 +64,9 @@ class VocabRemapping(NamedTuple):
     Attributes:
       old: the old vocabulary.
       new: the new vocabulary.
-      kept: new rows that have an old one.
-      buckets: out-of-vocabulary rows after the new tokens.
-      old_buckets: the old rows after the old tokens that are kept as new buckets: as many, or none.
+      kept: how many new rows have an old one, at most.
+      buckets: how many out-of-vocabulary rows follow the new tokens.
+      old_buckets: how many old rows are kept as new buckets: as many as there are, or 0.
       aliases: ((new token, old token), ...): new tokens that take another old token's row.
     """
 
@@ -77,41 +78,41 @@ class VocabRemapping(NamedTuple):
     aliases: Tuple[Tuple[bytes, bytes], ...]
 
 
-def read_vocabulary(source: Any, size: Optional[int] = None) -> Vocabulary:
-    r"""Counts and checks a vocabulary.
+def read_vocabulary(source: VocabularySource, size: Optional[int] = None) -> Vocabulary:
+    r"""Reads, counts and checks a vocabulary.
 
     Args:
-      source: a path that `tf.io.gfile` reads, UTF-8 text with one token a line, with or without a newline at the end,
-        lines ending in `\n` or `\r\n`; or a sequence of str, bytes or int.
-      size: only the first `size` tokens count; `None`: all.
+      source: a path that `tf.io.gfile` reads, of a text file in UTF-8 with one token per line, lines ending in `\n` or
+        `\r\n`, with or without one at the end; or a sequence of str, bytes or int.
+      size: how many tokens to use, from the first on; `None`: all.
 
     Raises:
-      WarmStartError: if it is missing, empty, shorter than `size`, or has a token twice; the message names the first few
-        with their line numbers.
+      WarmStartError: if it is missing, is empty, is shorter than `size` or contains duplicate tokens. The message names the
+        first few of these with their line numbers.
     """
     if isinstance(source, (str, bytes, os.PathLike)):
         path = checked_path("a vocabulary", source, "a file's path or a sequence of tokens")
-        content = _read(path)
-        return _vocabulary(content, size, path, ())
+        content = _read_tokens(path)
+        return _check_vocabulary(content, size, path, ())
     tokens = tuple(token_bytes(token) for token in source) if isinstance(source, (Sequence, np.ndarray, range)) else None
     if tokens is None:
-        raise WarmStartError(f"a vocabulary is a file or a sequence of tokens, got {source!r}")
+        raise WarmStartError(f"a vocabulary must be a file or a sequence of tokens, got {source!r}")
     for number, token in enumerate(tokens):
         if b"\n" in token:
-            raise WarmStartError(f"token {number} has a newline in it: {token!r}")
+            raise WarmStartError(f"token {number} contains a newline: {token!r}")
     tokens = tokens if size is None else tokens[:size]
-    return _vocabulary(b"".join(token + b"\n" for token in tokens), size, None, tokens)
+    return _check_vocabulary(b"".join(token + b"\n" for token in tokens), size, None, tokens)
 
 
 def count_shared(old: Vocabulary, new: Vocabulary) -> int:
-    """How many tokens of `new` are in `old`."""
+    """Returns how many tokens of `new` are in `old`."""
     positions = np.searchsorted(old.fingerprints, new.fingerprints)
     positions[positions == old.size] = 0
     return int(np.count_nonzero(old.fingerprints[positions] == new.fingerprints))
 
 
 def token_bytes(token: Any) -> bytes:
-    """A token as a line of a file would hold it.
+    """Returns a token as a line of a file would hold it.
 
     Raises:
       WarmStartError: if it is neither str, bytes nor int.
@@ -122,36 +123,36 @@ def token_bytes(token: Any) -> bytes:
         try:
             return token.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise WarmStartError(f"the token {token!r} is no text: {error}") from error
+            raise WarmStartError(f"the token {token!r} is not valid text: {error}") from error
     if is_integer(token):
         return str(int(token)).encode("ascii")
-    raise WarmStartError(f"a token is str, bytes or int, got {token!r}")
+    raise WarmStartError(f"a token must be str, bytes or int, got {token!r}")
 
 
 def has_token(vocabulary: Vocabulary, token: bytes) -> bool:
     """Whether `token` is in `vocabulary`."""
-    fingerprint = _hash(token, np.array([0]), np.array([len(token)]))[0]
+    fingerprint = _hash_lines(token, np.array([0]), np.array([len(token)]))[0]
     place = int(np.searchsorted(vocabulary.fingerprints, fingerprint))
     return place < vocabulary.size and bool(vocabulary.fingerprints[place] == fingerprint)
 
 
-def _vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens: Tuple[bytes, ...]) -> Vocabulary:
+def _check_vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens: Tuple[bytes, ...]) -> Vocabulary:
     name = f"the vocabulary {path}" if path is not None else "the vocabulary (a sequence)"
-    starts, ends, has_carriage_returns = _lines(content, is_file=path is not None)
+    starts, ends, has_carriage_returns = _line_bounds(content, is_file=path is not None)
     if not len(starts):
         raise WarmStartError(f"{name} is empty")
     if size is not None and size > len(starts):
-        raise WarmStartError(f"{name} has {len(starts):,} tokens, fewer than the {size:,} that are to count")
+        raise WarmStartError(f"{name} has {len(starts):,} tokens, fewer than the {size:,} that are to be used")
     starts, ends = starts[:size], ends[:size]
-    hashes = _hash(content, starts, ends)
+    hashes = _hash_lines(content, starts, ends)
     fingerprints = np.sort(hashes)
     if np.any(fingerprints[1:] == fingerprints[:-1]):
         _refuse_duplicates(name, content, starts, ends, hashes, "line" if path is not None else "token")
     return Vocabulary(len(starts), path, tokens, has_carriage_returns, bool((starts == ends).any()), fingerprints)
 
 
-def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes: Any, unit: str) -> None:
-    """Raises if tokens of equal hashes are equal: two that only share a hash are no duplicates."""
+def _refuse_duplicates(name: str, content: bytes, starts: np.ndarray, ends: np.ndarray, hashes: np.ndarray, unit: str) -> None:
+    """Raises if tokens of equal hashes are equal. Two tokens that only share a hash are not duplicates."""
     order = np.argsort(hashes, kind="mergesort")
     lines: Dict[bytes, List[int]] = {}
     for place in np.flatnonzero(hashes[order][1:] == hashes[order][:-1]):
@@ -166,10 +167,10 @@ def _refuse_duplicates(name: str, content: bytes, starts: Any, ends: Any, hashes
             for rows, token in twice[:3]
         )
         more = f"; and {len(twice) - 3:,} more" if len(twice) > 3 else ""
-        raise WarmStartError(f"{name} has tokens twice, so a row would have two places: {shown}{more}")
+        raise WarmStartError(f"{name} contains duplicate tokens, so a row would have two places: {shown}{more}")
 
 
-def _read(path: str) -> bytes:
+def _read_tokens(path: str) -> bytes:
     try:
         with open_file(path, "rb") as file:
             return bytes(file.read())
@@ -177,8 +178,8 @@ def _read(path: str) -> bytes:
         raise WarmStartError(f"the vocabulary {path} cannot be read: {error_text(error)}") from error
 
 
-def _lines(content: bytes, is_file: bool) -> Tuple[Any, Any, bool]:
-    """Where each line begins and ends, its line ending left out."""
+def _line_bounds(content: bytes, is_file: bool) -> Tuple[np.ndarray, np.ndarray, bool]:
+    r"""Returns where each line begins and ends, without its line ending, and whether any ends in `\r\n`."""
     data = np.frombuffer(content, np.uint8)
     newlines = np.flatnonzero(data == 10)
     if len(data) and data[-1] != 10:
@@ -191,17 +192,17 @@ def _lines(content: bytes, is_file: bool) -> Tuple[Any, Any, bool]:
     return starts, ends - has_return, bool(has_return.any())
 
 
-def _hash(content: bytes, starts: Any, ends: Any) -> Any:
-    """A 64-bit hash of each line, eight bytes at a time for all lines at once."""
+def _hash_lines(content: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Returns a 64-bit hash of each line, made of eight bytes at a time for all lines at once."""
     padded = np.frombuffer(content + b"\0" * 8, np.uint8)
-    words: Any = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))  # The eight bytes from each position on.
+    words: np.ndarray = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))  # The eight bytes from each position on.
     lengths = ends - starts
-    hashes = lengths.astype(np.uint64) * _MULTIPLIER
+    hashes = lengths.astype(np.uint64) * _HASH_MULTIPLIER
     rows = np.arange(len(starts))
     for begin in range(0, int(lengths.max()) if len(lengths) else 0, 8):
         rows = rows[lengths[rows] > begin]
         taken = np.minimum(lengths[rows] - begin, 8).astype(np.uint64)
         mask = ~np.uint64(0) >> ((np.uint64(8) - taken) * np.uint64(8))
-        mixed = (hashes[rows] ^ (words[starts[rows] + begin] & mask)) * _MULTIPLIER
-        hashes[rows] = mixed ^ (mixed >> _SHIFT)
+        mixed = (hashes[rows] ^ (words[starts[rows] + begin] & mask)) * _HASH_MULTIPLIER
+        hashes[rows] = mixed ^ (mixed >> _HASH_SHIFT)
     return hashes

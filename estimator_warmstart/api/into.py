@@ -8,8 +8,11 @@ from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart._tf_objects import set_step, tensorflow_variable
 from estimator_warmstart.arguments import check_bool
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.eager_optimizers import choose_optimizer, optimizer_variables
 from estimator_warmstart.graph.eager_variables import EagerModel, eager_model
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.planner import plan_eager
 from estimator_warmstart.plan.request import make_request
@@ -18,14 +21,14 @@ from estimator_warmstart.restore.eager_values import recover_eagerly
 
 def recover_into(
     model: Any,
-    ckp_dir: Any,
+    ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
-    adapters: Optional[Mapping[Any, Any]] = None,
+    adapters: Optional[AdaptersArgument] = None,
     *,
     optimizer: Any = None,
-    include: Any = None,
-    exclude: Any = None,
-    rename: Any = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
+    rename: RenameArgument = None,
     with_slots: bool = False,
     missing: str = "error",
     min_coverage: Optional[float] = None,

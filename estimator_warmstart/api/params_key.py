@@ -1,8 +1,8 @@
-"""Finds what params say of a warm start, and tells a misspelt key from params that ask for none."""
+"""Finds the warm start in params, and tells a misspelled key from params without a warm start."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Mapping
 
 from estimator_warmstart._tf import logger
 from estimator_warmstart.api.params_schema import as_mapping
@@ -10,22 +10,23 @@ from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.spellings import is_alike, is_misspelt
 
 
-def value_at(params: Any, key: Any) -> Any:
-    """Returns what stands under `key`; `None` where the params have no such key.
+def value_at(params: object, key: object) -> object:
+    """Returns the value of `key`, or `None` if the params have no such key.
 
     Raises:
-      WarmStartError: for params of another kind, and for a key that is misspelt.
+      WarmStartError: for params of another kind, and for a misspelled key.
     """
     if not isinstance(key, str) or not key:
         raise WarmStartError(f"key must be a name, got {key!r}")
     if not isinstance(params, Mapping) and hasattr(params, key):
-        return getattr(params, key)
+        value: object = getattr(params, key)
+        return value
     mapping = as_mapping(params)
     if mapping is None:
         raise WarmStartError(f"params must be a mapping or an object like HParams, got {params!r}")
     if key in mapping:
         return mapping[key]
-    # What is written for a warm start and never read means a cold one, without a word.
+    # With a misspelled key, training would silently start cold.
     misspelt = [other for other, value in mapping.items() if is_misspelt(str(other), key) and _may_be_warm_start(value)]
     if misspelt:
         raise WarmStartError(
@@ -38,8 +39,8 @@ def value_at(params: Any, key: Any) -> Any:
     return None
 
 
-def _may_be_warm_start(value: Any) -> bool:
-    """Whether a value that nobody reads has something like a `ckp_dir`."""
+def _may_be_warm_start(value: object) -> bool:
+    """Returns whether `value`, or an item of it, has a key like `ckp_dir`."""
     return any(
         is_alike(name, "ckp_dir")
         for each in (value if isinstance(value, (list, tuple)) else [value])

@@ -1,9 +1,8 @@
-"""`WarmStartSettings` that do what was meant and nothing else.
+"""Makes TensorFlow's own `WarmStartSettings`, for exactly the variables that are named.
 
-Enters: an old model and names; no graph. Leaves: TensorFlow's own `WarmStartSettings`. `tf.compat.v1.train.warm_start` reads
-them as prefix regular expressions, leaves variables cold without a word where a name is wrong, and takes `A_extra` along
-with `A`: here every name is anchored, and stands in the renames too, whose unused ones it does complain of. This module
-must not know of hooks or plans.
+TensorFlow reads `vars_to_warm_start` as regular expressions for the beginnings of names: it recovers `A_extra` along with `A`,
+and silently leaves variables cold if a name is wrong. Here every name is anchored and is in the renames too, because TensorFlow
+does raise an error for an unused rename.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import checked_path
 from estimator_warmstart.slots import SlotOf
 
-_PART = "(?:/part_[0-9]+)?"
+_PARTITION = "(?:/part_[0-9]+)?"
 _USE_HOOK = "ShapeAdaptingRecoverHook with adapters.remap_rows can"
 
 
 class VocabularyChange(NamedTuple):
-    """What may stand in a mapping of `vocabularies`; as of `adapters.remap_rows` but for the last one."""
+    """The keys of a mapping in `vocabularies`; all but the last are arguments of `adapters.remap_rows`."""
 
     old_vocab: Any
     new_vocab: Any
@@ -41,25 +40,24 @@ class VocabularyChange(NamedTuple):
 def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabularies: Optional[Mapping[str, Any]] = None) -> Any:
     """Makes `WarmStartSettings` that recover the named variables, their partitions included, and no others.
 
-    Use it where an Estimator takes `warm_start_from=` and nothing else may be changed. Optimizer slots and the global step
-    stay as initialized. TensorFlow sees the new shapes when training begins; where they differ, or slots are to come along,
-    use the hooks.
+    Use it if an Estimator takes `warm_start_from=` and nothing else can be changed. Optimizer slots and the global step stay as
+    initialized. TensorFlow compares shapes when training begins. If shapes differ or slots are to be recovered, use the hooks.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest, as of now), a checkpoint's prefix, or a SavedModel's
-        directory.
+      ckp_dir: a directory with a `checkpoint` file (the checkpoint that is its latest now), a checkpoint's prefix, or a
+        SavedModel's directory.
       recover_vars: `{old name: new name or list of new names}`. One old variable for several new ones needs TensorFlow 2.8.
-      vocabularies: `{new name: (old file, new file)}` for float32 matrices whose rows follow a vocabulary; text files with
-        one token a line. Or `{new name: mapping}` with the keys `old_vocab` and `new_vocab`, and if wanted `axis` (0 or 1),
-        `num_oov_buckets`, `old_vocab_size`, `new_vocab_size` (as of `adapters.remap_rows`) and `backup_initializer`, a
-        TensorFlow initializer for new tokens and all out-of-vocabulary buckets; without one they are zeros.
+      vocabularies: `{new name: (old file, new file)}` for float32 matrices whose rows follow a vocabulary. The files are text,
+        one token a line. Or `{new name: mapping}` with the keys `old_vocab` and `new_vocab`, and optionally `axis` (0 or 1),
+        `num_oov_buckets`, `old_vocab_size`, `new_vocab_size` (as in `adapters.remap_rows`) and `backup_initializer`, a
+        TensorFlow initializer for new tokens and all out-of-vocabulary buckets. Without an initializer they are zeros.
 
     Returns:
       A `tf.estimator.WarmStartSettings` for the `warm_start_from` of an Estimator.
 
     Raises:
-      WarmStartError: listing every old name that the checkpoint does not have, every new one given twice, every vocabulary
-        that does not fit its variable or that these settings cannot express.
+      WarmStartError: listing every old name that the checkpoint does not have, every new name with two old values, and every
+        vocabulary that does not fit its variable or cannot be expressed in these settings.
 
     Example:
       >>> import os, tempfile
@@ -78,12 +76,12 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
     """
     check_has_estimator("warm_start_settings")
     checkpoint = open_checkpoint(ckp_dir)
-    sources, problems = _sources(recover_vars)
+    sources, problems = _check_names(recover_vars)
     found = {old: checkpoint.find(old) for old in sources.values()}
     problems += [checkpoint.why_not(name) for name, old in found.items() if old is None]
     olds = {new: found[old] for new, old in sources.items()}
     infos, vocabulary_problems = _vocab_infos(vocabularies, olds)
-    problems += vocabulary_problems + _shared(sources, vocabularies or {})
+    problems += vocabulary_problems + _problems_of_shared(sources, vocabularies or {})
     if tf.io.gfile.isdir(checkpoint.prefix):
         problems.append(
             f"TensorFlow would look into the directory {checkpoint.prefix} for the checkpoint of that name next to it; move "
@@ -93,15 +91,15 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
         raise WarmStartError(f"WarmStartSettings cannot recover {checkpoint.prefix} as asked", problems)
     return tf.estimator.WarmStartSettings(
         checkpoint.prefix,
-        vars_to_warm_start=[_only(new, checkpoint.slots_by_name.get(old.name)) for new, old in olds.items() if old],
+        vars_to_warm_start=[_pattern_of(new, checkpoint.slots_by_name.get(old.name)) for new, old in olds.items() if old],
         var_name_to_vocab_info=infos,
-        # Keys, so that object-based checkpoints do as well: TensorFlow resolves their names only if none is given here.
+        # Keys instead of names, since TensorFlow resolves names of object-based checkpoints only if this is empty.
         var_name_to_prev_var_name={new: old.key for new, old in olds.items() if old},
     )
 
 
-def _sources(recover_vars: Any) -> Tuple[Dict[str, str], List[str]]:
-    """{new name: old name}, and what is wrong with it."""
+def _check_names(recover_vars: object) -> Tuple[Dict[str, str], List[str]]:
+    """Returns `{new name: old name}` and the problems."""
     if not isinstance(recover_vars, Mapping) or not recover_vars:
         raise WarmStartError(f"recover_vars must be a dict {{old name: new name}} that is not empty, got {recover_vars!r}")
     sources: Dict[str, str] = {}
@@ -123,47 +121,49 @@ def _sources(recover_vars: Any) -> Tuple[Dict[str, str], List[str]]:
     return sources, problems
 
 
-def _only(new: str, slot_of: Optional[SlotOf]) -> str:
-    """A regular expression for the variable `new`, whole or in parts, and no other."""
+def _pattern_of(new: str, slot_of: Optional[SlotOf]) -> str:
+    """Returns a regular expression that matches the variable `new`, whole or partitioned, and no other."""
     slot_name = f"/{slot_of.slot_name}" if slot_of is not None else ""
-    if slot_name and new.endswith(slot_name):  # The slots of a partitioned variable are v/part_0/Adagrad and so on.
-        return f"{re.escape(new[: -len(slot_name)])}{_PART}{re.escape(slot_name)}:0$"
-    return f"{re.escape(new)}{_PART}:0$"
+    if slot_name and new.endswith(slot_name):  # Slots of a partitioned variable are called v/part_0/Adagrad.
+        return f"{re.escape(new[: -len(slot_name)])}{_PARTITION}{re.escape(slot_name)}:0$"
+    return f"{re.escape(new)}{_PARTITION}:0$"
 
 
-def _shared(sources: Mapping[str, str], vocabularies: Mapping[str, Any]) -> List[str]:
-    """The problem of old values for several new variables, where TensorFlow would leave all but one of these cold."""
+def _problems_of_shared(sources: Mapping[str, str], vocabularies: Mapping[str, Any]) -> List[str]:
+    """Returns a problem for each old value of several new variables if this TensorFlow would fill only one of these."""
     takers = Counter(old for new, old in sources.items() if new not in vocabularies)
     return (
         []
         if warm_start_fills_several
         else [
-            f"{old!r} is to fill {count} new variables, and this TensorFlow's warm start fills only one and leaves the others "
-            "as initialized without a word; VariableRecoverHook fills all"
+            f"{old!r} is to fill {count} new variables, but this version of TensorFlow silently leaves all but one of them as "
+            "initialized; VariableRecoverHook fills all"
             for old, count in takers.items()
             if count > 1
         ]
     )
 
 
-def _vocab_infos(vocabularies: Any, olds: Mapping[str, Optional[OldVariable]]) -> Tuple[Dict[str, Any], List[str]]:
-    """{new name: VocabInfo}, and what is wrong with it."""
+def _vocab_infos(
+    vocabularies: object, olds: Mapping[str, Optional[OldVariable]]
+) -> Tuple[Dict[str, tf.estimator.VocabInfo], List[str]]:
+    """Returns `{new name: VocabInfo}` and the problems."""
     if vocabularies is not None and not isinstance(vocabularies, Mapping):
         raise WarmStartError(f"vocabularies must be a dict {{new name: (old file, new file)}} or None, got {vocabularies!r}")
-    infos: Dict[str, Any] = {}
+    infos: Dict[str, tf.estimator.VocabInfo] = {}
     problems = []
     for new, value in (vocabularies or {}).items():
         if new not in olds:
             problems.append(f"vocabularies[{new!r}]: recover_vars fills no new {new!r}{did_you_mean(str(new), olds)}")
             continue
         try:
-            infos[new] = _vocab_info(_change(value), olds[new])
+            infos[new] = _vocab_info(_as_vocabulary_change(value), olds[new])
         except WarmStartError as error:
             problems += [f"vocabularies[{new!r}]: {problem}" for problem in error.problems]
     return infos, problems
 
 
-def _change(value: Any) -> VocabularyChange:
+def _as_vocabulary_change(value: object) -> VocabularyChange:
     if isinstance(value, Adapter):
         raise WarmStartError(
             f"WarmStartSettings cannot express {value.label}: they know vocabularies only, as (old file, new file); "
@@ -186,7 +186,7 @@ def _change(value: Any) -> VocabularyChange:
     return VocabularyChange(**value)
 
 
-def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
+def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> tf.estimator.VocabInfo:
     problems = _option_problems(change)
     vocabularies = []
     for name, source, size in (
@@ -194,7 +194,7 @@ def _vocab_info(change: VocabularyChange, old: Optional[OldVariable]) -> Any:
         ("new_vocab", change.new_vocab, change.new_vocab_size),
     ):
         try:
-            vocabularies.append(_read(name, source, size))
+            vocabularies.append(_read_file(name, source, size))
         except WarmStartError as error:
             problems.append(str(error))
     if old is not None and (old.dtype != "float32" or len(old.shape) != 2):
@@ -238,7 +238,7 @@ def _option_problems(change: VocabularyChange) -> List[str]:
     ]
 
 
-def _read(name: str, source: Any, size: Any) -> Vocabulary:
+def _read_file(name: str, source: object, size: Optional[int]) -> Vocabulary:
     if size is not None and (not is_integer(size) or size <= 0):
         raise WarmStartError(f"{name}_size must be positive or None, got {size!r}")
     path = checked_path(name, source, "a text file (sequences are for ShapeAdaptingRecoverHook)")

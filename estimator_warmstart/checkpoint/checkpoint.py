@@ -1,46 +1,42 @@
-"""The old side: opens a checkpoint and says what it holds. Reads no values.
-
-Enters: what the user gave as `ckp_dir`. Leaves: a `Checkpoint`, the same record whatever the format, with names, shapes,
-dtypes and slices from the index. This module must not know of any graph or new variable.
-
-Each format is one class with two methods, `recognizes(names)` and `read()`; `_FORMATS` chooses.
-"""
+"""Opens an old model: a `Checkpoint` says what it holds, in the same way for every format. Reads no values."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from contextlib import closing
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from estimator_warmstart._tf import tf, tf1
-from estimator_warmstart.checkpoint.data_files import BundleReader
-from estimator_warmstart.checkpoint.index_file import BundleIndex, read_bundle_index
+from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
+from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
+from estimator_warmstart.checkpoint.index_file import BundleIndex, StoredTensor, read_index
 from estimator_warmstart.checkpoint.locate import find_checkpoint
-from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, names_of
-from estimator_warmstart.checkpoint.v1 import files_of, read_v1_tensors
+from estimator_warmstart.checkpoint.object_graph import ATTRIBUTES_MARK, OBJECT_GRAPH_KEY, ObjectGraph, names_of_variables
+from estimator_warmstart.checkpoint.v1 import read_v1_tensors, v1_files
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
+from estimator_warmstart.files import PathArgument
 from estimator_warmstart.slots import SlotOf, find_slots
-from estimator_warmstart.tensors import TensorSlice, count_bytes, count_elements, whole_slice
+from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_elements, whole_slice
 
-V1_FORMAT = "name-based, V1"
-
-_ATTRIBUTE = "/.ATTRIBUTES/"
+NAME_BASED = "name-based"
+OBJECT_BASED = "object-based"
+_NAME_BASED_V1 = "name-based, V1"
 
 
 class OldVariable(NamedTuple):
-    """One variable of the old model, as the checkpoint's index describes it.
+    """One variable of the old model, as the checkpoint describes it.
 
     Attributes:
       name: what the user calls it.
       shape: of the whole variable, whatever slices it is stored in.
       dtype: TensorFlow's name of it, such as `"float32"`.
-      key: what the checkpoint file calls it.
-      slices: ((offset, shape), ...) if a partitioned variable was saved, else empty.
-      path: of the object that held it, in an object-based checkpoint; else empty.
+      key: of its tensor in the checkpoint.
+      slices: those in which it is stored, if it was partitioned; otherwise empty.
+      path: of the object that holds it, in an object-based checkpoint; otherwise empty.
     """
 
     name: str
-    shape: Tuple[int, ...]
+    shape: Shape
     dtype: str
     key: str
     slices: Tuple[TensorSlice, ...] = ()
@@ -48,12 +44,12 @@ class OldVariable(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values; 0 for strings, whose length the index does not tell."""
+        """The bytes of the values; 0 for strings, whose lengths the index does not have."""
         return count_bytes(self.shape, self.dtype)
 
     @property
     def is_whole(self) -> bool:
-        """Whether its slices, which never overlap, make up all of it."""
+        """Whether its slices, which never overlap, cover all of it."""
         return not self.slices or sum(count_elements(shape) for _, shape in self.slices) == count_elements(self.shape)
 
 
@@ -61,15 +57,15 @@ class Checkpoint(NamedTuple):
     """An old model: where it is and what it holds.
 
     Attributes:
-      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; of a V1 checkpoint what TensorFlow calls it.
+      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`.
       format: `"name-based"`, `"object-based"` or `"name-based, V1"`.
-      variables: {old name: OldVariable}, sorted by name.
-      slots_by_name: {old slot's name: SlotOf}.
-      shared_names: {full name that several variables have: their object paths}; those go by their paths.
-      find_by_path: object path -> old name or `None`, for an object-based checkpoint.
-      is_saved_model: whether a SavedModel holds it.
-      files: those of a V1 checkpoint; else empty.
-      problems: what is wrong with its data files, where it was opened without need of them.
+      variables: {old name: variable}, sorted by name.
+      slots_by_name: {name of an old slot: whose slot it is}.
+      shared_names: {full name that several variables have: their object paths}. These variables are named by their paths.
+      find_by_path: returns the old name of the variable at an object path, or `None`; for an object-based checkpoint.
+      is_saved_model: whether it is part of a SavedModel.
+      files: those of a V1 checkpoint; otherwise empty.
+      problems: what is wrong with its data files, if it was opened with `needs_data=False`.
     """
 
     prefix: str
@@ -84,11 +80,11 @@ class Checkpoint(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Where it is and in which format, for people."""
+        """Where it is and in which format, for messages."""
         return f"{self.prefix} ({self.format}{' SavedModel' if self.is_saved_model else ''})"
 
     def find(self, name: str) -> Optional[OldVariable]:
-        """The variable of that name, at that object path, or the slot `VARIABLE/SLOT`."""
+        """Returns the variable of that name or at that object path, or the slot `VARIABLE/SLOT`; `None` if there is none."""
         if name in self.variables:
             return self.variables[name]
         found = self.find_by_path(name) if self.find_by_path is not None else None
@@ -102,7 +98,7 @@ class Checkpoint(NamedTuple):
         ]
 
     def why_not(self, name: str) -> str:
-        """What to say of a `name` that leads to no variable: what it may have been, or why it does not do."""
+        """Returns why `find` has no variable for `name`, with close spellings."""
         if name in self.shared_names:
             return (
                 f"{len(self.shared_names[name])} variables of the checkpoint have the name {name!r}; give an object path: "
@@ -120,7 +116,7 @@ class Checkpoint(NamedTuple):
 
 
 def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
-    """{old name: what else it may be called}: its object path, and `VARIABLE/SLOT` for a slot, if no other is called so."""
+    """Returns {old name: its other names}: its object path, and `VARIABLE/SLOT` for a slot, unless they are ambiguous."""
     spelled: Dict[str, List[str]] = {}
     for name, old in checkpoint.variables.items():
         spelled[name] = [old.path] if old.path else []
@@ -139,124 +135,98 @@ def _slot_spellings(checkpoint: Checkpoint, slot_of: SlotOf) -> List[str]:
 
 
 def slice_spec(old: OldVariable, box: TensorSlice) -> str:
-    """What `RestoreV2` is told to read; empty for a whole tensor, which is read faster."""
+    """Returns the slice as `RestoreV2` takes it: empty for a whole tensor, which is read faster."""
     if box == whole_slice(old.shape):
         return ""
     text = ":".join(f"{offset},{length}" for offset, length in zip(*box))
     return f"{' '.join(map(str, old.shape))} {text}"
 
 
-def open_checkpoint(ckp_dir: Any, *, needs_data: bool = True) -> Checkpoint:
+def open_checkpoint(ckp_dir: PathArgument, *, needs_data: bool = True) -> Checkpoint:
     """Opens the old model at `ckp_dir`.
 
     Args:
       ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
         directory, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a prefix next to it, the
         one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the prefix.
-      needs_data: whether its data files must be there; else `problems` tells, and the keys of an object-based one stand for the
-        names that its object graph would give.
+      needs_data: whether an error is raised if its data files are not whole. Otherwise `problems` says what is wrong with them,
+        and keys stand for the names of an object-based checkpoint whose object graph cannot be read.
 
     Raises:
-      CheckpointError: where there is no whole checkpoint; the message says what is there instead.
+      CheckpointError: if there is no whole checkpoint; the message says what is there instead.
     """
     prefix, is_saved_model, is_v1 = find_checkpoint(ckp_dir)
     if is_v1:
-        return _V1.read(prefix)
-    index = read_bundle_index(prefix + ".index")
-    problems = _shard_problems(prefix, index)
+        return _open_v1(prefix)
+    index = read_index(prefix)
+    problems = _data_file_problems(prefix, index)
     if problems and needs_data:
         raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
-    try:
-        reader = tf1.train.NewCheckpointReader(prefix)  # Verifies the checksums of the index.
-        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{prefix} cannot be opened as a checkpoint: {error}") from error
-    names = {dtype: tf.as_dtype(dtype).name for dtype in set(dtypes.values())}
-    tensors = {
-        key: OldVariable(key, tuple(shape), names[dtypes[key]], key, index.slices.get(key, ()))
-        for key, shape in sorted(shapes.items())
-    }
-    layout = next(layout for layout in _FORMATS if layout.recognizes(tensors))
-    try:
-        checkpoint = layout.read(prefix, tensors, reader)
-    except CheckpointError:
-        if not problems:
-            raise
-        checkpoint = _without_graph(prefix, tensors)
+    _check_byte_order(prefix, index)
+    tensors = _as_variables(index.tensors())
+    if OBJECT_GRAPH_KEY not in tensors:
+        checkpoint = _name_based(prefix, NAME_BASED, tensors)
+    else:
+        try:
+            checkpoint = _object_based(prefix, index, tensors)
+        except CheckpointError:
+            if not problems:
+                raise
+            checkpoint = _without_object_graph(prefix, tensors)
     return checkpoint._replace(is_saved_model=is_saved_model, problems=tuple(problems))
 
 
-class _ObjectBased:
-    """What `tf.train.Checkpoint` writes: one tensor for each variable, under the path of the object that holds it."""
-
-    @staticmethod
-    def recognizes(tensors: Mapping[str, OldVariable]) -> bool:
-        return OBJECT_GRAPH_KEY in tensors
-
-    @staticmethod
-    def read(prefix: str, tensors: Mapping[str, OldVariable], reader: Any) -> Checkpoint:
-        try:
-            with closing(BundleReader(prefix)) as bundle:
-                graph = ObjectGraph(bundle.read_string(OBJECT_GRAPH_KEY))
-        except ValueError as error:
-            raise CheckpointError(f"the object graph of {prefix} cannot be read: {error}") from error
-        held = {number: variable for number, variable in graph.variables.items() if variable.key in tensors}
-        names, shared = names_of(held)
-        variables = {
-            names[number]: tensors[variable.key]._replace(name=names[number], path=variable.path)
-            for number, variable in held.items()
-        }
-        shapes = {name: old.shape for name, old in variables.items()}
-        slots_by_name = {**find_slots(shapes), **graph.slots_by_name(names, shapes)}
-
-        def find_by_path(path: str) -> Optional[str]:
-            number = graph.find(path)
-            return None if number is None else names.get(number)
-
-        return Checkpoint(prefix, "object-based", dict(sorted(variables.items())), slots_by_name, shared, find_by_path)
+def _as_variables(tensors: Mapping[str, StoredTensor]) -> Dict[str, OldVariable]:
+    """Returns {key of a tensor: the variable of that name}, sorted by name."""
+    return {key: OldVariable(key, stored.shape, stored.dtype, key, stored.slices) for key, stored in sorted(tensors.items())}
 
 
-class _NameBased:
-    """What `tf.compat.v1.train.Saver` writes: one tensor for each variable, under the variable's name."""
-
-    @staticmethod
-    def recognizes(tensors: Mapping[str, OldVariable]) -> bool:
-        return True
-
-    @staticmethod
-    def read(prefix: str, tensors: Mapping[str, OldVariable], reader: Any) -> Checkpoint:
-        variables = dict(tensors)
-        return Checkpoint(prefix, "name-based", variables, find_slots({name: old.shape for name, old in variables.items()}))
+def _name_based(prefix: str, format_name: str, variables: Dict[str, OldVariable]) -> Checkpoint:
+    """Returns what `tf.compat.v1.train.Saver` has written: one tensor for each variable, under the variable's name."""
+    return Checkpoint(prefix, format_name, variables, find_slots({name: old.shape for name, old in variables.items()}))
 
 
-def _without_graph(prefix: str, tensors: Mapping[str, OldVariable]) -> Checkpoint:
-    """An object-based checkpoint whose object graph cannot be read."""
+def _open_v1(prefix: str) -> Checkpoint:
+    """Returns what a `Saver` with `write_version=SaverDef.V1` has written: name-based, in files without an index."""
+    variables = _as_variables(read_v1_tensors(prefix))
+    return _name_based(prefix, _NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
+
+
+def _object_based(prefix: str, index: BundleIndex, tensors: Mapping[str, OldVariable]) -> Checkpoint:
+    """Returns what `tf.train.Checkpoint` has written: one tensor for each variable, under the path of its object."""
+    try:
+        with closing(BundleReader(prefix, index)) as reader:
+            graph = ObjectGraph(reader.read_string(OBJECT_GRAPH_KEY))
+    except ValueError as error:
+        raise CheckpointError(f"the object graph of {prefix} cannot be read: {error}") from error
+    held = {number: variable for number, variable in graph.variables.items() if variable.key in tensors}
+    names, shared = names_of_variables(held)
     variables = {
-        key: old._replace(path=key.partition(_ATTRIBUTE)[0]) for key, old in tensors.items() if key != OBJECT_GRAPH_KEY
+        names[number]: tensors[variable.key]._replace(name=names[number], path=variable.path)
+        for number, variable in held.items()
     }
-    return Checkpoint(prefix, "object-based", variables, {})
+    shapes = {name: old.shape for name, old in variables.items()}
+    slots_by_name = {**find_slots(shapes), **graph.slots_by_name(names, shapes)}
+
+    def find_by_path(path: str) -> Optional[str]:
+        number = graph.find(path)
+        return None if number is None else names.get(number)
+
+    return Checkpoint(prefix, OBJECT_BASED, dict(sorted(variables.items())), slots_by_name, shared, find_by_path)
 
 
-_FORMATS = (_ObjectBased, _NameBased)
+def _without_object_graph(prefix: str, tensors: Mapping[str, OldVariable]) -> Checkpoint:
+    """Returns an object-based checkpoint whose object graph cannot be read: its variables have no names but their keys."""
+    variables = {
+        key: old._replace(path=key.partition(ATTRIBUTES_MARK)[0]) for key, old in tensors.items() if key != OBJECT_GRAPH_KEY
+    }
+    return Checkpoint(prefix, OBJECT_BASED, variables, {})
 
 
-class _V1:
-    """What a `Saver` of V1 writes: name-based, in files without an index; TensorFlow restores it as it does the others."""
-
-    @staticmethod
-    def read(prefix: str) -> Checkpoint:
-        variables = {
-            name: OldVariable(name, tensor.shape, tensor.dtype, name, tensor.slices if len(tensor.slices) > 1 else ())
-            for name, tensor in sorted(read_v1_tensors(prefix).items())
-        }
-        slots_by_name = find_slots({name: old.shape for name, old in variables.items()})
-        return Checkpoint(prefix, V1_FORMAT, variables, slots_by_name, files=tuple(files_of(prefix)))
-
-
-def _shard_problems(prefix: str, index: BundleIndex) -> List[str]:
+def _data_file_problems(prefix: str, index: BundleIndex) -> List[str]:
     problems = []
-    for number, size in sorted(index.shard_sizes.items()):
-        path = f"{prefix}.data-{number:05d}-of-{index.num_shards:05d}"
+    for number, size in index.data_file_sizes().items():
+        path = data_file(prefix, number, index.header.num_shards)
         try:
             length = tf.io.gfile.stat(path).length
         except tf.errors.NotFoundError:
@@ -265,3 +235,14 @@ def _shard_problems(prefix: str, index: BundleIndex) -> List[str]:
         if length < size:
             problems.append(f"{path} has {length:,} bytes, {size:,} by the index: it is cut short")
     return problems
+
+
+def _check_byte_order(prefix: str, index: BundleIndex) -> None:
+    """Raises `CheckpointError` if this TensorFlow cannot read values of the checkpoint's byte order: some versions can."""
+    is_big = index.header.endianness == tensor_bundle_pb2.BundleHeaderProto.BIG
+    if is_big == (sys.byteorder == "big"):
+        return
+    try:
+        tf1.train.NewCheckpointReader(prefix)
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{prefix} cannot be opened as a checkpoint: {error}") from error

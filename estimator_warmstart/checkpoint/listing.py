@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import Statistics, as_plain
@@ -95,10 +95,10 @@ def count_all(variables: Iterable[OldVariable]) -> Tuple[int, int]:
     return len(variables), sum(old.nbytes for old in variables)
 
 
-def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> Dict[str, Any]:
+def listing_as_dict(listing: Listing, statistics: Mapping[str, Statistics]) -> Dict[str, object]:
     """Returns a listing as plain dicts and lists, for JSON, with the statistics of the variables that have some."""
 
-    def plain(old: OldVariable) -> Dict[str, Any]:
+    def plain(old: OldVariable) -> Dict[str, object]:
         described = {
             "name": old.name,
             "shape": list(old.shape),

@@ -1,16 +1,13 @@
-"""The object graph of an object-based checkpoint: which variable is at which path, and which slot is whose. Pure.
+"""The object graph of an object-based checkpoint: which variable is at which path, and which slot belongs to which variable.
 
-Enters: the serialized `TrackableObjectGraph` that `tf.train.Checkpoint` stores beside its tensors. Leaves: an `ObjectGraph`.
-This module must not know of files.
-
-Source: tensorflow/core/protobuf/trackable_object_graph.proto. A slash within one name of a path is escaped in the keys of
-tensors (tensorflow/python/checkpoint/trackable_view.py), and is a slash again here.
+Source: tensorflow/core/protobuf/trackable_object_graph.proto, which `tf.train.Checkpoint` stores as one string. The keys of
+tensors escape a slash within one name of a path (tensorflow/python/checkpoint/trackable_view.py); paths here do not.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, SlotOf
@@ -19,21 +16,24 @@ from estimator_warmstart.tensors import Shape
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
 
-_ESCAPED = re.compile(r"\.([.S])")
-# The tensor that holds the graph itself, and what a variable's value is called in it.
+# The tensor that holds the graph itself.
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
-VALUE = "VARIABLE_VALUE"
-_VALUE = f"/.ATTRIBUTES/{VALUE}"
+# What the graph calls a variable's value.
+VALUE_ATTRIBUTE = "VARIABLE_VALUE"
+# What stands between the path of an object and the name of its attribute.
+ATTRIBUTES_MARK = "/.ATTRIBUTES/"
 # How many checkpoints tf.train.Checkpoint.save has written: its own bookkeeping, not the model's.
 SAVE_COUNTER = "save_counter"
+_VALUE_SUFFIX = ATTRIBUTES_MARK + VALUE_ATTRIBUTE
+_ESCAPED = re.compile(r"\.([.S])")
 
 
 class ObjectVariable(NamedTuple):
     """One variable of an object graph.
 
     Attributes:
-      path: of the object that holds it, such as `model/layer-0/kernel`; the one of its tensor, if several lead to it.
-      full_name: the variable's own name; empty where the checkpoint has none.
+      path: of the object that holds it, such as `model/layer-0/kernel`; if there are several, the one in its tensor's key.
+      full_name: the variable's own name; empty if the checkpoint does not have it.
       key: of its tensor.
     """
 
@@ -43,17 +43,20 @@ class ObjectVariable(NamedTuple):
 
 
 class ObjectGraph:
-    """What one `TrackableObjectGraph` says.
+    """The variables and slots of one `TrackableObjectGraph`.
 
     Args:
-      serialized: the proto's bytes.
+      serialized: the bytes of the proto.
+
+    Attributes:
+      variables: {node: variable}.
 
     Raises:
-      ValueError: if they are none, or name a node that is not there.
+      ValueError: if they are not an object graph, or name a node that is not there.
     """
 
     def __init__(self, serialized: bytes):
-        proto = _parsed(serialized)
+        proto = _parse_graph(serialized)
         self._children = [{child.local_name: child.node_id for child in node.children} for node in proto.nodes]
         counter = self._children[0].get(SAVE_COUNTER) if self._children else None
         self._slots = {
@@ -62,30 +65,30 @@ class ObjectGraph:
             for slot in node.slot_variables
         }
         self.variables: Dict[int, ObjectVariable] = {
-            number: ObjectVariable(_path(attribute.checkpoint_key), attribute.full_name, attribute.checkpoint_key)
+            number: ObjectVariable(_path_of_key(attribute.checkpoint_key), attribute.full_name, attribute.checkpoint_key)
             for number, node in enumerate(proto.nodes)
             if number != counter
             for attribute in node.attributes
-            if attribute.checkpoint_key.endswith(_VALUE)
+            if attribute.checkpoint_key.endswith(_VALUE_SUFFIX)
         }
 
     def find(self, path: str) -> Optional[int]:
-        """The node of the variable at `path`, whichever of its paths that is; `None` if none is there."""
+        """Returns the node of the variable that has `path` among its paths; `None` if there is none."""
         for number, variable in self.variables.items():
             if variable.path == path:
                 return number
         return next((node for node in self._walk(path.strip("/")) if node in self.variables), None)
 
     def slots_by_name(self, names: Mapping[int, str], shapes: Mapping[str, Shape]) -> Dict[str, SlotOf]:
-        """{slot's name: SlotOf} of the slots that the graph itself knows.
+        """Returns {name of a slot: whose slot it is} of the slots in the graph.
 
         Args:
-          names: {node of a variable: the name that it goes by}.
+          names: {node of a variable: its name, as of `names_of_variables`}.
           shapes: {that name: shape}.
         """
-        tied = {
-            names[slot]: self._tie(slot, primary, leaf, names)
-            for slot, (primary, leaf) in self._slots.items()
+        found = {
+            names[slot]: self._slot_of(slot, primary, slot_name, names)
+            for slot, (primary, slot_name) in self._slots.items()
             if slot in names and primary in names
         }
         # Keras optimizers since 2.11 hold their variables in a list and name them OPTIMIZER/SLOT/VARIABLE.
@@ -93,20 +96,20 @@ class ObjectGraph:
         for number in self._in_lists_of_optimizers():
             full_name = self.variables[number].full_name
             name = names.get(number, "")
-            for primary in _ends_of(full_name):
-                prefix, _, leaf = full_name[: -len(primary) - 1].rpartition("/")
+            for primary in _shorter_names(full_name):
+                prefix, _, slot_name = full_name[: -len(primary) - 1].rpartition("/")
                 if primary in owners and shapes[owners[primary]] == shapes.get(name):
-                    tied[name] = SlotOf(prefix + "/" if prefix else "", owners[primary], leaf)
+                    found[name] = SlotOf(prefix + "/" if prefix else "", owners[primary], slot_name)
                     break
-        return tied
+        return found
 
-    def _tie(self, slot: int, primary: int, leaf: str, names: Mapping[int, str]) -> SlotOf:
-        """The optimizer's own name for the slot where the full name tells (`w/Adam_1`), else the object graph's (`v`)."""
+    def _slot_of(self, slot: int, primary: int, slot_name: str, names: Mapping[int, str]) -> SlotOf:
+        """Takes the slot's name from its full name if that has it (`w/Adam_1`), otherwise from the object graph (`v`)."""
         owner = self.variables[primary].full_name
         before, found, after = self.variables[slot].full_name.rpartition(f"{owner}/")
         if owner and found and (not before or before.endswith("/")):
             return SlotOf(before, names[primary], after)
-        return SlotOf("", names[primary], leaf)
+        return SlotOf("", names[primary], slot_name)
 
     def _in_lists_of_optimizers(self) -> Iterator[int]:
         for children in self._children:
@@ -114,7 +117,7 @@ class ObjectGraph:
                 yield from (node for node in self._children[children["_variables"]].values() if node in self.variables)
 
     def _walk(self, path: str) -> Iterator[int]:
-        """The nodes at `path` below the root; names may have slashes themselves."""
+        """Yields the nodes at `path` below the root; one name of a path may have slashes itself."""
         waiting, seen = [(0, path)], set()
         while waiting:
             node, rest = waiting.pop()
@@ -131,8 +134,8 @@ class ObjectGraph:
             ]
 
 
-def names_of(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[int, str], Dict[str, List[str]]]:
-    """What each variable goes by: its full name, or its path if it has none, shares it, or has another's path for a name.
+def names_of_variables(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[int, str], Dict[str, List[str]]]:
+    """Gives each variable its full name, or its path if it has no full name or that is another's full name or path too.
 
     Returns:
       {node: name}, and {full name that means several variables: their paths}.
@@ -149,7 +152,12 @@ def names_of(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[int, str], D
     return names, shared
 
 
-def _parsed(serialized: bytes) -> Any:
+def value_key(path: Iterable[str]) -> str:
+    """Returns the key of the tensor of the variable at a path, which is given as its names."""
+    return "/".join(name.replace(".", "..").replace("/", ".S") for name in path) + _VALUE_SUFFIX
+
+
+def _parse_graph(serialized: bytes) -> object_graph_pb2.TrackableObjectGraph:
     try:
         proto = object_graph_pb2.TrackableObjectGraph.FromString(serialized)
     except DecodeError as error:
@@ -165,12 +173,12 @@ def _parsed(serialized: bytes) -> Any:
     return proto
 
 
-def _path(key: str) -> str:
-    return _ESCAPED.sub(lambda match: "/" if match.group(1) == "S" else ".", key[: -len(_VALUE)])
+def _path_of_key(key: str) -> str:
+    return _ESCAPED.sub(lambda match: "/" if match.group(1) == "S" else ".", key[: -len(_VALUE_SUFFIX)])
 
 
-def _ends_of(name: str) -> Iterator[str]:
-    """`b/c` and `c` of `a/b/c`, the longest first."""
+def _shorter_names(name: str) -> Iterator[str]:
+    """Yields `b/c` and `c` for `a/b/c`."""
     while "/" in name and name.count("/") < MOST_PARTS:
         name = name.partition("/")[2]
         yield name

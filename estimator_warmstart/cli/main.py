@@ -1,8 +1,6 @@
-"""The command line, `estimator-warmstart`: arguments, exit codes, and what is said when something goes wrong.
+"""The command line `estimator-warmstart`: parses arguments, runs a command, turns errors into messages and exit codes.
 
-Enters: the process's arguments. Leaves: an exit code, and errors on stderr. This module must not know what a command does.
-
-Source: the exit codes are those of diff(1), and 128 + the signal's number where one ends it.
+Source: the exit codes are those of diff(1), and 128 plus the number of a signal.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Any, Iterator, NoReturn, Optional, Sequence
+from typing import Iterator, NoReturn, Optional, Sequence
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.cli.commands import COMMANDS
@@ -24,41 +22,43 @@ from estimator_warmstart.version import VERSION
 
 _FAILED, _INTERRUPTED, _PIPE_CLOSED = 2, 130, 141
 
-_OLD = "a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's directory"
+_OLD_MODEL = (
+    "a directory with a `checkpoint` file (its latest checkpoint is used), a checkpoint's prefix, or a SavedModel's directory"
+)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
     Args:
-      arguments: without the program's name; `None`: the process's own.
+      arguments: without the program's name; `None`: those of this process.
 
     Returns:
-      The exit code: 0; 1 where `diff` finds differences, `plan` too little coverage or nothing, `list` data files missing; 2
-      after an error.
+      The exit code: 0 for success; 1 if `diff` finds differences, `plan` finds too little coverage or nothing to recover, or
+      `list` finds that data files are missing; 2 for an error.
 
     Raises:
-      SystemExit: for `--help`, `--version`, and arguments that no command has.
+      SystemExit: for `--help`, `--version` and invalid arguments.
     """
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # A variable may have a name that the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")  # For names that the terminal cannot show.
     try:
         try:
-            return _run(_parser().parse_args(arguments))
+            return _run_command(argument_parser().parse_args(arguments))
         finally:
-            sys.stdout.flush()  # Here a closed pipe is told; at the interpreter's end it would be a traceback.
+            sys.stdout.flush()  # A closed pipe raises here; later, it would be a traceback.
     except BrokenPipeError:
         _forget_output()
         return _PIPE_CLOSED
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (WarmStartError, OSError) as error:
-        _forget_output()  # A full disk, perhaps.
+        _forget_output()  # The disk may be full.
         print(f"{PROGRAM}: error: {printable_lines(str(error))}", file=sys.stderr)
         return _FAILED
 
 
-def _run(arguments: Any) -> int:
+def _run_command(arguments: argparse.Namespace) -> int:
     with _quiet_tensorflow():
         try:
             return COMMANDS[arguments.command](arguments)
@@ -68,7 +68,7 @@ def _run(arguments: Any) -> int:
 
 @contextlib.contextmanager
 def _quiet_tensorflow() -> Iterator[None]:
-    """Keeps TensorFlow's own messages out of the output; the package's warnings stay."""
+    """Silences TensorFlow's own log messages; warnings of this package are shown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loggers = {tf.get_logger(): logging.ERROR, logger: logging.WARNING}
@@ -83,66 +83,69 @@ def _quiet_tensorflow() -> Iterator[None]:
 
 
 def _forget_output() -> None:
-    """Drops what cannot be written: the interpreter would try again at its end, and complain."""
+    """Drops output that cannot be written: the interpreter would try again when it exits, and complain."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _share(text: str) -> float:
+def _coverage(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a number from 0 to 1 (0.9 for 90 %), got {text!r}")
 
 
-class _Parser(argparse.ArgumentParser):
+class _PrintableErrors(argparse.ArgumentParser):
+    """Escapes control characters in messages, which quote the arguments."""
+
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def argument_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands and their options."""
+    parser = _PrintableErrors(
         prog=PROGRAM,
-        description="Looks into old checkpoints, and says what a warm start from them would do.",
+        description="Shows what is in old checkpoints, and what a warm start from them would do.",
         epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
         "files are missing; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     commands.required = True
-    json_option = argparse.ArgumentParser(add_help=False)
+    json_option = _PrintableErrors(add_help=False)
     json_option.add_argument("--json", action="store_true", help="print JSON")
 
-    def add(name: str, says: str, **options: Any) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.", **options)
+    def add(name: str, says: str, *parents: _PrintableErrors) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.", parents=parents)
 
-    one = add("list", "list what a checkpoint holds", parents=[json_option])
-    one.add_argument("checkpoint", metavar="CKPT", help=_OLD)
-    one.add_argument(
+    listing = add("list", "list what a checkpoint holds", json_option)
+    listing.add_argument("checkpoint", metavar="CKPT", help=_OLD_MODEL)
+    listing.add_argument(
         "--pattern",
         action="append",
-        help="only what this regular expression names, a whole variable or a whole scope; may be given several times",
+        help="list only variables and scopes whose whole name this regular expression matches; may be given several times",
     )
-    one.add_argument("--stats", action="store_true", help="read all values: min, max, mean, norm, and how many are NaN")
+    listing.add_argument(
+        "--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN"
+    )
 
-    two = add(
-        "diff", "compare two checkpoints, as a warm start of the new one's model from the old one would", parents=[json_option]
+    comparison = add(
+        "diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option
     )
-    two.add_argument("old", metavar="OLD", help=_OLD)
-    two.add_argument("new", metavar="NEW", help="the same for the new model")
+    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
+    comparison.add_argument("new", metavar="NEW", help="the same for a checkpoint of the new model")
 
-    _add_plan_arguments(
-        add("plan", "say what a training with these params would recover, without a session", parents=[json_option])
-    )
+    _add_plan_arguments(add("plan", "show what training with these params would recover; no session is made", json_option))
 
     _add_convert_arguments(add("convert", "write a whole checkpoint in the other format"))
     return parser
 
 
 def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
-    convert.add_argument("source", metavar="SOURCE", help=_OLD)
+    convert.add_argument("source", metavar="SOURCE", help=_OLD_MODEL)
     convert.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as new/model.ckpt")
     convert.add_argument(
         "--to",
@@ -150,11 +153,11 @@ def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
         default="object",
         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
     )
-    convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
+    convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that exists at DESTINATION")
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
-    plan.add_argument("config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or what stands under it")
+    plan.add_argument("config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or only the value of the key")
     plan.add_argument(
         "--graph",
         required=True,
@@ -164,7 +167,7 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("--key", default="warm_start", help="the key in the params (default: %(default)s)")
     plan.add_argument(
         "--require-coverage",
-        type=_share,
+        type=_coverage,
         metavar="SHARE",
         help="exit with 1 if old values fill less than this share, 0 to 1, of the new model's bytes",
     )

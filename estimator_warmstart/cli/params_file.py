@@ -33,7 +33,9 @@ def read_params_with(key: str, path: str) -> Mapping[str, object]:
         raise WarmStartError(f"{path} must hold a mapping, got {params!r}")
     if key not in params:
         hint = did_you_mean(key, [str(name) for name in params])
-        raise WarmStartError(f"{path} has no key {key!r}{hint}, nor a ckp_dir, as a warm start itself has; --key names another")
+        raise WarmStartError(
+            f"{path} has no key {key!r}{hint} and, unlike a warm start by itself, no ckp_dir; --key names another key"
+        )
     return params
 
 

@@ -1,7 +1,4 @@
-"""Whole checkpoints from one format to the other: `convert_checkpoint`.
-
-Enters: an old checkpoint and where the new one goes. Leaves: the new one, with every old value as it was. This module must
-not know how values are read and written.
+"""Converts whole checkpoints from one format to the other: `convert_checkpoint`.
 
 Source: the keys of object-based checkpoints are those that tensorflow/python/checkpoint/trackable_view.py makes of paths.
 """
@@ -9,62 +6,70 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.arguments import check_choice
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint, slice_spec
-from estimator_warmstart.checkpoint.data_writing import Move, write_bundle
-from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE
+from estimator_warmstart.checkpoint.checkpoint import (
+    NAME_BASED,
+    OBJECT_BASED,
+    Checkpoint,
+    OldVariable,
+    open_checkpoint,
+    slice_spec,
+)
+from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
+from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
 from estimator_warmstart.convert.destination import checked_destination, staged
-from estimator_warmstart.convert.keras import keras_moves
+from estimator_warmstart.convert.keras import copies_into_model
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
+from estimator_warmstart.files import PathArgument
 from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
 _BATCH_BYTES = 1 << 26
-_FORMATS = {"object": "object-based", "name": "name-based"}
+_FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED}
 
 
 def convert_checkpoint(
-    source: Any,
-    destination: Any,
+    source: PathArgument,
+    destination: PathArgument,
     *,
     to: str = "object",
-    model: Any = None,
-    optimizer: Any = None,
+    model: Optional[tf.Module] = None,
+    optimizer: Optional[tf.keras.optimizers.Optimizer] = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
     """Writes a whole checkpoint in the other format, name-based or object-based.
 
-    Every tensor is kept bit for bit, the slots and the step too, partitioned variables in their slices; its checksum is
-    verified on the way. A few MB are in memory at a time, however large the tensors are. The new checkpoint comes to its
-    place when it is whole: nothing that is interrupted, or fails, leaves one behind. A process that is killed leaves the old
-    one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
+    Every tensor is kept bit for bit, including the slots and the step, and partitioned variables keep their slices. The
+    checksums are verified. A few MB are in memory at a time, however large the tensors are. The new checkpoint is moved to its
+    place when it is whole, so a conversion that fails or is interrupted leaves nothing behind. A process that is killed leaves
+    the old one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
 
     Args:
       source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
       destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
         directories that are missing are made.
-      to: `"object"`, to be restored by `tf.train.Checkpoint` (from a name-based source), or `"name"`, to be restored by
-        `tf.compat.v1.train.Saver` under the variables' names (from an object-based source, or from a V1 checkpoint, of which
-        the largest tensor is in memory).
-      model: for `to="object"`: a built Keras model or a `tf.Module`, in whose own object paths the variables of the same
-        names go: for `tf.train.Checkpoint(model=model)`, and for `model.load_weights`. `None`: all go into a dict by their
-        names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
-      optimizer: with `model`: a Keras optimizer (`Adadelta`, `Adagrad`, `Adam`, `Ftrl`, `RMSprop`, `SGD` for Momentum),
-        which takes over the slots and the step of TensorFlow 1's: for `tf.train.Checkpoint(model=model,
-        optimizer=optimizer)`. Its slots are made if they are not there; no value of it or of the model is changed.
+      to: `"object"`: a name-based source becomes a checkpoint that `tf.train.Checkpoint` restores. `"name"`: an object-based
+        source becomes one that `tf.compat.v1.train.Saver` restores under the variables' names; so does a V1 checkpoint, whose
+        largest tensor is in memory then.
+      model: for `to="object"`: a built Keras model or a `tf.Module`. The variables get the object paths of the model's
+        variables of the same names, for `tf.train.Checkpoint(model=model)` and for `model.load_weights`. `None`: they go into
+        a dict by their names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
+      optimizer: with `model`: a Keras optimizer (`Adadelta`, `Adagrad`, `Adam`, `Ftrl`, `RMSprop`, `SGD` for Momentum) that
+        takes over the slots and the step of TensorFlow 1's, for `tf.train.Checkpoint(model=model, optimizer=optimizer)`.
+        Its slots are made if they are missing. No value of it or of the model is changed.
       overwrite: whether a checkpoint at `destination` is replaced.
-      progress: whether to show the bytes done on stderr; `None`: if that is a terminal.
+      progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
     Returns:
       The new checkpoint's prefix.
 
     Raises:
-      WarmStartError: for bad arguments, a damaged source, a model that it does not fit, or a place that cannot be written;
-        nothing is left at `destination` or beside it.
+      WarmStartError: for bad arguments, a damaged source, a model that the source does not fit, or a place that cannot be
+        written. Nothing is left at `destination` or next to it.
 
     Example:
       >>> import os, tempfile
@@ -85,25 +90,29 @@ def convert_checkpoint(
 
     Source: `convert_tf1_to_tf2` and `convert_tf2_to_tf1` of TensorFlow's guide on migrating checkpoints.
     """
-    check_choice("to", to, sorted(_FORMATS))
+    check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
     if model is not None and to != "object":
-        raise WarmStartError("model is for to='object'; names need none")
+        raise WarmStartError("model is for to='object'; leave it out for to='name'")
     if optimizer is not None and model is None:
-        raise WarmStartError("optimizer needs model: its slots are in the paths of the model's variables")
+        raise WarmStartError(
+            "optimizer needs model: the object paths of its slots are made from those of the model's variables"
+        )
     old = open_checkpoint(source)
-    if old.format == _FORMATS[to]:
+    if old.format == _FORMAT_OF_CHOICE[to]:
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
-    read_only = [os.path.dirname(old.prefix)] + ([os.fspath(source)] if old.is_saved_model else [])
+    read_only = os.path.dirname(old.prefix)
+    if old.is_saved_model:  # Its prefix is variables/variables in its directory.
+        read_only = os.path.dirname(read_only)
     place = checked_destination(destination, read_only, overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = _in_v2(old, folder) if old.files else old
-        moves = _named(old) if to == "name" else _in_objects(old, model, optimizer, folder)
-        write_bundle(os.path.join(folder, "new"), moves, show)
+        old = _rewritten_as_v2(old, folder) if old.files else old
+        copies = _copies_by_name(old) if to == "name" else _copies_by_object(old, model, optimizer, folder)
+        write_bundle(os.path.join(folder, "new"), copies, show)
     return place
 
 
-def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
-    """A V1 checkpoint, written as V2 in `folder`, a few variables or one large one in memory at a time.
+def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
+    """Writes a V1 checkpoint as V2 in `folder`, with a few variables or one large one in memory at a time.
 
     Raises:
       CheckpointError: if a value cannot be read.
@@ -112,7 +121,7 @@ def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
     written: List[str] = []
     try:
         with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-            for batch in _batches(old.variables.values()):
+            for batch in _in_batches(old.variables.values()):
                 stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_slice(each.shape)]]
                 names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
                 dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
@@ -127,7 +136,7 @@ def _in_v2(old: Checkpoint, folder: str) -> Checkpoint:
     return open_checkpoint(prefix)
 
 
-def _batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
+def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
     batches: List[List[OldVariable]] = [[]]
     for old in variables:
         if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
@@ -136,26 +145,31 @@ def _batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
     return batches
 
 
-def _named(old: Checkpoint) -> List[Move]:
-    """Each variable under its name; what `tf.train.Checkpoint` keeps for itself stays behind."""
+def _copies_by_name(old: Checkpoint) -> List[TensorCopy]:
+    """Returns copies of all variables under their names. The object graph and the save counter are left out."""
     if old.shared_names:
         raise WarmStartError(
-            f"names of {old.prefix} would mean several variables",
-            [f"{name!r} is the name of {len(paths)}: {first_few(paths)}" for name, paths in sorted(old.shared_names.items())],
+            f"names of {old.prefix} are ambiguous",
+            [
+                f"{len(paths)} variables have the name {name!r}: {first_few(paths)}"
+                for name, paths in sorted(old.shared_names.items())
+            ],
         )
     if not old.variables:
         raise WarmStartError(f"{old.prefix} has no variables")
-    return [Move(old.prefix, variable.key, name) for name, variable in old.variables.items()]
+    return [TensorCopy(old.prefix, variable.key, name) for name, variable in old.variables.items()]
 
 
-def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> List[Move]:
-    """Each variable under the key of an object, and the object graph that says which."""
+def _copies_by_object(
+    old: Checkpoint, model: Optional[tf.Module], optimizer: Optional[tf.keras.optimizers.Optimizer], folder: str
+) -> List[TensorCopy]:
+    """Returns copies of the variables under the keys of objects, and of an object graph, written in `folder`, that has them."""
     if model is None:
-        graph, keys = _dict_of(old.variables)
-        moves = [Move(old.prefix, variable.key, keys[name]) for name, variable in old.variables.items()]
+        graph, keys = _graph_of_dict(old.variables)
+        copies = [TensorCopy(old.prefix, variable.key, keys[name]) for name, variable in old.variables.items()]
     else:
-        graph, moves = keras_moves(old, model, optimizer, folder)
-    # tf.train.Checkpoint counts what it saves, and takes a checkpoint without the count for one that it has not written.
+        graph, copies = copies_into_model(old, model, optimizer, folder)
+    # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
     counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
@@ -168,20 +182,20 @@ def _in_objects(old: Checkpoint, model: Any, optimizer: Any, folder: str) -> Lis
                 tensors=list(added.values()),
             )
         )
-    return moves + [Move(prefix, key, key) for key in added]
+    return copies + [TensorCopy(prefix, key, key) for key in added]
 
 
-def _dict_of(names: Iterable[str]) -> Tuple[Any, Dict[str, str]]:
-    """The object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
+def _graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
+    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
     graph = object_graph_pb2.TrackableObjectGraph()
     graph.nodes.add().children.add(node_id=1, local_name="vars")
     graph.nodes.add()
     return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
 
 
-def _add_variable(graph: Any, holder: int, name: str, path: Tuple[str, ...]) -> str:
-    """Adds a variable at `path` to what the node `holder` holds; returns its tensor's key."""
+def _add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
+    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
     graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
-    key = "/".join(part.replace(".", "..").replace("/", ".S") for part in path) + f"/.ATTRIBUTES/{VALUE}"
-    graph.nodes.add().attributes.add(name=VALUE, full_name=name, checkpoint_key=key)
+    key = value_key(path)
+    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
     return key

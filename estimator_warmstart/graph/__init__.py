@@ -1,1 +1,1 @@
-"""New models: what a graph has, as logical variables. Knows no checkpoint."""
+"""The new side: describes a graph as logical variables. It does not know checkpoints."""

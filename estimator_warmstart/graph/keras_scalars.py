@@ -1,36 +1,43 @@
-"""Which scalars of a graph a Keras optimizer keeps for itself: its learning rate, its count of steps and the like.
+"""Finds the scalars of a graph that belong to a Keras optimizer: its learning rate, its count of steps and the like.
 
-Enters: a graph's scalars and slots. Leaves: names. An optimizer without slots (plain SGD) leaves no slot's name to know it by,
-and the name of a scalar alone is not enough: a model may have one of its own called `learning_rate`.
+An optimizer without slots (plain SGD) has no slot whose name would tell its scope. The name of a scalar alone does not tell
+either: a model may have a variable of its own called `learning_rate`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Set, Tuple
+from typing import TYPE_CHECKING, Collection, Dict, Iterator, List, Mapping, Set, Tuple
 
 from estimator_warmstart._tf import copies_of, initializer_op
-from estimator_warmstart.slots import HYPERPARAMETERS, SlotOf
+from estimator_warmstart.slots import KERAS_SETTINGS, SlotOf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _NUMBERED = re.compile(r"^(?P<scope>.*/)?(?P<leaf>\w+?)(?P<number>_\d+)?$")
 _RATES = ("learning_rate", "current_learning_rate")
 
 
-def keras_scalars(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
-    """The names of those scalars that belong to a Keras optimizer.
+def keras_scalars(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
+    """Returns the names of the scalars that belong to a Keras optimizer.
 
     Args:
-      variables: {logical name: variable} of the graph's scalars that are neither trainable nor its global step.
+      variables: {logical name: variable} of the graph's scalars, without trainable ones and the global step.
       slots_by_name: the graph's slots.
     """
-    return _hyperparameters(variables, slots_by_name) | set(_of_later_optimizers(variables)) | set(_of_loss_scales(variables))
+    return (
+        set(_of_legacy_optimizers(variables, slots_by_name))
+        | set(_of_later_optimizers(variables))
+        | set(_of_loss_scales(variables))
+    )
 
 
-def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
-    """Those of the optimizers up to 2.10 (`tf.keras.optimizers.legacy` since): `training/SGD/learning_rate`.
+def _of_legacy_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
+    """Finds those of optimizers up to 2.10, since then `tf.keras.optimizers.legacy`: `training/SGD/learning_rate`.
 
-    Such an optimizer makes each of its scalars below its own name and with an aggregation that a model's scalars do not have
-    (`_create_hypers` in optimizer_v2.py); `decay` and one more at least.
+    Such an optimizer makes each of its scalars below its own name, with an aggregation that a model's scalars do not have
+    (`_create_hypers` in optimizer_v2.py). It makes `decay` and at least one more.
     """
     below: Dict[str, List[str]] = {}
     for name, variable in variables.items():
@@ -39,17 +46,17 @@ def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, S
     with_slots = {slot_of.prefix for slot_of in slots_by_name.values() if slot_of.prefix}
     found: Set[str] = set()
     for scope, names in below.items():
-        known = [name for name in names if name[len(scope) :] in HYPERPARAMETERS]
+        known = [name for name in names if name[len(scope) :] in KERAS_SETTINGS]
         if len(known) > 1 or (known and scope in with_slots):
-            # A user's own optimizer has others too; at the root of all names they could be anybody's.
+            # A user's own optimizer may have others too. In the root scope, only the known names are certain to be its own.
             found.update(names if scope else known)
     return found
 
 
-def _of_later_optimizers(variables: Mapping[str, Any]) -> Iterator[str]:
-    """Those of the optimizers since 2.11: `iteration` and `learning_rate`, which both stand outside of the optimizer's scope.
+def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
+    """Finds those of optimizers since 2.11: `iteration` and `learning_rate`, both outside of the optimizer's scope.
 
-    Its update is the evidence: one scope holds the operation that counts the step and one that reads the rate.
+    The optimizer's update proves it: one scope has the operation that counts the step and one that reads the rate.
     """
     for scope, number, members in _siblings(variables, ("iteration", *_RATES)):
         counter, rates = f"{scope}iteration{number}", [name for name in members if not name.endswith(f"iteration{number}")]
@@ -57,25 +64,25 @@ def _of_later_optimizers(variables: Mapping[str, Any]) -> Iterator[str]:
             continue
         counting = {
             operation.name.rpartition("/")[0]
-            for operation in _uses(counter, variables[counter])
+            for operation in _uses_outside(counter, variables[counter])
             if operation.type == "AssignAddVariableOp"
         } - {""}
         read = [
             name
             for name in rates
-            if any(use.name.startswith(f"{place}/") for use in _uses(name, variables[name]) for place in counting)
+            if any(use.name.startswith(f"{place}/") for use in _uses_outside(name, variables[name]) for place in counting)
         ]
         yield from [counter, *read] if read else []
 
 
-def _of_loss_scales(variables: Mapping[str, Any]) -> Iterator[str]:
-    """Those of a LossScaleOptimizer: the scale, and how many steps it was good for. No one else has both."""
+def _of_loss_scales(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
+    """Finds those of a LossScaleOptimizer: the scale and its count of good steps. Only it has both."""
     for _, _, members in _siblings(variables, ("current_loss_scale", "good_steps")):
         yield from members if len(members) > 1 else []
 
 
 def _siblings(names: Collection[str], leaves: Collection[str]) -> Iterator[Tuple[str, str, List[str]]]:
-    """Scope, number at the end, and the names that share both and are called one of `leaves`."""
+    """Yields a scope, a number at the end, and the names that share both and end in one of `leaves`."""
     groups: Dict[Tuple[str, str], List[str]] = {}
     for name in names:
         match = _NUMBERED.match(name)
@@ -85,7 +92,7 @@ def _siblings(names: Collection[str], leaves: Collection[str]) -> Iterator[Tuple
         yield scope, number, members
 
 
-def _uses(name: str, variable: Any) -> List[Any]:
-    """The operations that read or write `variable`, its own ones (initializer, default reading) left out."""
+def _uses_outside(name: str, variable: tf.Variable) -> List[tf.Operation]:
+    """Returns the operations that read or write `variable`, without its own initializer and its own read."""
     storage = initializer_op(copies_of(variable)[0]).inputs[0]
     return [use for use in storage.consumers() if not use.name.startswith(f"{name}/")]

@@ -1,43 +1,39 @@
-"""The graph of a model that is not being built here: from the `.meta` file that `tf.compat.v1.train.Saver` wrote.
+"""Imports the graph of a model from the `.meta` file that `tf.compat.v1.train.Saver` wrote.
 
-Enters: such a file, a checkpoint's prefix, or a model directory, whose latest checkpoint's is taken. Leaves: a `tf.Graph`
-with its variables and collections. No session is made. This module must not know what is done with the graph.
-
-Partitions, slots, trainable variables and the global step come back as they were; of a mirrored variable one copy does,
-which is all that a checkpoint has of it.
+The command line plans with it, without the program that builds the model. Partitions, slots, trainable variables and the
+global step come back as they were. A mirrored variable comes back as one copy, as a checkpoint has it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from estimator_warmstart._tf import is_variable, tf, tf1
 from estimator_warmstart.errors import WarmStartError, first_few
-from estimator_warmstart.files import FILE_ERRORS, check_regular, checked_path, error_text, open_file
+from estimator_warmstart.files import FILE_ERRORS, PathArgument, check_regular, checked_path, error_text, open_file
 
 _SUFFIX = ".meta"
-_OF_VARIABLES = (
+_VARIABLE_COLLECTIONS = (
     tf1.GraphKeys.GLOBAL_VARIABLES,
     tf1.GraphKeys.LOCAL_VARIABLES,
     tf1.GraphKeys.TRAINABLE_VARIABLES,
     tf1.GraphKeys.MODEL_VARIABLES,
     tf1.GraphKeys.MOVING_AVERAGE_VARIABLES,
 )
-_MOST_PROBLEMS = 20
+_MOST_COLLECTION_PROBLEMS = 20
 _WHAT = "a .meta file, a checkpoint's prefix or a model directory"
 
 
-def import_graph(path: Any) -> Any:
-    """The graph at `path`, as a new `tf.Graph`.
+def import_graph(path: PathArgument) -> tf.Graph:
+    """Imports the graph at `path` as a new `tf.Graph`.
 
     Args:
       path: a `.meta` file, the prefix of a checkpoint with one, or a directory with a `checkpoint` file.
 
     Raises:
-      WarmStartError: if there is none, or this TensorFlow cannot import it.
+      WarmStartError: if there is no such file, or this TensorFlow cannot import it.
     """
     meta_path = _meta_path(checked_path("graph", path, _WHAT))
     try:
@@ -46,11 +42,11 @@ def import_graph(path: Any) -> Any:
     except (*FILE_ERRORS, DecodeError) as error:
         raise WarmStartError(f"graph {meta_path!r} cannot be read as a .meta file: {error_text(error)}") from error
     if not meta.graph_def.node:
-        raise WarmStartError(f"graph {meta_path!r} is no .meta file: it holds no graph")
+        raise WarmStartError(f"graph {meta_path!r} is not a .meta file: it holds no graph")
     with tf.Graph().as_default() as graph:
         try:
             tf1.train.import_meta_graph(meta, clear_devices=True)
-        except Exception as error:  # What comes of a file that is damaged may be anything.
+        except Exception as error:  # A damaged file may raise anything.
             raise WarmStartError(
                 f"graph {meta_path!r} was written by TensorFlow {meta.meta_info_def.tensorflow_version or '(it does not say)'} "
                 f"and cannot be imported by this one: {error}"
@@ -64,8 +60,8 @@ def import_graph(path: Any) -> Any:
     return graph
 
 
-def _what_is_in(directory: str) -> str:
-    """What a directory has whose latest checkpoint is not known."""
+def _why_no_latest(directory: str) -> str:
+    """Returns what is wrong with a directory whose latest checkpoint is not known."""
     found = sorted(name for name in tf.io.gfile.listdir(directory) if name.endswith(_SUFFIX))
     if not found:
         return f"no checkpoint in it; give {_WHAT}"
@@ -75,10 +71,10 @@ def _what_is_in(directory: str) -> str:
     )
 
 
-def _check_collections(meta_path: str, graph: Any) -> None:
+def _check_collections(meta_path: str, graph: tf.Graph) -> None:
     problems = [
         f"its collection {key!r} holds {value!r}, which is not a variable"
-        for key in _OF_VARIABLES
+        for key in _VARIABLE_COLLECTIONS
         for value in graph.get_collection(key)
         if not is_variable(value)
     ]
@@ -88,12 +84,12 @@ def _check_collections(meta_path: str, graph: Any) -> None:
         if not (is_variable(value) or tf.is_tensor(value))
     ]
     if problems:
-        more = [f"and {len(problems) - _MOST_PROBLEMS:,} more"] if len(problems) > _MOST_PROBLEMS else []
-        raise WarmStartError(f"graph {meta_path!r} is not as a Saver writes it", problems[:_MOST_PROBLEMS] + more)
+        more = [f"and {len(problems) - _MOST_COLLECTION_PROBLEMS:,} more"] if len(problems) > _MOST_COLLECTION_PROBLEMS else []
+        raise WarmStartError(f"graph {meta_path!r} was not written by a Saver", problems[:_MOST_COLLECTION_PROBLEMS] + more)
 
 
 def _meta_path(path: str) -> str:
-    """The `.meta` file that `path` is or leads to."""
+    """Returns the path of the `.meta` file that `path` is or leads to."""
     try:
         if not tf.io.gfile.isdir(path):
             found = path + _SUFFIX if tf.io.gfile.exists(path + _SUFFIX) else path
@@ -101,7 +97,7 @@ def _meta_path(path: str) -> str:
             check_regular(os.path.join(path, "checkpoint"))
             latest = tf.train.latest_checkpoint(path)
             if latest is None:
-                raise WarmStartError(f"graph {path!r} is a directory with {_what_is_in(path)}")
+                raise WarmStartError(f"graph {path!r} is a directory with {_why_no_latest(path)}")
             found = latest + _SUFFIX
         if not tf.io.gfile.exists(found):
             raise WarmStartError(

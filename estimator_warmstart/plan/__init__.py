@@ -1,1 +1,1 @@
-"""What goes where, decided and checked as plain data. Makes no session and reads no value."""
+"""Decides which new variable takes which old value, as plain data. Makes no session and reads no value."""

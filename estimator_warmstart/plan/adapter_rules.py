@@ -1,4 +1,4 @@
-"""Which adapter is for which new variable, and whether it makes the old value fit.
+"""Chooses the adapter for each new variable, and checks that it makes the old value fit.
 
 Everything is checked here on names, shapes and dtypes, so that a plan fails before any value is read.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numbers
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+
+import numpy as np
 
 from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart.adapters.basic import as_adapter, crop_or_pad
@@ -76,9 +78,9 @@ class AdapterRules:
         self._used: Set[Pattern] = set()
 
     def adapter_for(self, new: NewVariable) -> Optional[Adapter]:
-        """The adapter named for `new`, or `None`.
+        """Returns the adapter for `new`, or `None` if no key of `adapters` fits it.
 
-        A scope's adapter is for its variables; their slots follow them. A slot can be named for itself.
+        The adapter of a scope is for its variables, and their slots follow them. Only its full name fits a slot itself.
         """
         for rule in self._rules:
             if rule.pattern.fits(new.name) and (new.slot_of is None or rule.pattern.text == new.name):
@@ -87,11 +89,11 @@ class AdapterRules:
         return None
 
     def default_for(self, old_shape: Shape, new: NewVariable) -> Optional[Adapter]:
-        """The adapter where none is named, or `None` where the value is taken as it is."""
+        """Returns the adapter to use if no key fits; `None` if the value is taken as it is."""
         return crop_or_pad() if self._may_differ and old_shape != new.shape else None
 
     def problems(self, recovered: Iterable[str]) -> List[str]:
-        """The problems of adapters that none of the `recovered` variables used."""
+        """Returns the problems of adapters that none of the `recovered` variables used."""
         recovered = list(recovered)
         return [
             fits_nothing(rule.pattern, "the adapter for", "new variable that is recovered", recovered)
@@ -136,19 +138,19 @@ def transforms_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> 
         _check_kernels(transforms, old.dtype, new.dtype)
     except Misfit as reason:
         raise Misfit(
-            f"{adapter.label} cannot make the new {new.name!r} {list(new.shape)} of the old {old.name!r} "
-            f"{list(old.shape)}: {reason}"
+            f"{adapter.label} cannot turn the old {old.name!r} {list(old.shape)} into the new {new.name!r} "
+            f"{list(new.shape)}: {reason}"
         ) from reason
     made = result_shape(old.shape, transforms)
     if made != new.shape:
         raise Misfit(
-            f"{adapter.label} makes {list(made)} of the old {old.name!r} {list(old.shape)}, but the new {new.name!r} has "
+            f"{adapter.label} turns the old {old.name!r} {list(old.shape)} into {list(made)}, but the new {new.name!r} has "
             f"shape {list(new.shape)}: {_difference_of_shapes(made, new.shape)}"
         )
     dtype = result_dtype(old.dtype, transforms)
     if dtype not in (old.dtype, new.dtype):
         raise Misfit(
-            f"{adapter.label} makes {dtype} of {old.dtype}, the dtype of the old {old.name!r}, but the new {new.name!r} is "
+            f"{adapter.label} turns {old.dtype}, the dtype of the old {old.name!r}, into {dtype}, but the new {new.name!r} is "
             f"{new.dtype}; let adapters.cast() follow it in a list, or return {new.dtype}"
         )
     if dtype != new.dtype:
@@ -222,7 +224,8 @@ def _is_in_range(dtype: tf.DType, number: float) -> bool:
     """Whether a number is in the range of a dtype, rounded if need be."""
     if dtype.is_complex or dtype in (tf.bool, tf.string):
         return True
-    return bool(dtype.min <= number <= dtype.max)
+    # As Python's numbers: numpy 2 would round `number` to the dtype before it compares.
+    return bool(np.asarray(dtype.min).item() <= number <= np.asarray(dtype.max).item())
 
 
 def _difference_of_shapes(made: Shape, wanted: Shape) -> str:

@@ -1,6 +1,6 @@
-"""Warns of kernels whose weights no longer meet the values that they were trained on.
+"""Warns of kernels whose weights would be multiplied with other inputs than those they were trained on.
 
-Where a layer's input grew or shrank in its middle, cropping or padding at the end moves every later weight to another input.
+If a layer's input grew or shrank in its middle, cropping or padding at the end moves every later weight to another input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from estimator_warmstart.plan.plan import PlannedVariable
 
 
 def misalignments(decided: Sequence[PlannedVariable]) -> List[str]:
-    """A warning of kernels that were cropped or padded, without anyone saying so, where another layer's values go in."""
+    """Returns a warning of kernels whose input axis is cropped or padded by default, if there are any."""
     changed = [
         f"{planned.new.name!r} ({planned.source.shape[axis]:,} -> {planned.new.shape[axis]:,} on axis {axis})"
         for planned in decided
@@ -22,8 +22,8 @@ def misalignments(decided: Sequence[PlannedVariable]) -> List[str]:
     if not changed:
         return []
     return [
-        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps its weights "
-        "from the beginning, which is right only if what is in front changed at its end. "
-        "adapters.remap_segments(old_widths, new_widths) lets them follow their features; adapters.crop_or_pad(), named, says "
-        "that the end it is"
+        f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps the first "
+        "weights, which is right only if the layer in front changed at its end. "
+        "adapters.remap_segments(old_widths, new_widths) moves weights with their features; adapters.crop_or_pad(), if you "
+        "name it, confirms that the end changed"
     ]

@@ -5,7 +5,7 @@ Names, shapes and dtypes are compared, values are not. A slot is compared with i
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
@@ -59,7 +59,7 @@ class Differences(NamedTuple):
     @property
     def recover_vars(self) -> Dict[str, str]:
         """`{old name: new name}` of the model's variables that can be recovered as they are; includes guessed renames."""
-        model = _model_variables(self.new)
+        model = _own_variables(self.new)
         return {
             each.old.name: each.new.name
             for each in self.found
@@ -72,9 +72,9 @@ class Differences(NamedTuple):
 
 def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     """Compares two checkpoints."""
-    model = _model_variables(new)
+    model = _own_variables(new)
     # No rename is guessed for the step and an optimizer's scalars.
-    lost = [old.variables[name] for name in _model_variables(old) if name not in new.variables]
+    lost = [old.variables[name] for name in _own_variables(old) if name not in new.variables]
     added = [new.variables[name] for name in model if name not in old.variables]
     guessed = guess_renames(lost, added)
     rename: GuessedRules = ()
@@ -92,10 +92,10 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     return Differences(old, new, tuple(_difference_of(before, after, *slots) for before, after in pairs), rename)
 
 
-def differences_as_dict(differences: Differences) -> Dict[str, Any]:
+def differences_as_dict(differences: Differences) -> Dict[str, object]:
     """Returns differences as plain dicts and lists, for JSON."""
 
-    def plain(variable: Optional[OldVariable]) -> Optional[Dict[str, Any]]:
+    def plain(variable: Optional[OldVariable]) -> Optional[Dict[str, object]]:
         return variable and {"name": variable.name, "shape": list(variable.shape), "dtype": variable.dtype}
 
     return {
@@ -111,7 +111,7 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
     }
 
 
-def _model_variables(checkpoint: Checkpoint) -> List[str]:
+def _own_variables(checkpoint: Checkpoint) -> List[str]:
     """Returns the names of the model's own variables: no optimizer state, no global step."""
     shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
     others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), "global_step"}

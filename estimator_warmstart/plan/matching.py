@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Union
 
 from estimator_warmstart._tf import tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
@@ -24,27 +24,26 @@ def match_variables(
     *,
     collection: Optional[str] = None,
     graph: Optional[tf.Graph] = None,
-) -> Dict[str, Any]:
+) -> Dict[str, Union[tf.Variable, List[tf.Variable]]]:
     r"""Matches a checkpoint's variables with a graph's, by name.
 
-    Use it where a dict of names would be long or would have to be kept in step with the model: a scope at a time. The
-    new variables to fill are chosen by `collection`, `include` and `exclude`; each takes the old variable that a rule
-    of `rename` turns into its name, or the one of its own name if no rule moved that elsewhere. Optimizer slots and the
-    global step are never matched: the hooks carry slots along with their variable. A new variable that the checkpoint does
-    not have is left out of the result, also one that `include`, `rename` or `collection` chooses: the hooks refuse that
-    unless they are told `missing="keep"`.
+    Use it for whole scopes, where a dict of names would be long and would change with the model. `collection`, `include` and
+    `exclude` choose the new variables to fill. Each takes the old variable that a rule of `rename` gives its name, or the one
+    that has its name if no rule moves that elsewhere. Optimizer slots and the global step are never matched: the hooks recover
+    slots with their variable. A new variable that the checkpoint does not have is left out of the result, even if `include`,
+    `rename` or `collection` chooses it. The hooks refuse that without `missing="keep"`.
 
     Args:
       ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
         object-based.
       include: a pattern or list of patterns of new names. A pattern is a regular expression that names a whole variable
-        or a whole scope: `hidden[123]` takes `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
+        or a whole scope: `hidden[123]` fits `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope, or a list of several}` or a list of such pairs; the first that fits an old
-        name wins. `""` names the root scope, on either side; `\1` stands for what the first group of the pattern took. A
-        pattern that fits no old name is one of object paths, or of slots as `VARIABLE/SLOT`, as `estimator-warmstart list`
-        shows them.
-      collection: a name from `tf.compat.v1.GraphKeys`; only its variables are matched, also local ones, as for
+        name wins. `""` is the root scope, on either side. `\1` is the text of the first group of the pattern. A pattern that
+        fits no old name is compared with object paths, and with slots as `VARIABLE/SLOT`, as `estimator-warmstart list` shows
+        them.
+      collection: a name from `tf.compat.v1.GraphKeys`. Only its variables are matched, also local ones, such as those of
         `"local_variables"`. `None`: all global variables.
       graph: a `tf.Graph`; `None`: the default graph.
 
@@ -53,8 +52,8 @@ def match_variables(
       partitioned variable is the list of its parts.
 
     Raises:
-      WarmStartError: for a checkpoint that cannot be read; for a pattern or rename that fits nothing, with the close
-        spellings; for two old variables renamed to one new name.
+      WarmStartError: for a checkpoint that cannot be read; for a pattern or rename that fits nothing, with close spellings;
+        for two old variables that are renamed to one new name.
 
     Example:
       >>> import os, tempfile
@@ -78,7 +77,7 @@ def match_variables(
     matched = match_graph(open_checkpoint(ckp_dir), new, graph, rules)
     if matched.problems:
         raise WarmStartError("the variables cannot be matched", matched.problems)
-    targets: Dict[str, List[Any]] = {}
+    targets: Dict[str, List[Union[tf.Variable, List[tf.Variable]]]] = {}
     for pair in matched.pairs:
         targets.setdefault(pair.old, []).append(new[pair.new].target)
     return {old: found if len(found) > 1 else found[0] for old, found in targets.items()}

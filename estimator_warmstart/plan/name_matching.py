@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 
 class NameRules(NamedTuple):
-    """What chooses variables by name, compiled. `None` is what the user did not give.
+    """The compiled arguments that choose variables by name; `None` for one that the user did not give.
 
     Attributes:
       include: patterns of the new names to fill; all of them if there is no pattern.
@@ -80,8 +80,8 @@ class Matched(NamedTuple):
     Attributes:
       pairs: which new variable takes which old one.
       chosen: the new variables that were chosen explicitly, whether or not the checkpoint has them. An include or a
-        collection chooses all that it names, a rename what is in the scopes that it makes of old ones. An exclude alone
-        chooses nothing: what it leaves is taken where the checkpoint has it.
+        collection chooses all that it names, a rename all in its new scopes. An exclude alone chooses nothing: the other
+        variables are filled if the checkpoint has them.
       unused: problems of rules that fit nothing.
       doubled: problems of new variables that renames give two old ones.
       missing: problems of new variables that the checkpoint does not have.
@@ -149,7 +149,7 @@ class _FittingRename:
         }
 
     def targets(self, old: str) -> List[Tuple[Pattern, str]]:
-        """Each of the renames with the new name that it gives `old`, which fits."""
+        """Returns each of the renames with the new name that it gives `old`, which fits."""
         return [(rename, rename.rename(self.fitting[old])) for rename in self.renames]
 
 
@@ -170,7 +170,7 @@ class _Renaming:
         self._by_old = {old: by_old[old] for old in olds if old in by_old}
 
     def old_names_for(self, wanted: Set[str]) -> Tuple[Dict[str, str], List[str]]:
-        """{new name: old name}, renamed ones first, then those that keep their name; and the problems of doubled ones."""
+        """Returns {new name: old name}, renamed or of the same name, and the problems of new names with two old ones."""
         old_of: Dict[str, str] = {}
         problems: List[str] = []
         for old, found in self._by_old.items():
@@ -186,12 +186,12 @@ class _Renaming:
         return old_of, problems
 
     def in_new_scopes(self, wanted: Iterable[str]) -> List[str]:
-        """Those of the new variables that are in a scope, or have the name, that a rename makes of an old one."""
+        """Returns the new variables that are in the new scope of a rename, or have its new name."""
         scopes = {rename.renamed_scope(found.fitting[old]) for old, found in self._by_old.items() for rename in found.renames}
         return [name for name in wanted if scopes and not scopes.isdisjoint(_scopes_of(name))]
 
     def why_unused(self, wanted: Set[str], fillable: Sequence[str]) -> List[str]:
-        """The problems of renames that give no new variable anything."""
+        """Returns the problems of renames that do not lead to any new variable."""
         used = {rename for old, found in self._by_old.items() for rename, target in found.targets(old) if target in wanted}
         taking = set(map(id, self._by_old.values()))
         return [
@@ -219,12 +219,12 @@ class _Renaming:
 
 
 def _scopes_of(name: str) -> List[str]:
-    """The root scope, each scope that `name` is in, and `name` itself."""
+    """Returns the root scope, each scope that `name` is in, and `name` itself."""
     return [""] + [name[:at] for at, letter in enumerate(name) if letter == "/"] + [name]
 
 
 def _why_nothing_fillable(pattern: Pattern, argument: str, fillable: Sequence[str], others: Sequence[NewVariable]) -> List[str]:
-    """The problem of a pattern that fits none of `fillable`, if it fits none."""
+    """Returns the problem of a pattern that fits none of `fillable`; nothing if it fits one."""
     problem = fits_nothing(pattern, argument, "new variable", fillable)
     if not problem:
         return []
@@ -243,7 +243,7 @@ def _why_nothing_fillable(pattern: Pattern, argument: str, fillable: Sequence[st
 
 
 def _missing_includes(include: Iterable[Pattern], wanted: Sequence[str], pairs: Sequence[Pair]) -> List[str]:
-    """The problems of patterns that fit new variables of which the checkpoint has none."""
+    """Returns the problems of patterns that fit only new variables that the checkpoint does not have."""
     return [
         f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
         for pattern in include

@@ -1,6 +1,6 @@
-"""What becomes of an optimizer's state: slots go with their variable, Adam's powers with its moments. Pure.
+"""Plans an optimizer's state: slots go with their variables, Adam's powers go with its moments.
 
-Enters: the fates of the model's own variables. Leaves: the fates of slots and powers, added to them.
+It comes after the model's own variables, which decide what happens to their slots.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
 from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, initialized, recovered
 from estimator_warmstart.plan.step_counts import planned_count, planned_iterations
 
-_UNKNOWN = Meaning("", "", False)
+_UNKNOWN_MEANING = Meaning("", "", False)
 
 
 def plan_slots(
     checkpoint: Checkpoint, new: Mapping[str, NewVariable], rules: AdapterRules, decided: Dict[str, PlannedVariable]
 ) -> List[str]:
-    """Gives each slot that has none yet the fate that follows from its variable's.
+    """Plans each slot that is not planned yet, as its variable is planned.
 
     Args:
       checkpoint: the old model.
       new: the graph's logical variables.
-      rules: the adapters; a slot that one names for itself takes that one.
-      decided: of the variables; the slots' are added.
+      rules: the adapters. A slot takes the adapter that names it, if there is one.
+      decided: {name: what is planned} of the variables. Slots are added.
 
     Returns:
-      The problems of adapters that were named for slots. A slot that the checkpoint cannot give is no problem: it is left as
-      initialized, with the reason.
+      The problems of adapters that were named for slots. A slot that the checkpoint does not have is not a problem: it is
+      left as initialized, with the reason.
     """
     sources, problems = OldSlots(checkpoint, new), []
     for name, slot in new.items():
@@ -75,17 +75,17 @@ def _plan_counts(checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided
 def planned_slot(
     old: OldVariable, slot: NewVariable, primary: PlannedVariable, rules: AdapterRules, scale: Optional[Scale] = None
 ) -> PlannedVariable:
-    """What is done to the variable is done to its slot; what is new in it takes the slot's own initial value.
+    """Plans a slot as its variable: the same transforms, with the slot's own initial value where there is no old one.
 
     Args:
       old: the old slot.
       slot: the new one.
-      primary: what becomes of the variable.
+      primary: what is planned for the variable.
       rules: the adapters.
-      scale: what another optimizer's slot is multiplied by first, if there is anything.
+      scale: the factor of another optimizer's slot, if there is one.
 
     Raises:
-      Misfit: if an adapter that was named for the slot does not make its shape.
+      Misfit: if an adapter that was named for the slot does not result in its shape.
     """
     named = rules.adapter_for(slot)
     if named is not None:
@@ -96,11 +96,11 @@ def planned_slot(
         check_static_shape(slot)
         if result_dtype(old.dtype, steps) != slot.dtype:
             check_dtype(old, slot)
-            raise Misfit(f"{primary.reason} makes {result_dtype(old.dtype, steps)} of the old {old.name!r}, not {slot.dtype}")
+            raise Misfit(f"{primary.reason} turns the old {old.name!r} into {result_dtype(old.dtype, steps)}, not {slot.dtype}")
     except Misfit as reason:
         return initialized(slot, str(reason))
     if result_shape(old.shape, primary.steps) != slot.shape:
-        return initialized(slot, f"the old {old.name!r} is {list(old.shape)}, another shape than its variable's")
+        return initialized(slot, f"the old {old.name!r} has shape {list(old.shape)}, another one than its variable")
     how = f"as {primary.new.name!r}"
     return (
         recovered(slot, old, steps, how)
@@ -112,16 +112,17 @@ def planned_slot(
 def plan_powers(
     checkpoint: Checkpoint, new: Mapping[str, NewVariable], decided: Dict[str, PlannedVariable], asked: Collection[str]
 ) -> Tuple[List[str], List[str]]:
-    """Lets Adam's powers travel with its moments, and neither without the other: bias correction needs both.
+    """Plans Adam's powers with its moments, neither without the other: bias correction needs both.
 
     Args:
       checkpoint: the old model.
       new: the graph's logical variables.
-      decided: of variables and slots; the powers' are added, and moments without powers are taken back.
-      asked: names of the new variables that were asked for by name: to take those back is a problem.
+      decided: {name: what is planned} of variables and slots. Powers are added, moments without powers are left as
+        initialized.
+      asked: the names of the new variables that the user named. To leave those as initialized is a problem.
 
     Returns:
-      Notes on what deserves a second look, and problems.
+      Notes for the report, and problems.
     """
     meanings = meanings_of({name: slot.slot_of for name, slot in new.items() if slot.slot_of is not None})
     notes = _notes_on_uncounted_steps(decided, meanings) + _notes_on_lost_weights(new, decided, meanings)
@@ -131,12 +132,12 @@ def plan_powers(
         if slot.powers:
             groups.setdefault(slot.powers, []).append(name)
     for powers, moments in groups.items():
-        travelling = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
-        if travelling:
+        carried = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
+        if carried:
             notes += _take_powers(checkpoint, new, decided, powers, moments)
             problems += [
                 f"{name!r} is asked for, but {decided[name].reason}; leave it out"
-                for name in travelling
+                for name in carried
                 if name in asked and decided[name].action == INITIALIZED
             ]
             continue
@@ -151,7 +152,7 @@ def plan_powers(
 
 
 def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: Mapping[str, Meaning]) -> List[str]:
-    """Notes on Keras's Adams that count their steps by the global step, as those of `model_to_estimator` do."""
+    """Returns notes on Keras's Adams that count steps by the global step, as those of `model_to_estimator` do."""
     prefixes = dict.fromkeys(
         planned.new.slot_of.prefix
         for planned in decided.values()
@@ -159,12 +160,12 @@ def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: 
         and planned.new.slot_of is not None
         and planned.new.slot_of.prefix
         and not planned.new.powers
-        and meanings.get(planned.new.name, _UNKNOWN).optimizer in CORRECT_BIAS
+        and meanings.get(planned.new.name, _UNKNOWN_MEANING).optimizer in CORRECT_BIAS
         and not meanings[planned.new.name].is_tf1
     )
     return [
-        f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: beside recovered moments Adam's "
-        "first updates, about 1 / (1 - beta_2) of them, are smaller than it would make at any later step"
+        f"{prefix.rstrip('/')!r} counts its steps by 'global_step', which is not carried over: with recovered moments, Adam's "
+        "first updates, about 1 / (1 - beta_2) of them, are smaller than at any later step"
         for prefix in prefixes
     ]
 
@@ -176,20 +177,20 @@ def _take_powers(
     powers: Tuple[str, ...],
     moments: List[str],
 ) -> List[str]:
-    travelling = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
-    olds = [decided[name].source.name for name in travelling]
+    carried = [name for name in moments if name in decided and decided[name].action != INITIALIZED]
+    olds = [decided[name].source.name for name in carried]
     found = {power: _planned_power(checkpoint, new, power, decided.get(power), olds) for power in powers}
     absent = [power for power, planned in found.items() if planned is None]
     if absent:
-        for name in travelling:
+        for name in carried:
             decided[name] = initialized(new[name], f"Adam's moment, and the checkpoint has no {absent[0]!r} to go with it")
         return []
     decided.update({power: planned for power, planned in found.items() if planned is not None})
-    fresh = [name for name in moments if name not in travelling]
+    fresh = [name for name in moments if name not in carried]
     if not fresh:
         return []
     return [
-        f"{' and '.join(powers)} are recovered with {len(travelling)} of {len(moments)} moments; the first updates of "
+        f"{' and '.join(powers)} are recovered with {len(carried)} of {len(moments)} moments; the first updates of "
         f"variables whose moments start fresh are larger than Adam's usual ones: {', '.join(fresh[:4])}"
         f"{', ...' if len(fresh) > 4 else ''}"
     ]
@@ -206,7 +207,7 @@ def _planned_power(
 def _notes_on_lost_weights(
     new: Mapping[str, NewVariable], decided: Mapping[str, PlannedVariable], meanings: Mapping[str, Meaning]
 ) -> List[str]:
-    """A note where Ftrl forgets recovered weights, which it computes anew from its slot `linear` in every update."""
+    """Returns a note if Ftrl forgets recovered weights: it computes them from its slot `linear` in every update."""
     lost = []
     for name, meaning in meanings.items():
         slot_of, planned = new[name].slot_of, decided.get(name)
@@ -221,7 +222,7 @@ def _notes_on_lost_weights(
     if not lost:
         return []
     return [
-        f"Ftrl computes a variable from its slots: its first updates forget the recovered values of {first_few(lost)}, the "
-        "more of them the smaller the gradients are, since these slots begin as initialized; recover them too "
-        "(with_slots=True), or train on with another optimizer"
+        f"Ftrl computes a variable from its slots. These slots begin as initialized, so its first updates forget the recovered "
+        f"values of {first_few(lost)}; the smaller the gradients, the more is lost. Recover the slots too (with_slots=True) "
+        "or use another optimizer"
     ]

@@ -1,6 +1,6 @@
-"""What a warm start does, as plain data: one `PlannedVariable` for each new variable, all of them in a `Plan`. Pure.
+"""A warm start as plain data: a `Plan` with one `PlannedVariable` for each new variable.
 
-Enters: what the planner decided. Leaves: records, and the questions that can be asked of them.
+A plan is complete and checked before anything is recovered. Reports, the graph's operations and coverage all come from it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ RESTORED, ADAPTED, INITIALIZED = "restored", "adapted", "initialized"
 
 
 class PlannedVariable(NamedTuple):
-    """What becomes of one new variable.
+    """What is planned for one new variable.
 
     Attributes:
       new: the new variable.
-      action: `"restored"` (the old value as it is), `"adapted"` (what the steps make of it) or `"initialized"` (left to its
-        own initializer).
+      action: `"restored"` (it takes the old value as it is), `"adapted"` (it takes the old value after the steps) or
+        `"initialized"` (it is left to its own initializer).
       old: the old variable whose value it takes, or `None`.
-      reason: how it is adapted, or why it is left as initialized; else empty.
-      steps: from the old shape to the new one; empty for a value that is taken as it is.
+      reason: how the old value is adapted, or why the variable is left as initialized; else empty.
+      steps: the transforms from the old value to the new one; empty if the value is taken as it is.
     """
 
     new: NewVariable
@@ -37,21 +37,21 @@ class PlannedVariable(NamedTuple):
 
     @property
     def source(self) -> OldVariable:
-        """The old variable, of a variable that takes one."""
+        """The old variable of a variable that takes an old value."""
         if self.old is None:
             raise LookupError(f"{self.new.name!r} takes no old value")
         return self.old
 
     @property
     def recovered_bytes(self) -> int:
-        """Bytes of the new variable that hold old values afterwards."""
+        """The bytes of the new variable that old values fill."""
         if self.old is None:
             return 0
         return count_kept(self.old.shape, self.steps) * count_bytes((), self.new.dtype)
 
     @property
     def old_share(self) -> float:
-        """The share, 0 to 1, of the new variable's values that are old ones."""
+        """The share, 0 to 1, of the new variable that old values fill."""
         if self.old is None:
             return 0.0
         size = count_bytes(self.new.shape, "int8")
@@ -59,12 +59,12 @@ class PlannedVariable(NamedTuple):
 
     @property
     def kept_share(self) -> Optional[float]:
-        """The share, 0 to 1, of the old variable's values that the new one has; `None` where a function decides that."""
+        """The share, 0 to 1, of the old variable that the new one keeps; `None` if a function decides that."""
         return kept_share(self.old.shape, self.steps) if self.old is not None else None
 
 
 def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Transform, ...] = (), how: str = "") -> PlannedVariable:
-    """A new variable that takes the value of `old`, by `steps` if there are any."""
+    """Plans a new variable that takes the value of `old`, after `steps` if there are any."""
     if not steps:
         return PlannedVariable(new, RESTORED, old)
     cast = describe_cast(old.dtype, new.dtype)
@@ -72,19 +72,19 @@ def recovered(new: NewVariable, old: OldVariable, steps: Tuple[Transform, ...] =
 
 
 def initialized(new: NewVariable, reason: str) -> PlannedVariable:
-    """A new variable that is left as initialized."""
+    """Plans a new variable that is left as initialized."""
     return PlannedVariable(new, INITIALIZED, None, reason)
 
 
 class Plan(NamedTuple):
-    """What a warm start does, as plain data.
+    """A warm start as plain data.
 
     Attributes:
       checkpoint: the old model.
       variables: one `PlannedVariable` for each new variable, in the order of the graph.
       unused: the old variables that no new one takes.
-      notes: sentences on what deserves a second look.
-      warnings: sentences on what is likely not as it was meant; a training logs them at level WARNING.
+      notes: sentences on what may surprise.
+      warnings: sentences on what is probably not intended; training logs them at level WARNING.
     """
 
     checkpoint: Checkpoint
@@ -95,26 +95,26 @@ class Plan(NamedTuple):
 
     @property
     def fates(self) -> Tuple[PlannedVariable, ...]:
-        """What `variables` was called at first."""
+        """The earlier name of `variables`."""
         return self.variables
 
     @property
     def recovered(self) -> Tuple[PlannedVariable, ...]:
-        """Those of the new variables that take an old value."""
+        """The new variables that take an old value."""
         return tuple(planned for planned in self.variables if planned.old is not None)
 
     @property
     def coverage(self) -> float:
-        """The share, 0 to 1, of the new model's bytes that old values fill; optimizer state and step do not count."""
+        """The share, 0 to 1, of the new model's bytes that old values fill, without optimizer state and global step."""
         return covered_share([planned for planned in self.variables if planned.new.is_parameter])
 
     @property
     def slot_coverage(self) -> float:
-        """The same share of the optimizer's state."""
+        """The share, 0 to 1, of the bytes of the optimizer's state that old values fill."""
         return covered_share([planned for planned in self.variables if planned.new.is_optimizer_state])
 
     def left_undone(self, reason: str) -> Plan:
-        """What happens where nothing is done: every new variable keeps its value, no old one is used."""
+        """Returns the plan of doing nothing: every new variable keeps its value, and no old one is used."""
         decided = tuple(
             initialized(planned.new, reason if planned.old is not None else planned.reason) for planned in self.variables
         )
@@ -123,7 +123,7 @@ class Plan(NamedTuple):
 
     @property
     def recovers_nothing(self) -> bool:
-        """Whether the model itself begins as if there were no old one."""
+        """Whether no parameter of the model takes an old value."""
         parameters = [planned for planned in self.recovered if planned.new.is_parameter]
         return not any(planned.recovered_bytes or not planned.new.nbytes for planned in parameters)
 
@@ -135,13 +135,13 @@ class Plan(NamedTuple):
 
 
 def covered_share(decided: Sequence[PlannedVariable]) -> float:
-    """The bytes with old values among all bytes of `decided`; 0 where there are none."""
+    """Returns the share of the bytes of `decided` that old values fill; 0 if there are no bytes."""
     total = sum(planned.new.nbytes for planned in decided)
     return sum(planned.recovered_bytes for planned in decided) / total if total else 0.0
 
 
 def percent(share: float, form: str = ".1f") -> str:
-    """A share, 0 to 1, as text; only all of it is 100 %, and only nothing is 0 %.
+    """Formats a share, 0 to 1. Only a share of 1 is 100 %, and only 0 is 0 %.
 
     Example:
       >>> percent(0.25), percent(0.99999), percent(1.0), percent(0.0001)
@@ -154,7 +154,7 @@ def percent(share: float, form: str = ".1f") -> str:
 
 
 def joint_coverage(plans: Sequence[Plan]) -> float:
-    """The coverage of several plans for one graph: each variable counts as the last plan that recovers it leaves it."""
+    """Returns the coverage of several plans for one graph: each variable counts as in the last plan that recovers it."""
     if not plans:
         return 0.0
     decided = {planned.new.name: planned for plan in plans for planned in plan.recovered}
@@ -162,10 +162,10 @@ def joint_coverage(plans: Sequence[Plan]) -> float:
 
 
 def check_coverage(plan: Plan, least: Optional[float]) -> Plan:
-    """`plan`, unless it covers less than `least`.
+    """Returns `plan`.
 
     Raises:
-      WarmStartError: if it does.
+      WarmStartError: if it covers less than `least`.
     """
     if least is not None and plan.coverage < least:
         raise WarmStartError(

@@ -28,7 +28,7 @@ from estimator_warmstart.plan.saveables import Judgement, Saveable, judge, savea
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Close spellings take their time, and nobody reads more of them.
+# Close spellings take time to find, and nobody reads more of them.
 _MOST_WITH_SPELLINGS = 100
 
 
@@ -46,36 +46,36 @@ def plan_recovery(
     min_coverage: Optional[float] = None,
     graph: Optional[tf.Graph] = None,
 ) -> Plan:
-    """Says what a warm start would do, and touches nothing.
+    """Plans a warm start without changing anything.
 
-    Use it to look before training, in a test or a notebook: the hooks make the same plan.
+    Use it in a test or a notebook to see the plan before training: the hooks make the same one.
 
     Args:
       ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
         directory; name-based or object-based.
       recover_vars: `{old name: new}`, where *new* is a variable, a list of a partitioned one's parts, a variable's
-        name, or a list of several of these. `None`: every new variable that the checkpoint has under its own name, but
-        for the global step.
+        name, or a list of several of these. `None`: every new variable that the checkpoint has under its own name, except the
+        global step.
       adapters: `{new variable, its name or a pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes
-        must be the same, as for `VariableRecoverHook`. A dict, empty or not: where shapes differ and no adapter is named,
-        `crop_or_pad()`, as for `ShapeAdaptingRecoverHook`.
-      include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next three.
+        must be the same, as for `VariableRecoverHook`. A dict, which may be empty: `crop_or_pad()` for every other variable
+        whose shape differs, as for `ShapeAdaptingRecoverHook`.
+      include: patterns of new names to fill, as for `match_variables`. It replaces `recover_vars`, as the next three do.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`, also of local variables.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
-      missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
+      missing: what to do if the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
         `rename` or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it. A rename
-        chooses all that lies in its new scope. Neither an `exclude` alone nor nothing at all chooses anything: what the
-        checkpoint does not have is left as initialized.
-      min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `None`: any.
+        chooses all variables in its new scope. Without any of these, or with `exclude` alone, nothing is chosen explicitly:
+        what the checkpoint does not have is left as initialized.
+      min_coverage: the least share, 0 to 1, of the new model's bytes that old values must fill; `None`: any.
       graph: a `tf.Graph`; `None`: the default graph.
 
     Returns:
       A `Plan`.
 
     Raises:
-      WarmStartError: listing everything that cannot be done as asked and what to change.
+      WarmStartError: with everything that cannot be done and what to change.
 
     Example:
       >>> import os, tempfile
@@ -103,7 +103,7 @@ def plan_request(request: Request, graph: tf.Graph) -> Plan:
     """Returns the `Plan` for what `request` asks in `graph`. Every way in comes here.
 
     Raises:
-      WarmStartError: listing everything that cannot be done as asked and what to change.
+      WarmStartError: with everything that cannot be done and what to change.
     """
     rules = request.name_rules
     checkpoint, new = open_checkpoint(request.ckp_dir), variables_to_choose(graph, rules.collection)
@@ -119,7 +119,7 @@ def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
 
 
 class _Planner:
-    """Makes one plan; collects problems instead of stopping at the first."""
+    """Makes one plan. It collects problems instead of stopping at the first."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Planner:
         self._by_default: List[str] = []  # New variables of another shape that no adapter is named for.
 
     def plan(self, graph: Optional[tf.Graph]) -> Plan:
-        """The plan for what the user asked.
+        """Returns the plan.
 
         Raises:
           WarmStartError: with every problem.
@@ -151,7 +151,7 @@ class _Planner:
         self._problems += said.problems
         pairs = [pair._replace(old=self._name_of(pair.old)) for pair in pairs]
         self._refuse_collisions(pairs)
-        self._take(pairs)
+        self._decide(pairs)
         if self._request.with_slots:
             self._problems += plan_slots(self._checkpoint, self._new, self._adapters, self._decided)
         notes, problems = plan_powers(self._checkpoint, self._new, self._decided, {pair.new for pair in pairs})
@@ -159,7 +159,7 @@ class _Planner:
         self._problems += problems + ([] if self._request.lacks_some else self._adapters.problems(recovered_names))
         self._problems += [
             f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or "
-            "take another checkpoint"
+            "use another checkpoint"
             for planned in self._decided.values()
             if planned.old is not None and not planned.old.is_whole
         ]
@@ -168,14 +168,14 @@ class _Planner:
         return self._plan_of_decided(why_not, notes, said)
 
     def _plan_of_decided(self, why_not: str, notes: List[str], said: Judgement) -> Plan:
-        """The plan, once there is no problem: what was decided, and why everything else is left as initialized."""
+        """Returns the plan of what was decided, with reasons why everything else is left as initialized."""
         decided = tuple(
-            self._decided.get(name) or self._untouched(new, why_not)
+            self._decided.get(name) or self._left_alone(new, why_not)
             for name, new in self._new.items()
             if name in self._decided or not new.is_local
         )
         if any(planned.new.is_local and planned.old is not None for planned in decided):
-            notes.append("local variables take their old values in each session anew, on every worker and in resumed runs")
+            notes.append("local variables take their old values again in each session, on every worker and in resumed runs")
         used = {planned.old.name for planned in decided if planned.old is not None}
         unused = tuple(old for name, old in self._old.items() if name not in used)
         if (
@@ -189,7 +189,7 @@ class _Planner:
         return check_coverage(plan, self._request.min_coverage)
 
     def _pairs(self, graph: tf.Graph) -> Tuple[Sequence[Pair], str]:
-        """What goes where, and why a variable that is in none of the pairs is not."""
+        """Returns what goes where, and the reason for a variable that is not in any pair."""
         request = self._request
         if request.recover_vars is not None:
             pairs, self._problems = resolve_pairs(request.recover_vars, self._new, graph, request.lacks_some)
@@ -213,7 +213,7 @@ class _Planner:
         return matched.pairs
 
     def _leave_missing(self, missing: Sequence[str]) -> None:
-        """Leaves what was chosen explicitly and is not in the checkpoint as initialized, or refuses to."""
+        """Leaves variables that were chosen explicitly as initialized, or makes them problems."""
         for number, name in enumerate(missing):
             self._decided[name] = initialized(self._new[name], f"the checkpoint has no {name!r} (missing='keep')")
             if self._request.missing == "error":
@@ -237,7 +237,7 @@ class _Planner:
         return pairs
 
     def _name_of(self, given: str) -> str:
-        """The name of the old variable that was given by that, or by an object path."""
+        """Returns the name of the old variable that the user gave by its name or object path."""
         old = self._checkpoint.find(given)
         return given if old is None else old.name
 
@@ -251,8 +251,8 @@ class _Planner:
             if len(olds) > 1
         ]
 
-    def _take(self, pairs: List[Pair]) -> None:
-        # Slots that are named come after their variables, whose steps they follow.
+    def _decide(self, pairs: List[Pair]) -> None:
+        # Slots that the user named come after their variables, whose transforms they take.
         for pair in sorted(pairs, key=lambda pair: self._new[pair.new].slot_of is not None):
             new = self._new[pair.new]
             if pair.old not in self._old:
@@ -273,7 +273,7 @@ class _Planner:
         primary = self._decided.get(new.slot_of.primary) if new.slot_of is not None else None
         if primary is not None and primary.old is not None:
             planned = planned_slot(old, new, primary, self._adapters)
-            if planned.old is None:  # It was asked for.
+            if planned.old is None:  # The user named it.
                 check_same_shape(old, new)
                 raise Misfit(f"the new {new.name!r} cannot take the old {old.name!r}: {planned.reason}")
             return planned
@@ -286,7 +286,7 @@ class _Planner:
             self._by_default.append(new.name)
         return recovered(new, old, transforms_between(old, new, adapter), adapter.label)
 
-    def _untouched(self, new: NewVariable, why_not: str) -> PlannedVariable:
+    def _left_alone(self, new: NewVariable, why_not: str) -> PlannedVariable:
         if new.is_step:
             return initialized(new, "the global step is not carried over")
         if new.is_hyperparameter:

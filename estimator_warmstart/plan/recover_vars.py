@@ -1,28 +1,31 @@
-"""What `recover_vars` says: old names, and for each the new variables that take its value.
+"""Resolves `recover_vars` to pairs of an old name and a new one.
 
-A new variable may be given as an object, by name, or as a list of parts: all of these become logical names here, or problems.
+A user may give a new variable as an object, by its name, or as a list of parts. Here, each becomes a logical name or a problem.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Set, Tuple, Union
 
 from estimator_warmstart._tf import copies_of, is_variable, variable_graph
 from estimator_warmstart.errors import did_you_mean
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.plan.name_matching import Pair
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def resolve_pairs(
-    recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: Any, lacks_some: bool = False
+    recover_vars: Mapping[str, Any], new: Mapping[str, NewVariable], graph: tf.Graph, lacks_some: bool = False
 ) -> Tuple[List[Pair], List[str]]:
-    """The pairs that a `recover_vars` dict asks for, and what is wrong with its new side.
+    """Returns the pairs that a `recover_vars` dict asks for, and the problems of its new variables.
 
     Args:
       recover_vars: {old name: a variable, its name, a list of a partitioned one's parts, or a list of several of these}.
       new: the graph's logical variables.
       graph: the graph that they are of.
-      lacks_some: whether a name that the graph does not have is left out.
+      lacks_some: whether a name that the graph does not have is left out instead of a problem.
     """
     finder = _TargetFinder(new, graph, lacks_some)
     pairs: List[Pair] = []
@@ -32,9 +35,9 @@ def resolve_pairs(
 
 
 class _TargetFinder:
-    """Turns what a user writes for a new variable into logical names, collecting problems."""
+    """Turns what a user gives for a new variable into logical names, and collects problems."""
 
-    def __init__(self, new: Mapping[str, NewVariable], graph: Any, lacks_some: bool):
+    def __init__(self, new: Mapping[str, NewVariable], graph: tf.Graph, lacks_some: bool):
         self._new, self._graph, self._lacks_some = new, graph, lacks_some
         self._by_id = {
             id(variable): (name, number)
@@ -45,9 +48,9 @@ class _TargetFinder:
         self._part_names = {part.name: name for name, logical in new.items() for part in logical.parts}
         self.problems: List[str] = []
 
-    def names(self, old: str, value: Any) -> List[str]:
-        """The logical names behind `value`, each once."""
-        parts: Dict[str, set] = {}
+    def names(self, old: str, value: object) -> List[str]:
+        """Returns the logical names that `value` stands for, each once."""
+        parts: Dict[str, Set[int]] = {}
         names: Dict[str, None] = {}
         for item in self._flat(old, value):
             if isinstance(item, str):
@@ -57,7 +60,7 @@ class _TargetFinder:
                 parts.setdefault(name, set()).add(number)
                 names[name] = None
             else:
-                self.problems.append(self._no_variable(old, item))
+                self.problems.append(self._why_not_found(old, item))
         for name, numbers in parts.items():
             whole = len(self._new[name].parts)
             if len(numbers) < whole:
@@ -66,16 +69,16 @@ class _TargetFinder:
                 )
         return list(names)
 
-    def _flat(self, old: str, value: Any) -> List[Any]:
+    def _flat(self, old: str, value: object) -> List[Union[str, tf.Variable]]:
         if isinstance(value, str) or is_variable(value):
             return [value]
         if isinstance(value, (list, tuple)) or type(value).__name__ == "PartitionedVariable":
-            items = list(value)
+            items = list(value)  # type: ignore[call-overload]
             if not items:
                 self.problems.append(f"{old!r}: an empty list of new variables; leave {old!r} out instead")
             return [flat for item in items for flat in self._flat(old, item)]
         self.problems.append(
-            f"{old!r}: {value!r} is no variable; give a variable of the new graph, its name, or a list of these"
+            f"{old!r}: {value!r} is not a variable; give a variable of the new graph, its name, or a list of these"
         )
         return []
 
@@ -89,7 +92,7 @@ class _TargetFinder:
             self.problems.append(f"{old!r}: the graph has no new variable {name!r}{did_you_mean(name, self._new)}")
         return []
 
-    def _no_variable(self, old: str, item: Any) -> str:
+    def _why_not_found(self, old: str, item: tf.Variable) -> str:
         name = item.name.split(":")[0]
         if self._graph is None:
             return f"{old!r}: the variable {name!r} is not one of the model's that recover_into was given; give a name instead"

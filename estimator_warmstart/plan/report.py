@@ -1,7 +1,7 @@
-"""A `Plan` as a text table and as JSON.
+"""Formats a `Plan` as a text table and as JSON.
 
-Enters: a `Plan`. Leaves: text. Variables of numbered scopes that share everything else in their row are folded into one
-row (`layer{0..11}/kernel`). This module must not know how the plan was made or is carried out.
+Rows that differ only in the number of a scope are folded into one (`layer{0..11}/kernel`), so a table of a deep model stays
+short.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
+from estimator_warmstart.tensors import Shape
 from estimator_warmstart.text_output import format_table
 
-# A number without a leading zero, and not one that a fold has put there ({0..11}).
-_NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
+# A number without a leading zero that is not part of a fold ({0..11}).
+_FOLDABLE_NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
 _QUOTED = re.compile(r"'[^']*'")
 _NO_NAME = "-"
 
 
 class Row(NamedTuple):
-    """One line of the table before it is aligned; `folded` variables joined into it."""
+    """One line of the table before it is aligned. It stands for `folded` variables."""
 
     old: str
     old_shape: str
@@ -33,7 +34,10 @@ class Row(NamedTuple):
 
 
 def format_report(plan: Plan) -> str:
-    """The plan as one aligned text table with totals, what stayed as initialized and why, and what was not used.
+    """Formats a plan as an aligned text table.
+
+    It tells the action for each new variable, why a variable is left as initialized, the totals, and the old variables that are
+    not used.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -54,13 +58,13 @@ def format_report(plan: Plan) -> str:
       >>> print(report.splitlines()[-1])
       Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
     """
-    recovered = [_row(planned) for planned in plan.variables if planned.old is not None]
-    kept = [_row(planned) for planned in plan.variables if planned.old is None]
+    recovered = [_row_of(planned) for planned in plan.variables if planned.old is not None]
+    kept = [_row_of(planned) for planned in plan.variables if planned.old is None]
     lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
     lines += _table_of(fold(recovered) + fold(kept))
-    lines.append(_totals(plan))
+    lines.append(_totals_line(plan))
     if plan.unused:
-        unused = fold([Row(old.name, _shape(old.shape), "", "", "", old.nbytes) for old in plan.unused])
+        unused = fold([Row(old.name, _shape_text(old.shape), "", "", "", old.nbytes) for old in plan.unused])
         lines.append(f"Old variables not used: {len(plan.unused)}")
         lines += [f"  {printable(row.old)} {row.old_shape}" for row in unused]
     lines += [f"Warning: {printable(warning)}" for warning in plan.warnings]
@@ -69,11 +73,11 @@ def format_report(plan: Plan) -> str:
 
 
 def report_as_json(plan: Plan) -> str:
-    """The plan as a JSON object.
+    """Formats a plan as a JSON object.
 
     Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`, `unused`, `notes`,
-    `warnings`. Nothing is folded here: one object for each new variable, with the share of it that is old (`old_share`) and
-    the share of the old variable that it has (`kept_share`).
+    `warnings`. Nothing is folded: each new variable has an object of its own, with the share of it that old values fill
+    (`old_share`) and the share of the old variable that it keeps (`kept_share`).
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -98,7 +102,7 @@ def report_as_json(plan: Plan) -> str:
 
 
 def report_as_dict(plan: Plan) -> Dict[str, Any]:
-    """What `report_as_json` writes, as plain dicts and lists."""
+    """Returns what `report_as_json` writes, as plain dicts and lists."""
     return {
         "checkpoint": plan.checkpoint.prefix,
         "format": plan.checkpoint.format,
@@ -106,9 +110,9 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
         "bytes": {
-            "parameters": _bytes([planned for planned in plan.variables if planned.new.is_parameter]),
-            "optimizer": _bytes([planned for planned in plan.variables if planned.new.is_optimizer_state]),
-            "all": _bytes(plan.variables),
+            "parameters": _byte_totals([planned for planned in plan.variables if planned.new.is_parameter]),
+            "optimizer": _byte_totals([planned for planned in plan.variables if planned.new.is_optimizer_state]),
+            "all": _byte_totals(plan.variables),
         },
         "variables": [_planned_as_dict(planned) for planned in plan.variables],
         "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
@@ -135,7 +139,7 @@ def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
 
 
 def fold(rows: Sequence[Row]) -> List[Row]:
-    """Joins rows that differ in nothing but one number of a scope, the same number in the old and the new name.
+    """Folds rows that differ only in one number of a scope, which is the same in the old and the new name.
 
     Example:
       >>> row = Row("enc/layer0/kernel", "[4, 4]", "layer0/kernel", "[4, 4]", "restored", 64)
@@ -144,7 +148,7 @@ def fold(rows: Sequence[Row]) -> List[Row]:
       ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
     """
     rows = list(rows)
-    # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A number that was folded is none any more.
+    # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A folded number is not folded again.
     for place in (-1, -2, -1, -3, -2, -1):
         groups: Dict[Tuple, List[Tuple[int, Row]]] = {}
         for row in rows:
@@ -155,34 +159,36 @@ def fold(rows: Sequence[Row]) -> List[Row]:
 
 
 def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
-    """What rows must share to be folded at one place of their names, and the number there; -1 where there is none."""
+    """Returns what rows must share to be folded at one place of their names, and the number there; -1 if there is none."""
     names = [name for name in (row.old, row.new) if name not in ("", _NO_NAME)]
     numbers = {match.group() if match else "" for match in (_scope_number(name, place) for name in names)}
     number = numbers.pop() if len(numbers) == 1 else ""
     if not number:
         return (row,), -1
     blank = row._replace(
-        old=_put(row.old, place, "#"), new=_put(row.new, place, "#"), what=_put_in_text(row.what, place, number, "#")
+        old=_replace_number(row.old, place, "#"),
+        new=_replace_number(row.new, place, "#"),
+        what=_replace_quoted_number(row.what, place, number, "#"),
     )
     return tuple(blank), int(number)
 
 
 def _scope_number(name: str, place: int) -> Optional[Match]:
-    numbers = list(_NUMBER.finditer(name, 0, name.rfind("/") + 1))
+    numbers = list(_FOLDABLE_NUMBER.finditer(name, 0, name.rfind("/") + 1))
     return numbers[place] if len(numbers) >= -place else None
 
 
-def _put(name: str, place: int, text: str) -> str:
+def _replace_number(name: str, place: int, text: str) -> str:
     match = _scope_number(name, place)
     return name[: match.start()] + text + name[match.end() :] if match else name
 
 
-def _put_in_text(what: str, place: int, number: str, text: str) -> str:
-    """Replaces the number at `place` of the names that `what` quotes, where it is `number`."""
+def _replace_quoted_number(what: str, place: int, number: str, text: str) -> str:
+    """Replaces the number at `place` of the names that `what` quotes, if it is `number`."""
 
     def put(quoted: Match) -> str:
         match = _scope_number(quoted.group(), place)
-        return _put(quoted.group(), place, text) if match and match.group() == number else quoted.group()
+        return _replace_number(quoted.group(), place, text) if match and match.group() == number else quoted.group()
 
     return _QUOTED.sub(put, what)
 
@@ -207,15 +213,15 @@ def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
         return row
     span = f"{{{first}..{last}}}"
     return row._replace(
-        old=_put(row.old, place, span),
-        new=_put(row.new, place, span),
-        what=_put_in_text(row.what, place, str(first), span),
+        old=_replace_number(row.old, place, span),
+        new=_replace_number(row.new, place, span),
+        what=_replace_quoted_number(row.what, place, str(first), span),
         nbytes=sum(member.nbytes for _, member in run),
         folded=sum(member.folded for _, member in run),
     )
 
 
-def _row(planned: PlannedVariable) -> Row:
+def _row_of(planned: PlannedVariable) -> Row:
     old = planned.old
     what = planned.action if old is not None else "as initialized"
     if planned.steps:
@@ -225,15 +231,15 @@ def _row(planned: PlannedVariable) -> Row:
         what += f": {planned.reason}"
     return Row(
         old.name if old else _NO_NAME,
-        _shape(old.shape) if old else "",
+        _shape_text(old.shape) if old else "",
         planned.new.name,
-        _shape(planned.new.shape) if planned.new.has_static_shape else "[?]",
+        _shape_text(planned.new.shape) if planned.new.has_static_shape else "[?]",
         what,
         planned.new.nbytes,
     )
 
 
-def _shape(shape: Tuple[int, ...]) -> str:
+def _shape_text(shape: Shape) -> str:
     return f"[{', '.join(str(length) for length in shape)}]"
 
 
@@ -243,24 +249,26 @@ def _table_of(rows: Sequence[Row]) -> List[str]:
     return [f"  {line}" for line in format_table(header, cells, right=["bytes"], ends_with_text=True)]
 
 
-def _bytes(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
+def _byte_totals(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
     return {
         "recovered": sum(planned.recovered_bytes for planned in decided),
         "total": sum(planned.new.nbytes for planned in decided),
     }
 
 
-def _share(decided: Sequence[PlannedVariable], share: float, whole: str) -> str:
-    """A share, of what it is one, and both in bytes."""
-    found = _bytes(decided)
+def _share_text(decided: Sequence[PlannedVariable], share: float, whole: str) -> str:
+    """Formats a share of `whole`, also in bytes."""
+    found = _byte_totals(decided)
     return f"{percent(share)} of {whole} ({found['recovered']:,} of {found['total']:,} bytes)"
 
 
-def _totals(plan: Plan) -> str:
-    found = _bytes(plan.variables)
+def _totals_line(plan: Plan) -> str:
+    found = _byte_totals(plan.variables)
     slots = [planned for planned in plan.variables if planned.new.is_optimizer_state]
-    share = _share([planned for planned in plan.variables if planned.new.is_parameter], plan.coverage, "the model's parameters")
+    share = _share_text(
+        [planned for planned in plan.variables if planned.new.is_parameter], plan.coverage, "the model's parameters"
+    )
     if slots:
-        share += ", " + _share(slots, plan.slot_coverage, "its optimizer's state")
+        share += ", " + _share_text(slots, plan.slot_coverage, "its optimizer's state")
     count = f"{len(plan.recovered)} of {len(plan.variables)} new variables"
     return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"

@@ -1,4 +1,4 @@
-"""What the user asks of a warm start, checked and compiled as far as that needs no checkpoint and no graph.
+"""Checks and compiles what the user asks of a warm start, before there is a checkpoint or a graph.
 
 All ways in make their `Request` by `make_request`, so a request that exists is valid.
 """
@@ -26,6 +26,8 @@ class Request(NamedTuple):
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.
       min_coverage: the least share of the new model's bytes that must be recovered, or `None`.
+      check_finite: whether to refuse old values that are not finite.
+      model_dir: the new model's own directory, or `None` if it is not known.
       lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots. Names
         and rules that fit nothing there are not a problem then.
     """
@@ -37,6 +39,8 @@ class Request(NamedTuple):
     with_slots: bool
     missing: str
     min_coverage: Optional[float]
+    check_finite: bool
+    model_dir: Optional[str]
     lacks_some: bool = False
 
 
@@ -51,6 +55,8 @@ def make_request(
     with_slots: bool = False,
     missing: str = "error",
     min_coverage: Optional[float] = None,
+    check_finite: bool = False,
+    model_dir: Optional[str] = None,
 ) -> Request:
     """Checks and compiles the arguments of `plan_recovery`, all but its graph.
 
@@ -67,7 +73,8 @@ def make_request(
     check_bool("with_slots", with_slots)
     check_choice("missing", missing, ("error", "keep"))
     check_share("min_coverage", min_coverage)
-    return Request(ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage)
+    check_bool("check_finite", check_finite)
+    return Request(ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage, check_finite, model_dir)
 
 
 def _check_recover_vars(recover_vars: object) -> None:

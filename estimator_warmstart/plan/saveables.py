@@ -1,12 +1,12 @@
-"""What a graph saves that is not a variable, such as lookup tables and tree ensembles, and what a plan has to say of it.
+"""Finds the state of a graph that is not in variables, such as lookup tables and tree ensembles, and judges it for a plan.
 
-Enters: a graph, the old model and the request. Leaves: problems, warnings and notes. Such state lives in a resource and has no
-initializer to recover by; left without a word, a BoostedTrees model would be called recovered and have no trees.
+Such state is in a resource and has no initializer that could recover it. Without these problems and warnings, a report would
+call a BoostedTrees model recovered that has no trees.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import OldVariable
@@ -14,26 +14,29 @@ from estimator_warmstart.errors import first_few
 from estimator_warmstart.patterns import Pattern, Renames, fits_any
 from estimator_warmstart.plan.request import Request
 
-_TREES, _TABLE = "tree ensemble", "lookup table"
-# What TensorFlow's saveables put behind their names: the keys of those that an imported graph has only the names of.
-_KINDS = {
-    "_serialized": _TREES,
-    "_stamp": _TREES,
-    "-keys": _TABLE,
-    "-values": _TABLE,
+if TYPE_CHECKING:
+    from tensorflow.python.training.saving.saveable_object import SaveableObject
+
+_TREE_ENSEMBLE, _LOOKUP_TABLE = "tree ensemble", "lookup table"
+# The suffixes of the keys of TensorFlow's saveables. An imported graph only has the names of its saveables.
+_KIND_OF_SUFFIX = {
+    "_serialized": _TREE_ENSEMBLE,
+    "_stamp": _TREE_ENSEMBLE,
+    "-keys": _LOOKUP_TABLE,
+    "-values": _LOOKUP_TABLE,
     "_STATE": "iterator",
     "-state": "iterator",
 }
 
 
 class Saveable(NamedTuple):
-    """One member of the collection SAVEABLE_OBJECTS, with what the old model holds of it.
+    """One member of the collection SAVEABLE_OBJECTS, with its tensors in the old model.
 
     Attributes:
-      name: as a pattern would name it.
-      kind: what it is, for people.
-      old: the old tensors of it.
-      is_renamed: whether a rename made it of them.
+      name: its name for patterns.
+      kind: what it is, for messages.
+      old: its tensors in the old model.
+      is_renamed: whether a rename gives them its name.
     """
 
     name: str
@@ -43,20 +46,20 @@ class Saveable(NamedTuple):
 
     @property
     def held(self) -> str:
-        """What the checkpoint has of it, for messages."""
+        """Its tensors in the checkpoint, for messages."""
         return f"what the checkpoint holds of it ({first_few([old.key for old in self.old])})"
 
     @property
     def is_learned(self) -> bool:
-        """Whether a model's parameters are in it: trees, embeddings, or numbers of which nothing is known."""
+        """Whether it may hold parameters of a model: trees, embeddings, or numbers of unknown meaning."""
         numbers = [old for old in self.old if tf.as_dtype(old.dtype).is_floating]
-        if self.kind == _TABLE:
+        if self.kind == _LOOKUP_TABLE:
             return any(len(old.shape) > 1 and old.shape[-1] > 1 for old in numbers)
-        return self.kind == _TREES or bool(numbers)
+        return self.kind == _TREE_ENSEMBLE or bool(numbers)
 
 
 class Judgement(NamedTuple):
-    """What a plan has to say of a graph's saveables."""
+    """Problems, warnings and notes about a graph's saveables."""
 
     problems: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
@@ -66,7 +69,7 @@ class Judgement(NamedTuple):
 def saveables_of_graph(
     graph: tf.Graph, old: Mapping[str, OldVariable], new: Iterable[str], renames: Sequence[Renames]
 ) -> List[Saveable]:
-    """The saveables of `graph` that are not variables.
+    """Returns the saveables of `graph` that are not variables.
 
     Args:
       graph: a `tf.Graph`.
@@ -81,11 +84,13 @@ def saveables_of_graph(
     for name, variable in old.items():
         for rename in next((each for each in renames if each[0].fits(name)), ()):
             renamed[rename.rename(name)] = variable
-    return [_saveable(item, old, set(new), renamed) for item in collected]
+    return [_describe_saveable(item, old, set(new), renamed) for item in collected]
 
 
-def _saveable(item: Any, old: Mapping[str, OldVariable], new: Iterable[str], renamed: Mapping[str, OldVariable]) -> Saveable:
-    keys = {f"{item.name}{suffix}": kind for suffix, kind in _KINDS.items()}
+def _describe_saveable(
+    item: SaveableObject, old: Mapping[str, OldVariable], new: Iterable[str], renamed: Mapping[str, OldVariable]
+) -> Saveable:
+    keys = {f"{item.name}{suffix}": kind for suffix, kind in _KIND_OF_SUFFIX.items()}
     keys.update((spec.name, keys.get(spec.name, "saveable object")) for spec in getattr(item, "specs", ()))
     found = {key: renamed.get(key, old.get(key)) for key in keys if key not in new and (key in renamed or key in old)}
     kind = next((keys[key] for key in found), "saveable object")
@@ -94,17 +99,17 @@ def _saveable(item: Any, old: Mapping[str, OldVariable], new: Iterable[str], ren
 
 
 def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) -> Judgement:
-    """What there is to say of those that the old model has.
+    """Judges the saveables that the old model has.
 
     Args:
       saveables: the graph's.
-      request: what the user asks.
-      has_trainable: whether the graph has trainable variables: a model without any has its parameters elsewhere.
+      request: what the user asks for.
+      has_trainable: whether the graph has trainable variables. A model without them has its parameters elsewhere.
     """
     rules = request.name_rules
     include, exclude = rules.include or (), rules.exclude or ()
     is_open = request.recover_vars is None and not rules._replace(exclude=None).are_given
-    named = _strings(request.recover_vars.values()) if request.recover_vars is not None else []
+    named = _given_names(request.recover_vars.values()) if request.recover_vars is not None else []
     problems, warnings, notes = [], [], []
     for saveable in saveables:
         what, way_out = f"the {saveable.kind} {saveable.name!r}", f"exclude={saveable.name!r} leaves it as initialized"
@@ -119,7 +124,7 @@ def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) 
         elif is_open and (saveable.is_learned or not has_trainable):
             problems.append(
                 f"the model's parameters are in {what}, which is not a variable, and {saveable.held} cannot be recovered; to "
-                f"go on with it, train on in the old model's own directory; {way_out}"
+                f"continue its training, use the old model's own directory; {way_out}"
             )
         else:
             warnings.append(f"{what} begins as initialized: it is not a variable, and {saveable.held} is not recovered")
@@ -129,7 +134,7 @@ def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) 
 def without_saveables(
     exclude: Optional[Tuple[Pattern, ...]], saveables: Sequence[Saveable], new: Iterable[str]
 ) -> Optional[Tuple[Pattern, ...]]:
-    """Those patterns of `exclude` that are not for saveables alone: no variable has to fit the others."""
+    """Returns `exclude` without patterns that fit saveables only, since no variable has to fit those."""
     if not saveables:
         return exclude
     names = list(new)
@@ -141,12 +146,12 @@ def without_saveables(
     return tuple(left) or None
 
 
-def _strings(values: Iterable[Any]) -> List[str]:
-    """The names among what `recover_vars` gives for new variables."""
+def _given_names(values: Iterable[object]) -> List[str]:
+    """Returns the names among the new variables of `recover_vars`."""
     found: List[str] = []
     for value in values:
         if isinstance(value, str):
             found.append(value.split(":")[0])
         elif isinstance(value, (list, tuple)):
-            found += _strings(value)
+            found += _given_names(value)
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, fills_of, is_identity
+from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, fills_of, is_identity_map
 from estimator_warmstart.adapters.resolved import ResolvedValue
 from estimator_warmstart.adapters.transforms import Apply, MapAxis, Transform
 from estimator_warmstart.graph.initial_values import same_everywhere
@@ -148,42 +148,52 @@ def _fill_runs(
 
 
 def _map_any_axes(value: tf.Tensor, maps: Sequence[AxisMap], initial: tf.Tensor, indices: AxisIndices) -> tf.Tensor:
-    """Any axes change in any way. A cell that is new on two axes takes "initial" if either says so, else the first's fill."""
+    """Any axes change in any way. A cell that is new on several axes takes the fill of the first of them."""
     masks = []
     for axis in reversed(range(len(maps))):
-        value, is_initial = _map_any_axis(value, axis, maps[axis], indices)
+        value, is_initial, is_other = _map_any_axis(value, axis, maps[axis], indices)
+        masks.append((is_initial, is_other))
+    before: Optional[tf.Tensor] = None  # Cells that an earlier axis fills with something else.
+    for is_initial, is_other in reversed(masks):
         if is_initial is not None:
-            masks.append(is_initial)
-    for is_initial in masks:
-        value = where(is_initial, initial, value)
+            mask = is_initial if before is None else tf.logical_and(is_initial, tf.logical_not(before))
+            value = where(mask, initial, value)
+        if is_other is not None:
+            before = is_other if before is None else tf.logical_or(before, is_other)
     return value
 
 
 def _map_any_axis(
     value: tf.Tensor, axis: int, axis_map: AxisMap, indices: AxisIndices
-) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
-    """Returns `value` with one axis mapped, and a mask of what is to take initial values, if anything is."""
+) -> Tuple[tf.Tensor, Optional[tf.Tensor], Optional[tf.Tensor]]:
+    """Maps one axis of `value`.
+
+    Returns:
+      The value, a mask of what is to take initial values, and one of what has taken a number or an initializer's values; `None`
+      where there is nothing of that.
+    """
     fills = fills_of(axis_map)
     kept = [segment for segment in axis_map if isinstance(segment, Kept)]
     if len(kept) == len(axis_map):
-        if is_identity(axis_map, value.shape.as_list()[axis]):
-            return value, None
-        return _concat([_kept_run(value, axis, run) for run in kept or (Kept(0, 0),)], axis), None
+        if is_identity_map(axis_map, value.shape.as_list()[axis]):
+            return value, None, None
+        return _concat([_kept_run(value, axis, run) for run in kept or (Kept(0, 0),)], axis), None, None
     index = indices.of(axis_map, fills)
+    masks = [tf.reshape(tf.equal(index, -1 - code), [-1] + [1] * (value.shape.rank - 1 - axis)) for code in range(len(fills))]
     mean = mean_along(value, axis) if "mean" in fills else None
     for code, fill in enumerate(fills):
         if callable(fill):
             value, index = with_drawn(value, index, axis, fill, -1 - code)
-    value, is_initial = _gather_positions(value, index, axis), None
-    for code, fill in enumerate(fills):
-        if callable(fill):
-            continue
-        mask = tf.reshape(tf.equal(index, -1 - code), [-1] + [1] * (value.shape.rank - 1 - axis))
+    value, is_initial, is_other = _gather_positions(value, index, axis), None, None
+    for mask, fill in zip(masks, fills):
         if fill == "initial":
             is_initial = mask
-        else:
+            continue
+        if not callable(fill):
             value = where(mask, mean if fill == "mean" else fill_constant(fill, value.dtype), value)
-    return value, is_initial
+        if fill != "mean":
+            is_other = mask if is_other is None else tf.logical_or(is_other, mask)
+    return value, is_initial, is_other
 
 
 def _pad_rows(resolved: ResolvedValue, kept: Kept, filled: Filled, value: tf.Tensor, initial: tf.Tensor) -> tf.Tensor:

@@ -10,20 +10,18 @@ from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 from estimator_warmstart.plan.report import format_report
-from estimator_warmstart.restore.finite_check import check_finite, check_strings
+from estimator_warmstart.restore.finite_check import check_old_values
 from estimator_warmstart.restore.old_values import OldValues
 
 
-def recover_eagerly(plan: Plan, must_be_finite: bool) -> None:
+def recover_eagerly(plan: Plan, check_finite: bool) -> None:
     """Carries out `plan`, whose new variables are eager.
 
     Raises:
       WarmStartError: before any variable is touched, if an old value cannot be read or is not finite.
     """
     started = time.monotonic()
-    if must_be_finite:
-        check_finite(plan)
-    check_strings(plan)
+    check_old_values(plan, check_finite)
     try:
         values = _values(plan)
     except tf.errors.OpError as error:

@@ -1,7 +1,6 @@
-"""Looks at old values before they are used.
+"""Looks at old values before they are used: at numbers if that is asked for, at strings always.
 
-Enters: a plan. Leaves: nothing, or one error that lists every old variable that must not be taken. No other part of a
-recovery reads values in the client; here it is a few MB at a time, and numbers only if it is asked for.
+No other part of a recovery reads values in the client. Here it is a few MB at a time.
 """
 
 from __future__ import annotations
@@ -10,13 +9,28 @@ from contextlib import closing
 from typing import List
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.checkpoint.statistics import count_not_finite, values_in_pieces
-from estimator_warmstart.checkpoint.v1 import reader_of
+from estimator_warmstart.checkpoint.statistics import count_not_finite, value_reader, values_in_pieces
 from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.plan.plan import Plan
 
 
-def check_finite(plan: Plan) -> None:
+def check_old_values(plan: Plan, check_finite: bool) -> None:
+    """Raises if an old value that is to be recovered must not be taken.
+
+    Args:
+      plan: what is to be recovered.
+      check_finite: whether to read every number and refuse NaN and infinity.
+
+    Raises:
+      WarmStartError: listing the old variables with NaN or infinity, with how many of each.
+      CheckpointError: if a value cannot be read, or strings are not as long as the file says.
+    """
+    if check_finite:
+        _refuse_not_finite(plan)
+    _refuse_damaged_strings(plan)
+
+
+def _refuse_not_finite(plan: Plan) -> None:
     """Raises if an old value that is to be recovered is not finite.
 
     Raises:
@@ -24,7 +38,7 @@ def check_finite(plan: Plan) -> None:
       CheckpointError: if a value cannot be read.
     """
     problems: List[str] = []
-    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+    with closing(value_reader(plan.checkpoint)) as reader:
         for old in dict.fromkeys(planned.source for planned in plan.recovered):
             if not tf.as_dtype(old.dtype).is_floating:
                 continue
@@ -44,7 +58,7 @@ def check_finite(plan: Plan) -> None:
         raise WarmStartError(f"the old model {plan.checkpoint.prefix} is not finite", problems)
 
 
-def check_strings(plan: Plan) -> None:
+def _refuse_damaged_strings(plan: Plan) -> None:
     """Raises if old strings that are to be recovered are not as long as the file says: TensorFlow would end the process.
 
     Raises:
@@ -54,7 +68,7 @@ def check_strings(plan: Plan) -> None:
     if not strings:
         return
     problems: List[str] = []
-    with closing(reader_of(plan.checkpoint.prefix, bool(plan.checkpoint.files))) as reader:
+    with closing(value_reader(plan.checkpoint)) as reader:
         for old in strings:
             try:
                 reader.check_strings(old.key)

@@ -1,13 +1,13 @@
-"""The initializers of planned variables: which plan has changed them, how, and the flag that tells that they have run.
+"""Makes the initializers of planned variables assign old values, and keeps which plan has which variable.
 
-Whatever initializes a variable by its own initializer recovers it then, so this is the one place that changes operations
-which were in the graph before.
+Whatever runs a variable's own initializer then recovers it. No other module changes operations that were in the graph before.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Any, Dict, List, Set, Tuple
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, MutableMapping, Optional, Sequence, Set, Tuple
 
 from estimator_warmstart._tf import (
     add_control_input,
@@ -24,13 +24,13 @@ from estimator_warmstart._tf import (
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
 
-SCOPE = "estimator_warmstart"
+_SCOPE = "estimator_warmstart"
 # {graph: {new name: the checkpoint its initializer reads}}. Not a collection of the graph: those are exported.
-_CLAIMS: Any = weakref.WeakKeyDictionary()
+_CLAIMS: MutableMapping[tf.Graph, Dict[str, str]] = weakref.WeakKeyDictionary()
 # The key of a collection of the graph with one dict, {a variable's name: the tensor that its initializer assigned before the
 # first `recover_variables`}. It is not exported, since the key is not a string.
-_FIRST_VALUES = (SCOPE, "first values")
-# Conditionals, and which input is the condition.
+_FIRST_VALUES_KEY = (_SCOPE, "first values")
+# Types of conditionals, and which input is the condition.
 _CONDITION_INPUT = {"If": 0, "StatelessIf": 0, "Switch": 1, "RefSwitch": 1}
 _FOR_REPLICAS = (
     "make the hook once, outside of the function that each replica runs, or give that function's spec a recover_scaffold, "
@@ -41,25 +41,25 @@ _FOR_REPLICAS = (
 class Flag:
     """A variable that is initialized in exactly the sessions in which one plan was carried out.
 
-    It is made of raw operations: a `tf.Variable` would be mirrored under a strategy, placed by a device setter, and
-    counted by whoever counts variables.
+    It is made of raw operations. A `tf.Variable` would be mirrored under a strategy, placed by a device setter, and counted
+    among the model's variables.
 
     Attributes:
-      is_marked: scalar bool tensor, whether the flag is set in the session.
-      set_recovered: the operation that sets it.
+      is_set: scalar bool tensor, whether the flag is set in the session.
+      set_op: the operation that sets it.
     """
 
-    def __init__(self, graph: Any, name: str = "recovered"):
-        # Beside the variables, so that all workers of a job see the same one; whatever else happens there, a flag that
-        # is lost with a parameter server is lost together with variables.
+    def __init__(self, graph: tf.Graph, name: str = "recovered"):
+        # On a variable's device, so that all workers of a job see the same flag. If a parameter server is lost, so are the flag
+        # and variables together.
         variables = graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)
-        # Numbered in the order of the graph's plans. A plan's content would not do: the chief may have found a newer
-        # checkpoint than a worker that comes late, and they must agree on the flag.
+        # Numbered in the order of the graph's plans. A name made from the plan's content would not do: the chief may have found
+        # a newer checkpoint than a worker that comes late, and they must agree on the flag.
         shared_name = graph.unique_name(name, mark_as_used=False)
         with graph.device(device_of(variables[0]) if variables else ""):
             handle = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=[], container="", shared_name=shared_name, name=name)
-            self.is_recovered = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
-            self.set_recovered = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
+            self.is_set = tf.raw_ops.VarIsInitializedOp(resource=handle, name=f"is_{name}")
+            self.set_op = tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(True), name="mark")
 
 
 class Initializers:
@@ -68,27 +68,27 @@ class Initializers:
     Args:
       plan: the plan.
       graph: its graph.
-      session: the session of a recovery that is asked for there and then, as often as it is asked for; `None` for a plan
-        that has its variables to itself.
+      session: the session that is recovered at once, as often as it is asked for; `None` for a plan that has its variables to
+        itself.
 
     Raises:
       WarmStartError: if another plan has these variables to itself.
     """
 
-    def __init__(self, plan: Plan, graph: Any, session: Any = None):
+    def __init__(self, plan: Plan, graph: tf.Graph, session: Optional[tf.compat.v1.Session] = None):
         self._session = session
         self._graph = graph
-        self._seen: List[Tuple[Any, Any]] = []
+        self._seen: List[Tuple[tf.Variable, tf.Operation]] = []
         copies = [copy for planned in plan.recovered for part in planned.new.parts for copy in part.copies]
-        # A session ignores what becomes of an operation that it has seen.
-        self._names_seen = set() if session is None else _names_seen(session, graph, copies)
+        # A session ignores changes to an operation that it has seen.
+        self._names_seen = set() if session is None else _find_seen_names(session, graph, copies)
         _claim([planned for planned in plan.recovered if not self._is_seen(planned)], plan, graph, is_lasting=session is None)
 
     def _is_seen(self, planned: PlannedVariable) -> bool:
         return any(copy.name in self._names_seen for part in planned.new.parts for copy in part.copies)
 
-    def replace(self, copy: Any, value: Any, assign: Any, set_recovered: Any) -> None:
-        """Makes the initializer of `copy` do what `assign` does, and `set_recovered` too, if that is not `None`."""
+    def replace(self, copy: tf.Variable, value: tf.Tensor, assign: tf.Operation, set_recovered: Optional[tf.Operation]) -> None:
+        """Makes the initializer of `copy` do what `assign` does, and run `set_recovered` too, if that is not `None`."""
         if copy.name in self._names_seen:
             self._seen.append((copy, assign))
             return
@@ -101,12 +101,12 @@ class Initializers:
 
         Operations that initialize, made from now on, then recover.
         """
-        if not self._seen:
+        if self._session is None or not self._seen:
             return
         with self._graph.as_default():
             have_values = self._session.run([is_initialized(copy) for copy, _ in self._seen])
         first_values = _first_values(self._graph)
-        replaced: Dict[Any, str] = {}
+        replaced: Dict[tf.Operation, str] = {}
         for (copy, assign), has_value in zip(self._seen, have_values):
             if not has_value or copy.name in first_values:
                 first_values.setdefault(copy.name, initializer_op(copy).inputs[1])
@@ -115,45 +115,52 @@ class Initializers:
         used = [replaced[op] for user in self._graph.get_operations() for op in user.control_inputs if op in replaced]
         if used:
             logger.warning(
-                "%s: recovered, but this session has run before, so what was made to initialize it does not recover; make that "
-                "operation anew, or run it first",
+                "%s: recovered, but this session has run before, so an operation made earlier to initialize it does not "
+                "recover; make that operation anew, or run it first",
                 first_few(sorted(set(used))),
             )
 
 
-def first_value(copy: Any, graph: Any) -> Any:
-    """The tensor that the variable's own initializer assigns, or assigned before `recover_variables` changed that."""
+def first_value(copy: tf.Variable, graph: tf.Graph) -> tf.Tensor:
+    """Returns the tensor that the variable's own initializer assigns, or assigned before `recover_variables` changed that."""
     return _first_values(graph).get(copy.name, initializer_op(copy).inputs[1])
 
 
-def _first_values(graph: Any) -> Dict[str, Any]:
-    found = graph.get_collection_ref(_FIRST_VALUES)
+def _first_values(graph: tf.Graph) -> Dict[str, tf.Tensor]:
+    found = graph.get_collection_ref(_FIRST_VALUES_KEY)
     if not found:
         found.append({})
     return found[0]
 
 
-def watch_initializer(variable: Any, graph: Any) -> Any:
-    """A scalar bool tensor: whether the initializer of `variable` has run in the session."""
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+def watch_initializer(variable: tf.Variable, graph: tf.Graph) -> tf.Tensor:
+    """Returns a scalar bool tensor: whether the initializer of `variable` has run in the session."""
+    with own_scope(graph):
         flag = Flag(graph, "initialized")
-        add_control_input(initializer_op(copies_of(variable)[0]), flag.set_recovered)
-        return flag.is_recovered
+        add_control_input(initializer_op(copies_of(variable)[0]), flag.set_op)
+        return flag.is_set
 
 
-def device_of(variable: Any) -> str:
-    """The device that `variable` asks for; empty for none."""
+@contextmanager
+def own_scope(graph: tf.Graph) -> Iterator[None]:
+    """A context that builds into `graph`: no device, control dependency or control flow around the call reaches inside."""
+    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(_SCOPE + "/"):
+        yield
+
+
+def device_of(variable: tf.Variable) -> str:
+    """Returns the device that `variable` asks for; empty for none."""
     return getattr(variable, "device", "") or ""
 
 
-def _names_seen(session: Any, graph: Any, copies: List[Any]) -> Set[str]:
-    """The names of those variables whose initializers the session has seen already: all that were made before some moment."""
+def _find_seen_names(session: tf.compat.v1.Session, graph: tf.Graph, copies: List[tf.Variable]) -> Set[str]:
+    """Returns the names of the variables whose initializers the session has seen: those made before some moment."""
     places = {operation.name: place for place, operation in enumerate(graph.get_operations())}
     storages = {copy.name: initializer_op(copy).inputs[0].op for copy in copies}
     ordered = sorted(storages, key=lambda name: places[storages[name].name])
     if ordered and has_seen(session, storages[ordered[-1]]):
         return set(ordered)
-    # To ask takes longer the larger the graph is.
+    # Each question takes longer the larger the graph is.
     low, high = 0, len(ordered)
     while low < high:
         middle = (low + high) // 2
@@ -164,9 +171,9 @@ def _names_seen(session: Any, graph: Any, copies: List[Any]) -> Set[str]:
     return set(ordered[:low])
 
 
-def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: bool) -> None:
-    """Raises if another plan has the initializer of one of these variables to itself."""
-    claims: Dict[str, str] = _CLAIMS.setdefault(graph, {})
+def _claim(decided: Sequence[PlannedVariable], plan: Plan, graph: tf.Graph, is_lasting: bool) -> None:
+    """Claims the initializers of these variables; raises if another plan has one of them to itself."""
+    claims = _CLAIMS.setdefault(graph, {})
     twice = [planned for planned in decided if planned.new.name in claims]
     if twice:
         is_replicated = tf.distribute.has_strategy() or any(len(planned.new.parts[0].copies) > 1 for planned in twice)
@@ -183,7 +190,7 @@ def _claim(decided: List[PlannedVariable], plan: Plan, graph: Any, is_lasting: b
         claims.update((planned.new.name, plan.checkpoint.prefix) for planned in decided)
 
 
-def _replace_in_place(copy: Any, value: Any, set_recovered: Any) -> None:
+def _replace_in_place(copy: tf.Variable, value: tf.Tensor, set_recovered: Optional[tf.Operation]) -> None:
     initializer = initializer_op(copy)
     if len(initializer.inputs) < 2:
         raise WarmStartError(
@@ -194,7 +201,7 @@ def _replace_in_place(copy: Any, value: Any, set_recovered: Any) -> None:
     if set_recovered is not None:
         add_control_input(initializer, set_recovered)
     set_initial_value(copy, value)
-    # A moving average, or whatever else begins as `v.initialized_value()`, takes v's first value if v is not initialized.
+    # A moving average, or anything else that begins as `v.initialized_value()`, takes v's first value if v is not initialized.
     for consumer in initial.consumers():
         if _asks_whether_initialized(consumer, initializer.inputs[0].op):
             for index, tensor in enumerate(consumer.inputs):
@@ -202,7 +209,7 @@ def _replace_in_place(copy: Any, value: Any, set_recovered: Any) -> None:
                     update_input(consumer, index, value)
 
 
-def _asks_whether_initialized(operation: Any, storage: Any) -> bool:
+def _asks_whether_initialized(operation: tf.Operation, storage: tf.Operation) -> bool:
     """Whether `operation` is the conditional of `initialized_value()` of the variable that `storage` stands for."""
     if operation.type not in _CONDITION_INPUT:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
@@ -23,49 +23,49 @@ _BUDGET_BYTES = 64 * 2**20
 class OldValues:
     """Makes tensors that hold old values, each on the host of the device that its variable is on.
 
-    Values that are adapted, or cut from a whole, exist twice for a while, old and new: large ones wait for each other on each
-    device.
+    A value that is adapted, or sliced from a whole, exists twice for a while, old and new. So large ones on one device wait for
+    each other.
 
     Args:
       old: the old model.
       initial_of: makes a tensor of the initial value of a physical variable.
     """
 
-    def __init__(self, old: Checkpoint, initial_of: Callable[[Any], Any]):
-        self._files, self._old = _Files(old.prefix), old.variables
+    def __init__(self, old: Checkpoint, initial_of: Callable[[tf.Variable], tf.Tensor]):
+        self._reader, self._old = _SliceReader(old.prefix), old.variables
         self._initial_of = initial_of
         self._indices: Dict[str, AxisIndices] = {}
-        self._queues: Dict[str, _Queue] = {}
+        self._queues: Dict[str, _MemoryQueue] = {}
 
-    def of(self, planned: PlannedVariable) -> Iterator[Tuple[Any, Any]]:
-        """Each physical variable of `planned` with the value for it, the shape checked when it is read."""
-        wholes: Dict[str, Any] = {}
+    def of(self, planned: PlannedVariable) -> Iterator[Tuple[tf.Variable, tf.Tensor]]:
+        """Yields each physical variable of `planned` with its value, the shape checked when it is read."""
+        wholes: Dict[str, tf.Tensor] = {}
         for part in planned.new.parts:
             for copy in part.copies:
                 device = device_of(copy)
                 with tf.device(device), tf.device("/cpu:0"):
-                    yield copy, self._value(planned, part, copy, wholes)
+                    yield copy, self._build(planned, part, copy, wholes)
 
-    def _value(self, planned: PlannedVariable, part: Part, copy: Any, wholes: Dict[str, Any]) -> Any:
+    def _build(self, planned: PlannedVariable, part: Part, copy: tf.Variable, wholes: Dict[str, tf.Tensor]) -> tf.Tensor:
         device, name = device_of(copy), copy.name.split(":")[0]
 
-        def read(box: TensorSlice) -> Any:
+        def read(old_slice: TensorSlice) -> tf.Tensor:
             if planned.source.slices:
-                return self._files.read(planned.source, box, name, device)
-            # To read a piece of what is stored whole, RestoreV2 reads the whole and copies the piece, on one thread; a whole
-            # is read on several, and all parts on one device share it.
+                return self._reader.read(planned.source, old_slice, name, device)
+            # For a slice of a tensor that is stored whole, RestoreV2 reads the whole and copies the slice, on one thread. The
+            # whole is read on several threads, and all parts on one device share it.
             if device not in wholes:
-                wholes[device] = self._files.read(planned.source, whole_slice(planned.source.shape), name, device)
-            return _cut(wholes[device], box)
+                wholes[device] = self._reader.read(planned.source, whole_slice(planned.source.shape), name, device)
+            return _copy_slice(wholes[device], old_slice)
 
-        def read_scalar(old_name: str) -> Any:
-            return self._files.read(self._old[old_name], whole_slice(()), name, device)
+        def read_scalar(old_name: str) -> tf.Tensor:
+            return self._reader.read(self._old[old_name], whole_slice(()), name, device)
 
         resolved = resolve(planned.steps, planned.source.shape, TensorSlice(part.offset, part.shape))
         as_it_is = resolved.slice_as_it_is
         if as_it_is is not None and (planned.source.slices or as_it_is == whole_slice(planned.source.shape)):
             return read(as_it_is)
-        queue = self._queues.setdefault(device, _Queue())
+        queue = self._queues.setdefault(device, _MemoryQueue())
         with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
             if as_it_is is not None:
                 value = read(as_it_is)
@@ -78,56 +78,57 @@ class OldValues:
         return value
 
 
-class _Queue:
+class _MemoryQueue:
     """Lets values be made together while the old ones fit a budget; later ones wait for these."""
 
     def __init__(self) -> None:
-        self._before: List[Any] = []
-        self._now: List[Any] = []
+        self._before: List[tf.Tensor] = []
+        self._now: List[tf.Tensor] = []
         self._nbytes = 0
 
-    def wait_for(self, nbytes: int) -> List[Any]:
-        """What a value with an old one of `nbytes` must wait for."""
+    def wait_for(self, nbytes: int) -> List[tf.Tensor]:
+        """Returns what a value with an old one of `nbytes` must wait for."""
         if self._now and self._nbytes + nbytes > _BUDGET_BYTES:
             self._before, self._now, self._nbytes = self._now, [], 0
         self._nbytes += nbytes
         return self._before
 
-    def add(self, value: Any) -> None:
+    def add(self, value: tf.Tensor) -> None:
+        """Lets values of a later turn wait for `value`."""
         self._now.append(value)
 
 
-class _Files:
-    """Reads boxes of old variables."""
+class _SliceReader:
+    """Reads slices of old variables."""
 
     def __init__(self, prefix: str):
         self._prefix = prefix
         self._path_in_names = re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
-        self._constants: Dict[Tuple[str, str], Any] = {}
+        self._constants: Dict[Tuple[str, str], tf.Tensor] = {}
 
-    def read(self, old: OldVariable, box: TensorSlice, name: str, device: str) -> Any:
-        """The values of `box` of `old`; `name` is the new variable's, for messages."""
+    def read(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
+        """Returns the values of a slice of `old`. `name` is the new variable's, for messages."""
         if old.slices and old.dtype in _NO_SLICES:
-            return self._read_slices(old, box, name, device)
+            return self._read_stored_slices(old, old_slice, name, device)
         value = tf.raw_ops.RestoreV2(
             prefix=self._constant(device, self._prefix),
             tensor_names=[old.key],
-            shape_and_slices=self._constant(device, slice_spec(old, box), vector=True),
+            shape_and_slices=self._constant(device, slice_spec(old, old_slice), vector=True),
             dtypes=[tf.as_dtype(old.dtype)],
             # The session's error about a damaged file names the operation, and on 1.15 nothing else.
             name=f"restore/{name}/from/{self._path_in_names}",
         )[0]
-        # Whoever replaces the checkpoint between the plan and the session gets an error, not another shape.
-        return tf.ensure_shape(value, box[1], name="ensure_shape")
+        # If the checkpoint is replaced between the plan and the session, that is an error, not another shape.
+        return tf.ensure_shape(value, old_slice.shape, name="ensure_shape")
 
-    def _read_slices(self, old: OldVariable, box: TensorSlice, name: str, device: str) -> Any:
-        """For dtypes of which TensorFlow reads stored slices as they are, but puts none together."""
+    def _read_stored_slices(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
+        """Reads a dtype of which TensorFlow reads stored slices as they are, but cannot concatenate them."""
         whole = old._replace(slices=())
         axis = next((axis for axis, length in enumerate(old.shape) if length != old.slices[0][1][axis]), 0)
         slices = sorted(old.slices, key=lambda stored: stored[0][axis])
-        return _cut(tf.concat([self.read(whole, stored, name, device) for stored in slices], axis), box)
+        return _copy_slice(tf.concat([self.read(whole, stored, name, device) for stored in slices], axis), old_slice)
 
-    def _constant(self, device: str, text: str, vector: bool = False) -> Any:
+    def _constant(self, device: str, text: str, vector: bool = False) -> tf.Tensor:
         key = (device, text if not vector else f"[{text}]")
         if key not in self._constants:
             with tf1.control_dependencies(None):
@@ -135,8 +136,8 @@ class _Files:
         return self._constants[key]
 
 
-def _cut(value: Any, box: TensorSlice) -> Any:
-    if box == whole_slice(tuple(value.shape.as_list())):
+def _copy_slice(value: tf.Tensor, old_slice: TensorSlice) -> tf.Tensor:
+    if old_slice == whole_slice(tuple(value.shape.as_list())):
         return value
     # A slice shares the memory of the whole, and a variable that takes it over would keep all of that.
-    return tf.raw_ops.DeepCopy(x=tf.slice(value, *box))
+    return tf.raw_ops.DeepCopy(x=tf.slice(value, *old_slice))

@@ -1,64 +1,44 @@
-"""A `Plan` -> operations in the graph.
-
-Enters: a plan whose variables are the graph's. Leaves: a `Recovery`. Two things are done to the graph:
+"""Builds the operations of a plan. Two things are done to the graph.
 
 1. The input of each recovered variable's own initializing operation is changed to the old value, so whatever runs that
-   operation (the default `init_op`, a user's `Scaffold(init_op=...)` built before, `session.run(v.initializer)`)
-   recovers. It is TensorFlow's own moment for first values: once per fresh model, on the chief, before any worker is let
-   in and before `model.ckpt-0` is written; the random values are never drawn.
-2. The same old values can be assigned by one operation, `Recovery.recover`, for a session whose variables were
-   initialized some other way.
+   operation (the default `init_op`, a `Scaffold(init_op=...)` built before, `session.run(v.initializer)`) recovers. This is
+   TensorFlow's own moment for first values: once per fresh model, on the chief, before any worker is let in and before
+   `model.ckpt-0` is written. The random values are never drawn.
+2. The same old values can be assigned by one operation, for a session whose variables were initialized some other way.
 
-Values go from the file to the variable on the variable's own device; none is a constant of the graph or passes through
-the client. Either way the plan's own flag is set in the session, beside the variables: a variable that is in no collection,
-so no Saver knows it and a session resumed from a checkpoint does not have it.
+Values go from the file to the variable on the variable's own device. None is a constant of the graph or passes through the
+client. Either way the plan's flag is set in the session: a variable that is in no collection, so a Saver does not know it and a
+session resumed from a checkpoint does not have it.
 
 Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/checkpoint_utils.py) replaces
-`variable.initializer`; that leaves out whoever took hold of the old operation before, such as an `init_op` of the user's.
+`variable.initializer`. An `init_op` that was made from the old operation before does not recover there.
 """
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional
+from typing import List, Optional, Tuple
 
-from estimator_warmstart._tf import initializer_op, tf, tf1
+from estimator_warmstart._tf import initializer_op, tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
-from estimator_warmstart.restore.initializers import SCOPE, Flag, Initializers, first_value
+from estimator_warmstart.restore.initializers import Flag, Initializers, first_value, own_scope
 from estimator_warmstart.restore.old_values import OldValues
 
 
-class Recovery(NamedTuple):
-    """The operations of one plan in one graph.
-
-    Attributes:
-      recover: assigns every old value; whoever runs it runs `set_recovered` afterwards.
-      flag: the plan's own.
-    """
-
-    recover: Any
-    flag: Flag
-
-    @property
-    def is_recovered(self) -> Any:
-        """Scalar bool tensor, whether the flag is set in the session."""
-        return self.flag.is_recovered
-
-    @property
-    def set_recovered(self) -> Any:
-        """The operation that sets the flag alone."""
-        return self.flag.set_recovered
-
-
-def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[Flag] = None) -> Recovery:
+def build_recovery(
+    plan: Plan, graph: tf.Graph, session: Optional[tf.compat.v1.Session] = None, flag: Optional[Flag] = None
+) -> Tuple[tf.Operation, Flag]:
     """Builds the operations of `plan`.
 
     Args:
       plan: a plan for `graph`.
       graph: a `tf.Graph` that is not finalized.
-      session: a session in which this is done there and then, and may be done again: initializers are replaced as far as
-        that has an effect in it.
-      flag: the flag of a plan that this one completes; `None`: one of its own.
+      session: a session that is recovered at once, and may be recovered again: initializers are replaced as far as that has an
+        effect in it; `None`: sessions are made later.
+      flag: the flag of a plan that this one completes; `None`: the plan gets a flag of its own.
+
+    Returns:
+      The operation that assigns every old value, and the flag. Run `flag.set_op` after the operation.
 
     Raises:
       WarmStartError: if the graph is finalized, or another plan already recovers one of the variables.
@@ -69,32 +49,22 @@ def build_recovery(plan: Plan, graph: Any, session: Any = None, flag: Optional[F
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
     initializers = Initializers(plan, graph, session)
-    # No device, control dependency or control flow of whoever calls reaches what is built here.
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
+    with own_scope(graph):
         flag = flag or Flag(graph)
         values = OldValues(plan.checkpoint, lambda copy: first_value(copy, graph))
-        assigns: List[Any] = []
+        assigns: List[tf.Operation] = []
         for planned in plan.recovered:
             for copy, value in values.of(planned):
-                assigns.append(_assign(copy, value))
+                assigns.append(_assign_value(copy, value))
                 # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
-                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_recovered)
-        recover = tf.group(*assigns, name="recover")
+                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_op)
+        recover_op = tf.group(*assigns, name="recover")
     initializers.finish()
-    return Recovery(recover, flag)
+    return recover_op, flag
 
 
-def build_mark(graph: Any) -> Any:
-    """An operation that sets the next plan's flag without the plan, for whoever waits for it.
-
-    Every process builds it where another one may have a plan: the flags of later plans are numbered after it.
-    """
-    with graph.as_default(), graph.device(None), graph.control_dependencies(None), tf1.name_scope(SCOPE + "/"):
-        return Flag(graph).set_recovered
-
-
-def _assign(copy: Any, value: Any) -> Any:
-    """An operation that assigns `value` where the initializer of `copy` assigns the initial value."""
+def _assign_value(copy: tf.Variable, value: tf.Tensor) -> tf.Operation:
+    """Returns an operation that assigns `value` where the initializer of `copy` assigns the initial value."""
     target = initializer_op(copy).inputs[0]
     with target.graph.colocate_with(target.op, ignore_existing=True):
         if target.dtype == tf.resource:

@@ -12,38 +12,41 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from estimator_warmstart._tf import call_when_initialized, monitored_session_creator, session_has_own_variables, tf1
-from estimator_warmstart.restore.operations import build_mark
-from estimator_warmstart.restore.recovering import Recovering
-from estimator_warmstart.restore.session import GraphRecovery
+from estimator_warmstart._tf import call_when_initialized, monitored_session_creator, session_has_own_variables, tf, tf1
+from estimator_warmstart.plan.request import Request
+from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
+from estimator_warmstart.restore.initializers import Flag, own_scope
+from estimator_warmstart.restore.waiting import wait_for_chief, watch_initialization
 
 
 class Training:
     """One hook's part in one graph.
 
     Args:
-      recovering: what is recovered.
+      request: what is recovered.
       graph: where; it is not finalized.
       when: `"fresh"` or `"every_train"`.
-      max_wait_secs: as of the hook.
+      max_wait_secs: how long a worker waits for the chief.
 
     Attributes:
-      prepared: the plan and its operations; `None` where the old model is gone and the new one resumes.
+      graph_recovery: the recovery; `None` where the old model is gone and the new one resumes.
     """
 
-    def __init__(self, recovering: Recovering, graph: Any, when: str, max_wait_secs: float):
-        self._recovering, self._when, self._max_wait_secs = recovering, when, max_wait_secs
+    def __init__(self, request: Request, graph: tf.Graph, when: str, max_wait_secs: float):
+        self._when, self._max_wait_secs = when, max_wait_secs
         self._begins = self._tells_of_initialization = False
         self._is_initialized = self._is_told = False
-        self._mark: Any = None
-        self.graph_recovery: Optional[GraphRecovery] = recovering.prepare_if_there(graph)
+        self._flag_without_plan: Optional[Flag] = None
+        self.graph_recovery: Optional[GraphRecovery] = prepare_unless_gone(request, graph)
         if self.graph_recovery is None:
-            set_recovered = build_mark(graph)
+            # Every process makes it where another one may have a plan: the flags of later plans are numbered after it.
+            with own_scope(graph):
+                flag = Flag(graph)
             # A worker that still knows the old model may wait for the flag.
-            self._mark = set_recovered if session_has_own_variables() else None
+            self._flag_without_plan = flag if session_has_own_variables() else None
             return
         if not self.graph_recovery.is_chief:
-            self.graph_recovery.watch_the_wait(max_wait_secs)
+            watch_initialization(graph, self.graph_recovery.plan.checkpoint.prefix, max_wait_secs)
         call_when_finalized(graph, self._complete)
 
     def begin(self) -> None:
@@ -61,9 +64,9 @@ class Training:
 
     def _complete(self) -> None:
         if self.graph_recovery is not None:
-            self.graph_recovery = self._recovering.complete(self.graph_recovery)
+            self.graph_recovery = self.graph_recovery.complete()
 
-    def _initialized(self, session: Any, init_op: Any) -> None:
+    def _initialized(self, session: tf.compat.v1.Session, init_op: Any) -> None:
         """Recovers what the initialization has left cold, before anything is saved."""
         self._is_initialized = True
         graph_recovery = self.graph_recovery
@@ -75,11 +78,11 @@ class Training:
             graph_recovery.recover(session)
             self._is_told = True
 
-    def session_created(self, session: Any, coord: Any) -> None:
+    def session_created(self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator]) -> None:
         """Recovers into a fresh session that nobody has recovered into; leaves any other alone."""
         if self.graph_recovery is None:
-            if self._mark is not None:
-                session.run(self._mark)
+            if self._flag_without_plan is not None:
+                session.run(self._flag_without_plan.set_op)
             return
         begins, self._begins = self._begins, False
         is_initialized, self._is_initialized = self._is_initialized, False
@@ -95,14 +98,15 @@ class Training:
         elif is_recovered:
             graph_recovery.tell_recovered(step, is_first=begins)
         elif not acts:
-            graph_recovery.wait_for_chief(session, coord, self._max_wait_secs)
+            prefix = graph_recovery.plan.checkpoint.prefix
+            wait_for_chief(graph_recovery.flag.is_set, session, coord, prefix, self._max_wait_secs)
         elif step or (graph_recovery.step is None and self._is_restored(session, coord, is_initialized)):
-            graph_recovery.keep(session, step)
+            graph_recovery.keep(session, step, is_new=True)
         else:
             graph_recovery.refuse_own_checkpoint(session)
             graph_recovery.recover(session)
 
-    def _is_restored(self, session: Any, coord: Any, is_initialized: bool) -> bool:
+    def _is_restored(self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator], is_initialized: bool) -> bool:
         """Whether TensorFlow has restored a checkpoint into the session."""
         if coord is None:
             return False
@@ -111,7 +115,7 @@ class Training:
         return any(saver.last_checkpoints for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS))
 
 
-def call_when_finalized(graph: Any, act: Callable[[], None]) -> None:
+def call_when_finalized(graph: tf.Graph, act: Callable[[], None]) -> None:
     """Makes `graph.finalize()` call `act()` first: all hooks have begun by then."""
     finalize = graph.finalize
 

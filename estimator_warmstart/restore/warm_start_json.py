@@ -1,7 +1,6 @@
-"""What stays of a warm start beside the new model's checkpoints: `warm_start.json`, and a summary for TensorBoard.
+"""Writes what stays of a warm start next to the new model's checkpoints: `warm_start.json`, and a summary for TensorBoard.
 
-Enters: a plan that was carried out, and the new model's directory. Leaves: files there. A trace that cannot be written is
-logged; it stops no training. This module must not know how values were recovered.
+If one of them cannot be written, that is logged, and training goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def write_trace(plan: Plan, model_dir: str, seconds: float) -> None:
     path = os.path.join(model_dir, FILE_NAME)
     try:
         tf.io.gfile.makedirs(model_dir)
-        # Written whole or not at all: whoever reads it may come at any time.
+        # Written whole or not at all: it may be read at any time.
         with tf.io.gfile.GFile(path + ".part", "w") as file:
             file.write(json.dumps(trace_of(plan, seconds), indent=2) + "\n")
         tf.io.gfile.rename(path + ".part", path, overwrite=True)
@@ -40,13 +39,13 @@ def write_trace(plan: Plan, model_dir: str, seconds: float) -> None:
         writer.add_summary(summary_of(plan), 0)
         writer.flush()
     except (tf.errors.OpError, OSError) as error:
-        logger.warning("The warm start leaves no trace: %s cannot be written: %s", path, error)
+        logger.warning("The record of the warm start, %s, cannot be written: %s", path, error)
 
 
 def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
-    """What `warm_start.json` holds: the report's dict and where, when, and by what the values came."""
+    """Returns what `warm_start.json` holds: the report as a dict, and where, when and by which versions it was made."""
     checkpoint = plan.checkpoint
-    fingerprint = None  # A V1 checkpoint has no index, and its files are as large as its values.
+    fingerprint = None  # A V1 checkpoint has no index file, and its files are as large as its values.
     if not checkpoint.files:
         with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
             fingerprint = hashlib.sha256(file.read()).hexdigest()
@@ -63,17 +62,17 @@ def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
 
 
 def read_step(checkpoint: Checkpoint) -> Optional[int]:
-    """The global step at which `checkpoint` was written; `None` if it has none."""
+    """Returns the global step at which `checkpoint` was written; `None` if it has none."""
     step = checkpoint.variables.get(tf1.GraphKeys.GLOBAL_STEP)
     if step is None or step.shape:
         return None
     return int(tf1.train.NewCheckpointReader(checkpoint.prefix).get_tensor(step.key))
 
 
-def summary_of(plan: Plan) -> Any:
-    """A `tf.compat.v1.Summary` with the report as text, and scalars from 0 to 1 of how much was recovered."""
+def summary_of(plan: Plan) -> tf.compat.v1.Summary:
+    """Returns a summary with the report as text, and scalars from 0 to 1 of how much was recovered."""
     text = tf1.SummaryMetadata(plugin_data=tf1.SummaryMetadata.PluginData(plugin_name="text"))
-    # Four blanks in front of each line make it code to TensorBoard's Markdown, so that columns stay aligned.
+    # Four blanks in front of each line make it code in TensorBoard's Markdown, so that columns stay aligned.
     report = "\n".join("    " + line for line in format_report(plan).splitlines())
     return tf1.Summary(
         value=[

@@ -1,7 +1,6 @@
-"""What has changed since yesterday: the two cases that the example shows.
+"""The two cases of the example: what has changed since yesterday.
 
-In: a `Source` and the directory that everything goes into. Out: a `Case`, that is a `model_fn` with its `params` for
-yesterday's model and for each model that learns from the next days; and the vocabulary files that these look up.
+A case has a `model_fn` with its `params` for yesterday's model and for each of today's. It also writes their vocabulary files.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ VIAS = ("hook", "params", "wrapper")
 
 
 class Model(NamedTuple):
-    """What an Estimator is made of, a line to say before it is trained, and what it is wrapped in, if in anything."""
+    """What an Estimator is made of, a line to print before it is trained, and what wraps it, if anything does."""
 
     model_fn: Callable[..., tf.estimator.EstimatorSpec]
     params: Params
@@ -36,14 +35,14 @@ class Model(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Yesterday's model, and what it is to be compared with.
+    """Yesterday's model, and the models of today to compare.
 
     Attributes:
         headline: what the curves are of, for the reader.
         old: yesterday's model.
         new: `{name of the curve: model}`, `"cold"` and `"warm"` among them, maybe `NO_SLOTS`.
-        changes: for the reader, what is not as yesterday besides names; empty where nothing is.
-        known: the evaluated rows of which yesterday's model knows every token; `None` where `changes` is empty.
+        changes: for the reader, what has changed besides names; empty if nothing has.
+        known: the evaluated rows of which yesterday's model knows every token; `None` if `changes` is empty.
     """
 
     headline: str
@@ -54,7 +53,7 @@ class Case(NamedTuple):
 
 
 def renamed(source: Source, directory: str, via: str) -> Case:
-    """The variables have other names, and a deep tower is new; what tokens and numbers mean is as it was."""
+    """The variables have other names, and a deep tower is new. Tokens and features are the same."""
     vocabulary_file = None
     if source.hash_buckets is None:
         vocabulary_file = _write_vocabulary(source.old.tokens, os.path.join(directory, "vocabulary.txt"))
@@ -68,9 +67,9 @@ def renamed(source: Source, directory: str, via: str) -> Case:
 
 
 def vocabulary(source: Source, directory: str, via: str) -> Case:
-    """Besides: new tokens, other rows for the old ones, and one more feature in the dense layer's input.
+    """The same, with new tokens, other rows for the old ones, and one more feature in the dense layer's input.
 
-    It goes with sources that have a `dense_change`.
+    The source must have a `dense_change`.
     """
     change = source.dense_change
     old_dir = os.path.join(directory, OLD)
@@ -97,7 +96,7 @@ def vocabulary(source: Source, directory: str, via: str) -> Case:
 
 
 def _warm(via: str, params: Params, old: Dict[str, Any], introduction: str = "") -> Model:
-    """Today's model, warm-started from what `old` says in one of `VIAS`."""
+    """Today's model, warm-started from `old` in one of the ways of `VIAS`."""
     both = dict(params, **old)
     if via == "params":
         return Model(configured_model_fn, dict(params, warm_start=warm_start_params(both)), introduction)

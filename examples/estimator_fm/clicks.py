@@ -1,11 +1,11 @@
-"""Clicks made up from a planted factorization machine, so that the example needs no data from outside.
+"""Eight days of clicks, generated from a known factorization machine, so that the example needs no data from outside.
 
-In: a number of rows and a seed. Out: a `Source` of eight days of clicks, the same for the same two numbers. They come
-from numpy, which keeps the stream of `RandomState` from version to version; TensorFlow's random operations do not.
+Users, ads and sites have a weight and a vector each. The log-odds of a click are the factorization machine of the three, plus
+the effect of the ad's price and of its position on the page. Weights and vectors drift from day to day, and users and ads are
+added: otherwise, yesterday's model would already be the best that today's can become.
 
-The world: users, ads and sites have a weight and a vector each; a click's log-odds is the factorization machine of the
-three plus the effect of the ad's price and of its position on the page. Weights and vectors drift from day to day, and
-users and ads come in over the days: without either, yesterday's model would be all that today's could hope to be.
+Equal rows and seeds give equal clicks. They are drawn by numpy, whose `RandomState` draws the same numbers in all versions.
+TensorFlow's random operations do not.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def load(rows: int = DEFAULT_ROWS, seed: int = 1) -> Source:
         raise BadInput(f"--rows {rows}: {DAYS} days need at least {DAYS} rows")
     days = [one_day(world, seed, day, rows // DAYS) for day, world in enumerate(plant(seed))]
     return Source(
-        title=f"clicks made up from a planted factorization machine (seed {seed})",
+        title=f"clicks generated from a factorization machine (seed {seed})",
         task="click",
         fields=tuple(FIELD_SIZES),
         dense_widths={"price": 1, "position": POSITIONS},

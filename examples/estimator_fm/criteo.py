@@ -1,7 +1,7 @@
 """Display-advertising clicks, from a file in the format of the Criteo challenge, split by position.
 
-In: lines of a label, 13 integer and 26 categorical features separated by tabs, a missing value empty. Out: a `Source`
-that predicts the click from all 39 as hashed tokens and from the integers in the dense layer.
+A line has a label, 13 integer and 26 categorical features, separated by tabs. Missing values are empty. All 39 features are
+hashed tokens, and the integers are also the input of the dense layer.
 
 The file has no time stamps, but its rows are in chronological order, so a split by position is a split by time.
 
@@ -36,7 +36,7 @@ def load(path: str, rows: int = DEFAULT_ROWS) -> Source:
 
     Args:
         path: the file.
-        rows: how many rows to use, from the first on; all where the file has fewer.
+        rows: how many rows to use, from the first on; all if the file has fewer.
 
     Returns:
         The first 70 % of the rows as old days, the next 15 % as next day, and the rest to evaluate on.

@@ -1,14 +1,11 @@
-"""Evaluation curves: side by side in print, in one sentence, and as a picture.
-
-In: curves as lists of `Point`, by name. Out: text, and a PNG file. Nothing here knows TensorFlow.
-"""
+"""Evaluation curves as a table, as a sentence and as a picture."""
 
 from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 METRICS = ("AUC", "RMSE", "log loss")
-"""The metrics there are, the one to judge by before others."""
+"""The metrics, the one to judge by before the others."""
 
 LOWER_IS_BETTER = ("RMSE", "log loss")
 
@@ -41,7 +38,7 @@ def table(curves: Curves) -> str:
 
 
 def steps_to_reach(curve: Sequence[Point], metric: str, goal: float) -> Optional[int]:
-    """The first evaluated step at which the curve is as good as `goal`, `None` where it never is."""
+    """The first evaluated step at which the curve is as good as `goal`, `None` if it never is."""
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     for point in curve:
         if sign * point.metrics[metric] >= sign * goal:
@@ -78,7 +75,7 @@ def write_png(path: str, title: str, metric: str, curves: Curves) -> bool:
     """Draws the curves, one of them named "warm", into a PNG file.
 
     Returns:
-        Whether it did: `False` where matplotlib is not installed.
+        Whether it did: `False` if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
@@ -90,7 +87,7 @@ def write_png(path: str, title: str, metric: str, curves: Curves) -> bool:
     for (name, curve), color in zip(curves.items(), COLORS):
         axes.plot(_steps(curve), [point.metrics[metric] for point in curve], "o-", color=color, label=name)
     axes.axhline(curves["warm"][0].metrics[metric], color="tab:red", linestyle=":", linewidth=1.0)
-    axes.set_title(title.replace("$", r"\$"), fontsize=10)  # A path may hold what matplotlib takes for mathematics.
+    axes.set_title(title.replace("$", r"\$"), fontsize=10)  # In a path, matplotlib would take `$` for mathematics.
     axes.set_xlabel("training steps on the new days")
     axes.set_ylabel(f"{metric} on the days after")
     axes.legend()

@@ -1,6 +1,6 @@
-"""Yesterday's factorization machine warm-starts today's changed one: both evaluation curves, side by side.
+"""Warm-starts today's changed factorization machine from yesterday's, and prints the cold and the warm evaluation curve.
 
-Run `python examples/estimator_fm/main.py --help`. This module reads the command line and prints.
+`python examples/estimator_fm/main.py --help` lists the options.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import List, Optional
 
-# Before TensorFlow is loaded: its C++ side tells much about the processor, and nothing about warm starts.
+# Before TensorFlow is loaded: its C++ side logs much about the processor, and nothing about warm starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
@@ -27,7 +27,7 @@ from runs import evaluate, make_estimator, train_and_evaluate
 from source import BadInput, Part, Source
 
 BAD_INPUT_STATUS = 2
-"""Exit status for input that cannot be used; argparse takes the same one."""
+"""Exit status for input that cannot be used; argparse uses the same one."""
 
 EVALUATIONS = 10
 """Evaluations after the one at step 0, spread evenly over the steps."""
@@ -56,7 +56,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Trains yesterday's factorization machine, then today's changed one cold and warm, and prints both "
-        "evaluation curves. Without --movielens or --criteo, clicks are made up.",
+        "evaluation curves. Without --movielens or --criteo, clicks are generated.",
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--movielens", metavar="DIR", help="directory with MovieLens' u.data")
@@ -71,25 +71,25 @@ def _parser() -> argparse.ArgumentParser:
         "--via",
         choices=VIAS,
         default="hook",
-        help="how the warm start is said: by a hook in the model_fn (the default), in params, or by wrapping the Estimator",
+        help="how to warm-start: by a hook in the model_fn (the default), by params, or by wrapping the Estimator",
     )
     parser.add_argument("--output-dir", metavar="DIR", help="for models and picture (default: a new temporary one)")
     parser.add_argument("--steps", type=_positive, metavar="N", help="training steps of the cold and the warm model")
     parser.add_argument("--old-steps", type=_positive, metavar="N", help="training steps of yesterday's model")
-    parser.add_argument("--rows", type=_positive, metavar="N", help="rows to make up, or to use of the Criteo file")
+    parser.add_argument("--rows", type=_positive, metavar="N", help="rows to generate, or to use of the Criteo file")
     parser.add_argument(
         "--initial-accumulator",
         type=_above_zero,
         default=0.1,
         metavar="X",
-        help="that Adagrad's accumulators begin with (default: 0.1, TensorFlow's)",
+        help="initial value of Adagrad's accumulators (default: 0.1, as in TensorFlow)",
     )
-    parser.add_argument("--seed", type=_seed, default=1, metavar="N", help="of data and training (default: 1)")
+    parser.add_argument("--seed", type=_seed, default=1, metavar="N", help="seed of data and training (default: 1)")
     return parser
 
 
 def _quiet_but_for_reports() -> None:
-    """Silences TensorFlow's many lines, and prints what the warm start reports."""
+    """Silences TensorFlow's log, and prints the reports of warm starts."""
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     reports = tf.get_logger().getChild("estimator_warmstart")
     reports.setLevel(logging.INFO)

@@ -1,10 +1,7 @@
 """Yesterday's model and today's: a factorization machine, and the same with other names and a deep tower.
 
-In: features as `source.Part.chunks` makes them, labels, and `params` as `model_params` makes them. Out: an
-`EstimatorSpec`, and the variables that the two models have in common. Nothing here knows a checkpoint; `warm` does.
-
-A factorization machine predicts `b + sum(w[i]) + sum(dot(v[i], v[j]) for i < j)` over the tokens i, j of a row. Here
-one dense layer over the row's numbers is added to it.
+A factorization machine predicts `b + sum(w[i]) + sum(dot(v[i], v[j]) for i < j)` over the tokens i, j of a row. Here a
+dense layer over the numbers of the row is added to it.
 
 Source: Steffen Rendle, "Factorization Machines", IEEE International Conference on Data Mining, 2010; its equation for
 the pairs in linear time is the one used below.
@@ -21,8 +18,8 @@ from source import Settings, Source
 tf1 = tf.compat.v1
 
 OOV_BUCKETS = 1
-"""Rows behind the vocabulary for the tokens that are not in it. One is enough where most of these are new users of whom
-nothing is known: they share what is true of new users, and a second row would halve what each learns from."""
+"""Rows after the vocabulary for tokens that are not in it. One is enough: most of these tokens are new users, who share what
+is true of new users, and each of two rows would learn from only half of them."""
 
 RATING_MIDDLE = 3.0
 """Ratings are predicted as the distance from the middle of their scale, so that a cold model starts there and not at 0:
@@ -35,7 +32,7 @@ Params = Dict[str, Any]
 
 
 class FmVariables(NamedTuple):
-    """What both models have, under whatever names."""
+    """The variables of both models. Only their names differ."""
 
     w: tf.Variable  # [table rows, 1]
     v: tf.Variable  # [table rows, factors]
@@ -44,7 +41,7 @@ class FmVariables(NamedTuple):
 
 
 class Fm(NamedTuple):
-    """The machine's output, what a tower may build upon, and its variables."""
+    """The machine's output, the inputs of a tower, and the machine's variables."""
 
     logits: tf.Tensor  # [batch]
     weights: tf.Tensor  # [batch, fields, 1]
@@ -58,7 +55,7 @@ def model_params(source: Source, vocabulary_file: Optional[str], dense_widths: D
 
     Args:
         source: the input.
-        vocabulary_file: one token a line; `None` where the source's tokens are hashed.
+        vocabulary_file: one token a line; `None` if the source's tokens are hashed.
         dense_widths: `{feature: width}` of the dense layer's input, in its order.
 
     Returns:
@@ -86,7 +83,7 @@ def old_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Param
 def new_model(
     features: Features, labels: tf.Tensor, mode: str, params: Params
 ) -> Tuple[tf.estimator.EstimatorSpec, FmVariables]:
-    """Today's model: yesterday's under `ranker/`, and a deep tower that is new.
+    """Today's model: yesterday's under `ranker/`, and a new deep tower.
 
     Returns:
         The spec of a cold start, and the variables that yesterday's model can fill.

@@ -1,14 +1,12 @@
 """MovieLens ratings, from `u.data` as GroupLens publishes it, split by time.
 
-In: a directory with `u.data` (`user item rating unix_seconds`, separated by tabs, in any order). Out: a `Source` that
-predicts the rating from user, film and hour.
+A line of `u.data` is `user item rating unix_seconds`, separated by tabs. Lines may have any order.
 
 The split is at midnights (UTC), never at random: a model that is trained today cannot have seen tomorrow. Most users of
-MovieLens rate nearly all their films within an evening or two. A random split would put each evening on both sides of
-the line, know every user, and make the task look easier than it is. Split by time, some users of the next days are
-known from the old ones and many are new, as they would be. `OLD_SHARE`, the two spans and `SETTINGS` were chosen by
-looking at the evaluation itself, among some thirty tries: with spans of one week, of a few dozen users, training on
-made the warm model worse than it began.
+MovieLens rate nearly all their films within an evening or two. A random split would put each evening into both parts, know
+every user, and make the task look easier than it is. Split by time, some users of the next days are known and many are new,
+as in reality. `OLD_SHARE`, the two spans and `SETTINGS` were chosen by looking at the evaluation itself, in about thirty
+tries: with spans of one week, which have a few dozen users, training made the warm model worse than it was at step 0.
 
 Source: F. Maxwell Harper and Joseph A. Konstan, "The MovieLens Datasets: History and Context", ACM Transactions on
 Interactive Intelligent Systems 5 (4), 2015. https://grouplens.org/datasets/movielens/
@@ -26,7 +24,7 @@ import tensorflow as tf
 
 from source import CHUNK_ROWS, BadInput, DenseChange, Part, Settings, Source, count_lines, fetch, most_frequent_first
 
-# Copies of the file go around with a few hand-written lines that have blanks for tabs. They can only mean one thing.
+# Some copies of the file have a few lines with blanks in place of tabs. Their meaning is clear.
 LINE_PATTERN = r"[0-9]+[ \t]+[0-9]+[ \t]+[1-5][ \t]+[0-9]{1,12}"
 LINE_EXPECTED = "'user item rating unix_seconds' separated by tabs, the rating from 1 to 5"
 
@@ -54,7 +52,7 @@ def load(directory: str) -> Source:
     """Reads, checks and splits `u.data`.
 
     Args:
-        directory: the directory that `u.data` lies in.
+        directory: the directory that contains `u.data`.
 
     Returns:
         The old days, the next days and the days after them.
@@ -64,7 +62,7 @@ def load(directory: str) -> Source:
     """
     path = os.path.join(directory, "u.data")
     if not os.path.isdir(directory):
-        raise BadInput(f"--movielens {directory}: no such directory; give the one that u.data lies in")
+        raise BadInput(f"--movielens {directory}: no such directory; give the one that contains u.data")
     if not os.path.isfile(path):
         raise BadInput(f"--movielens {directory}: it has no file u.data")
     count_lines(path, LINE_PATTERN, LINE_EXPECTED)
@@ -129,7 +127,7 @@ def between(begin: int, end: int) -> Callable[[Columns], Columns]:
 def examples(chunk: Columns) -> Tuple[Columns, tf.Tensor]:
     """Columns to features and labels, as `Part.chunks` promises them."""
     tokens = tf.stack([tf.strings.join(["user=", chunk["user"]]), tf.strings.join(["film=", chunk["film"]])], axis=1)
-    # A point on a circle, so that 23:59 is beside 0:00.
+    # A point on a circle, so that 23:59 is next to 0:00.
     angle = tf.cast(chunk["seconds"] % DAY_SECONDS, tf.float32) * (2 * math.pi / DAY_SECONDS)
     day = chunk["seconds"] // DAY_SECONDS
     features = {

@@ -1,7 +1,4 @@
-"""Trains an Estimator and evaluates each of its checkpoints.
-
-In: a `model_fn`, its `params`, and a `Source`. Out: a trained `model_dir`, and its evaluation curve.
-"""
+"""Trains an Estimator and evaluates each of its checkpoints."""
 
 from __future__ import annotations
 
@@ -26,11 +23,11 @@ def make_estimator(
 
     Args:
         model_fn: the model.
-        model_dir: where to; it must not hold an earlier run.
-        params: the model's.
+        model_dir: the new directory of the model.
+        params: the `params` of the `model_fn`.
         steps: how many steps it will be trained.
         evaluations: how many checkpoints after that of step 0, spread evenly.
-        seed: of the initial values.
+        seed: the seed of the initial values.
 
     Returns:
         The Estimator.
@@ -55,9 +52,9 @@ def train_and_evaluate(estimator: tf.estimator.Estimator, source: Source, part: 
     Args:
         estimator: from `make_estimator`.
         source: the input.
-        part: which of its parts to train on.
+        part: the part to train on.
         steps: how many steps.
-        seed: of the order of the rows.
+        seed: the seed of the order of the rows.
 
     Returns:
         The evaluation curve.

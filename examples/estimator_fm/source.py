@@ -1,7 +1,6 @@
-"""The one form in which every input reaches the Estimators.
+"""The common form of all inputs, and the `input_fn`s made from it.
 
-In: what an input module (`clicks`, `movielens`, `criteo`) knows about its rows. Out: `Source`, plain data plus three
-`tf.data` factories, and the `input_fn`s made of them. Nothing here knows a file format or a model.
+`clicks`, `movielens` and `criteo` each make a `Source`, so that models and runs do not depend on the input.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SHUFFLE_ROWS = 200000
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be used; the message says where and what is expected instead."""
+    """Input that cannot be used; the message says where, and what is expected instead."""
 
 
 class Settings(NamedTuple):
@@ -89,7 +88,7 @@ class Source(NamedTuple):
 
 
 def training_input(part: Part, batch_rows: int, seed: int) -> Callable[[], tf.data.Dataset]:
-    """An `input_fn` that goes through the part again and again, shuffled anew each time."""
+    """An `input_fn` that repeats the part, shuffled differently each time."""
 
     def input_fn() -> tf.data.Dataset:
         rows = part.chunks().unbatch().cache()
@@ -100,7 +99,7 @@ def training_input(part: Part, batch_rows: int, seed: int) -> Callable[[], tf.da
 
 
 def evaluation_input(part: Part) -> Callable[[], tf.data.Dataset]:
-    """An `input_fn` that goes through the part once, in its order."""
+    """An `input_fn` that reads the part once, in its order."""
     return lambda: part.chunks().unbatch().batch(CHUNK_ROWS)
 
 

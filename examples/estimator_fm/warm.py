@@ -1,8 +1,7 @@
-"""Today's model, started cold or from yesterday's checkpoint, by each of the ways there are.
+"""Today's model, started cold, or from yesterday's checkpoint in each of three ways.
 
-In: features, labels and `params` as in `models`, and for a warm start `params["old_model_dir"]` (with changed vocabularies
-also `old_vocabulary_file`, `old_dense_widths` and `with_slots`). Out: `model_fn`s for an Estimator, or an Estimator. This is
-all that a team has to write to warm-start a model of its own; any one of the ways is enough.
+This is all that you have to write for a model of your own. One of the ways is enough. Where the old checkpoint is, and what
+has changed, comes from `params` (`cases` makes them).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ NEW_NAMES = {name: f"ranker/{name}" for name in ("fm/w", "fm/v", "fm/b", "dense/
 
 
 def cold_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Params) -> tf.estimator.EstimatorSpec:
-    """Today's model, as if yesterday's had never been."""
+    """Today's model without a warm start."""
     spec, _ = new_model(features, labels, mode, params)
     return spec
 
@@ -28,22 +27,22 @@ def cold_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Para
 
 
 def warm_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Params) -> tf.estimator.EstimatorSpec:
-    """Today's model with all that yesterday's knows: its tables, its bias, its dense layer."""
+    """Today's model with yesterday's tables, bias and dense layer."""
     spec, new = new_model(features, labels, mode, params)
     if mode != tf.estimator.ModeKeys.TRAIN:
         return spec
     hook = VariableRecoverHook(
         ckp_dir=params["old_model_dir"],
         recover_vars={"fm/w": new.w, "fm/v": new.v, "fm/b": new.b, "dense/kernel": new.kernel},
-        # Adagrad's accumulators too: with fresh ones, what is recovered would again move in steps as large as those of a
-        # cold start.
+        # Adagrad's accumulators too: with fresh ones, the recovered values would move in steps as large as those of a cold
+        # start.
         with_slots=True,
     )
     return spec._replace(training_hooks=[hook])
 
 
 def adapting_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Params) -> tf.estimator.EstimatorSpec:
-    """The same where tokens have other rows than yesterday, some tokens are new, and so is a dense feature."""
+    """The same if tokens have other rows than yesterday, and some tokens and a dense feature are new."""
     spec, new = new_model(features, labels, mode, params)
     if mode != tf.estimator.ModeKeys.TRAIN:
         return spec
@@ -57,8 +56,8 @@ def adapting_model_fn(features: Features, labels: tf.Tensor, mode: str, params: 
 
 
 def changes(params: Params) -> Dict[str, Any]:
-    """What became of the tables' rows and of the dense layer's inputs."""
-    # A new feature's weight is 0 whatever the kernel's initializer: it adds nothing until it has learned something.
+    """Adapters for the rows of the tables and for the inputs of the dense layer."""
+    # A new feature's weight begins as 0, so that it adds nothing until it has learned something.
     return {
         "ranker/fm/[wv]": adapters.remap_rows(
             params["old_vocabulary_file"], params["vocabulary_file"], num_oov_buckets=OOV_BUCKETS
@@ -67,11 +66,11 @@ def changes(params: Params) -> Dict[str, Any]:
     }
 
 
-# By params: the model_fn names no variable, and what is recovered comes from a config file
+# By params: a config file says what to recover, and the model_fn names no variable
 
 
 def configured_model_fn(features: Features, labels: tf.Tensor, mode: str, params: Params) -> tf.estimator.EstimatorSpec:
-    """Today's model with what `params["warm_start"]` says."""
+    """Today's model, warm-started as `params["warm_start"]` says."""
     spec, _ = new_model(features, labels, mode, params)
     return spec._replace(training_hooks=hooks_from_params(params)) if mode == tf.estimator.ModeKeys.TRAIN else spec
 
@@ -100,11 +99,11 @@ def warm_start_params(params: Params) -> Dict[str, Any]:
     return said
 
 
-# By wrapping the Estimator: its model_fn is not touched
+# By wrapping the Estimator: its model_fn stays as it is
 
 
 def wrapped(estimator: tf.estimator.Estimator, params: Params) -> tf.estimator.Estimator:
-    """`estimator`, whose `model_fn` is a cold one, warm-started."""
+    """`estimator`, whose own `model_fn` starts cold, warm-started."""
     if "old_vocabulary_file" not in params:
         return warm_started(estimator, params["old_model_dir"], NEW_NAMES, with_slots=True)
     return warm_started(estimator, params["old_model_dir"], NEW_NAMES, changes(params), with_slots=params["with_slots"])

@@ -10,7 +10,7 @@ tf1 = tf.compat.v1
 
 KINDS = ["linear", "dnn", "both"]
 # Estimators of 1.x, with its optimizers, are in every version; those of 2.x take none but Keras optimizers.
-APIS = {"v1": tf1.estimator, "v2": tf.estimator} if tf.__version__.startswith("2.") else {"v1": tf1.estimator}
+APIS = ["v1", "v2"] if tf.__version__.startswith("2.") else ["v1"]
 
 
 def build(kind, api, model_dir):
@@ -18,7 +18,8 @@ def build(kind, api, model_dir):
     number = tf.feature_column.numeric_column("number")
     word = tf.feature_column.categorical_column_with_vocabulary_list("word", ["a", "b", "c"])
     linear, deep = [number, word], [number, tf.feature_column.embedding_column(word, 2)]
-    estimators, common = APIS[api], {"n_classes": 3, "model_dir": str(model_dir)}
+    estimators = (tf1 if api == "v1" else tf).estimator
+    common = {"n_classes": 3, "model_dir": str(model_dir)}
     if kind == "linear":
         return estimators.LinearClassifier(linear, **common)
     if kind == "dnn":

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import canned_models
+from conftest import needs_estimator
 from estimator_warmstart import VariableRecoverHook, format_report
 from keras_models import SLOTS, WEIGHTS, saved_values
 from other_version import IS_TF2, OldModel, warm_keras, write_old_models
 
+pytestmark = needs_estimator
 KINDS = canned_models.KINDS
 # What the classifiers of each version begin with when one moves from the other.
 OLD_API, NEW_API = ("v1", "v2") if IS_TF2 else ("v2", "v1")

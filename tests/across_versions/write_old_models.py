@@ -2,7 +2,7 @@
 
     write_old_models.py (estimators | objects) FOLDER
 
-Beside each model is `values.npz`, {variable's name: value}, and `predictions.npy`, as this TensorFlow sees them.
+Next to each model is `values.npz`, {variable's name: value}, and `predictions.npy`, as this TensorFlow sees them.
 """
 
 import os

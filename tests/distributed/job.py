@@ -5,7 +5,7 @@ TF_CONFIG, or its absence, says which process; the variable JOB says in JSON wha
   model_dir, gates: directories.
   old: the old model's directory.
   way: "hook", "scaffold" or "warm_started"; "" for a program without.
-  options: of that way, beside the checkpoint and the variables.
+  options: of that way, other than the checkpoint and the variables.
   distribute: "" or a name in `STRATEGIES`, or "TPUEstimator".
   steps, save_steps: when training ends, and how often it is saved.
   shape, parts: the table's.

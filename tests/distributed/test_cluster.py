@@ -28,7 +28,7 @@ def is_alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Whoever nobody waits for is there until its new parent does.
+    # A process that nobody waits for stays until its new parent does.
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 

@@ -8,7 +8,7 @@ from cluster import Cluster
 from model_values import assert_trained_from_old, assert_untrained, save_old
 
 ROLES = {"chief": 1, "worker": 1, "ps": 2}
-# The flag that tells a recovered session is on ps-0, beside the global step; the table has a part on each.
+# The flag that tells a recovered session is on ps-0, with the global step; the table has a part on each.
 EVERYTHING = [("chief", 0), ("worker", 0), ("ps", 0), ("ps", 1)]
 CASES = [
     pytest.param([("chief", 0)], "hook", id="chief"),

@@ -84,6 +84,7 @@ def test_a_whole_job(tmp_path, distribute, way):
             assert_trained_from_old(index[: -len(".index")], slack=3)
 
 
+@pytest.mark.smoke
 def test_a_worker_that_finds_cold_variables_waits(tmp_path):
     """An `init_op` of the user's lets workers in before the chief has recovered."""
     old = save_old(tmp_path / "old")
