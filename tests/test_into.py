@@ -223,6 +223,12 @@ class TestWhatIsDone:
         assert not a.numpy().any()
 
     @eagerly
+    def test_the_report_is_logged(self, old, caplog):
+        with caplog.at_level("INFO"):
+            recover_into({"net/head/bias": tf.Variable([0.0])}, old)
+        assert "net/head/bias" in caplog.text and "Recovered: 1 of 1 new variables" in caplog.text
+
+    @eagerly
     def test_missing(self, old):
         model = {"net/hidden/bias": tf.Variable([0.0, 0.0]), "tower": tf.Variable([0.5])}
         assert "the new 'tower' [1] is chosen, but the checkpoint has nothing of that name" in problem_of(
@@ -276,6 +282,12 @@ class TestBadModels:
         assert problem in problem_of(model, old)
 
     @eagerly
+    def test_a_variable_of_two_names(self, old):
+        variable = tf.Variable([0.0])
+        problem = problem_of({"a": variable, "b": variable, "c": tf.Variable([0.0])}, old)
+        assert problem == "model: one variable has several names; keep one of them: 'a', 'b'"
+
+    @eagerly
     def test_a_module_without_variables(self, old):
         assert "the model 'mine' (Module) has no variables; call it once first" in problem_of(tf.Module(name="mine"), old)
 
@@ -293,14 +305,14 @@ class TestBadModels:
 
     @pytest.mark.skipif(not is_keras_3(ANY_KERAS), reason="TensorFlow's Keras is not Keras 3")
     def test_keras_3_on_another_backend(self, old):
-        pytest.importorskip("scipy", reason="Keras's NumPy backend needs it")
+        pytest.importorskip("jax")
         code = (
-            "import os, sys\nos.environ['KERAS_BACKEND'] = 'numpy'\nimport keras\n"
+            "import os, sys\nos.environ['KERAS_BACKEND'] = 'jax'\nimport keras\n"
             "from estimator_warmstart import recover_into\n"
             "model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])\n"
             "try:\n  recover_into(model, sys.argv[1])\nexcept ValueError as error: print(error)"
         )
-        assert "the model is of Keras 3 on the backend 'numpy'" in run_python(code, old).stdout
+        assert "the model is of Keras 3 on the backend 'jax'" in run_python(code, old).stdout
 
 
 def test_eager_mode_is_left_again():

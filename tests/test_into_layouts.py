@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from eager import eagerly, keras_modules
+from eager import eagerly, empty_model, keras_modules
 from estimator_warmstart import WarmStartError, format_report, recover_into
 
 tf1 = tf.compat.v1
@@ -99,7 +99,7 @@ LAYERS = {
 
 
 def new_model(keras, layer, inputs):
-    model = keras.Sequential(name="new")
+    model = empty_model(keras, "new")
     model.add(keras.layers.InputLayer(inputs.shape[1:], dtype=inputs.dtype.name))
     model.add(layer)
     return model
@@ -144,7 +144,7 @@ def test_from_tf1_layers_themselves(old_dir, fused):
 
     expected = write_old_model(old_dir, build, IMAGES)
     keras = ANY_KERAS
-    model = keras.Sequential([keras.layers.InputLayer((6, 6, 2)), keras.layers.Conv2D(4, 3, name="conv")])
+    model = new_model(keras, keras.layers.Conv2D(4, 3, name="conv"), IMAGES)
     model.add(keras.layers.BatchNormalization(name="bn"))
     model.add(keras.layers.SeparableConv2D(4, 3, name="separable"))
     model.add(keras.layers.Flatten())

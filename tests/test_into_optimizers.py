@@ -194,6 +194,19 @@ def test_the_optimizer_that_the_model_was_compiled_with(old_models):
 
 
 @eagerly
+def test_an_optimizer_within_a_loss_scale_optimizer(old_models):
+    keras, optimizers = next(iter(NEW.values()))
+    wrapper = getattr(keras.optimizers, "LossScaleOptimizer", None) or getattr(
+        getattr(keras, "mixed_precision", None), "LossScaleOptimizer", None
+    )
+    if wrapper is None:
+        pytest.skip("this Keras has no LossScaleOptimizer")
+    model, optimizer = make((keras, optimizers), "Adagrad")
+    plan = recover_into(model, old_models("Adagrad")[0], optimizer=wrapper(optimizer), with_slots=True)
+    assert len(plan.recovered) == 9 and int(optimizer.iterations) == 7
+
+
+@eagerly
 def test_an_optimizer_that_has_trained_already(old_models):
     folder, expected = old_models("Adagrad")
     model, optimizer = make(next(iter(NEW.values())), "Adagrad")

@@ -140,6 +140,12 @@ def _check_dict(named: Iterable[Tuple[Any, Any]]) -> None:
             f"model: a variable's name is a string, got {first_few(wrong_names)}; the dict goes {{name: variable}}"
         )
     _check_variables([held for _, held in named], [name for name, _ in named])
+    names: Dict[int, List[str]] = {}
+    for name, held in named:
+        names.setdefault(id(tensorflow_variable(held)), []).append(name)
+    twice = [first_few(each) for each in names.values() if len(each) > 1]
+    if twice:
+        raise WarmStartError("model: one variable has several names; keep one of them", twice)
 
 
 def _check_variables(held: List[Any], names: Iterable[str] = ()) -> None:
@@ -185,13 +191,12 @@ def _refuse_shared_names(model: Any, named: List[Tuple[str, Any]]) -> None:
     raise WarmStartError(
         "variables of the model have one name in common; give recover_into a dict {name: variable} with a name for each, or "
         "give the layers names of their own",
-        [
-            f"{name!r} is " + ", ".join(f"{_path(each, paths)} {list(tensorflow_variable(each).shape)}" for each in held)  # type: ignore[union-attr]
-            for name, held in shared.items()
-        ],
+        [f"{name!r} is {', '.join(_place(each, paths) for each in held)}" for name, held in shared.items()],
     )
 
 
-def _path(held: Any, paths: Mapping[int, str]) -> str:
-    found = [paths[id(each)] for each in _objects(held) if id(each) in paths]
-    return f"model.{found[0].replace('/', '.')}" if found else "(in no attribute that is tracked)"
+def _place(held: Any, paths: Mapping[int, str]) -> str:
+    """Where in the model a variable is, and its shape."""
+    path = next((paths[id(each)] for each in _objects(held) if id(each) in paths), "")
+    where = f"model.{path.replace('/', '.')}" if path else "(in no attribute that is tracked)"
+    return f"{where} {list(new_variable('', held).shape)}"

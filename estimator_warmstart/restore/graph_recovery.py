@@ -5,7 +5,6 @@ It acts when it is told to. Hooks, by way of `training.py`, and Scaffolds decide
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -25,10 +24,10 @@ from estimator_warmstart.errors import CheckpointError, WarmStartError, first_fe
 from estimator_warmstart.graph.variables import NewVariable, global_step, logical_variables
 from estimator_warmstart.plan.plan import Plan, initialized
 from estimator_warmstart.plan.planner import plan_request
-from estimator_warmstart.plan.report import format_report
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.finite_check import check_old_values
 from estimator_warmstart.restore.initializers import Flag
+from estimator_warmstart.restore.log import log_recovered
 from estimator_warmstart.restore.operations import build_recovery
 from estimator_warmstart.restore.warm_start_json import write_trace
 
@@ -131,12 +130,7 @@ class GraphRecovery(NamedTuple):
         return f"only local variables are recovered, when they are initialized: {first_few(local)}" if local else nothing
 
     def _tell(self, what: str) -> None:
-        for warning in self.plan.warnings:
-            logger.warning("%s", warning)
-        if self.plan.recovers_nothing:
-            logger.warning("No variable of the model takes an old value: it begins cold.\n%s", format_report(self.plan))
-        elif logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
-            logger.info("%s\n%s", what, format_report(self.plan))
+        log_recovered(self.plan, what)
         if self.trace_dir is not None:
             with self.graph.as_default():  # Summary writers are for graphs.
                 write_trace(self.plan, self.trace_dir, time.monotonic() - self.started)
