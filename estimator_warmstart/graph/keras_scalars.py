@@ -23,7 +23,11 @@ def keras_scalars(variables: Mapping[str, Any], slots_by_name: Mapping[str, Slot
       variables: {logical name: variable} of the graph's scalars that are neither trainable nor its global step.
       slots_by_name: the graph's slots.
     """
-    return _hyperparameters(variables, slots_by_name) | set(_of_later_optimizers(variables)) | set(_of_loss_scales(variables))
+    return (
+        _hyperparameters(variables, slots_by_name)
+        | set(_of_later_optimizers(variables, slots_by_name))
+        | set(_of_loss_scales(variables))
+    )
 
 
 def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Set[str]:
@@ -46,11 +50,13 @@ def _hyperparameters(variables: Mapping[str, Any], slots_by_name: Mapping[str, S
     return found
 
 
-def _of_later_optimizers(variables: Mapping[str, Any]) -> Iterator[str]:
+def _of_later_optimizers(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Iterator[str]:
     """Those of the optimizers since 2.11: `iteration` and `learning_rate`, which both stand outside of the optimizer's scope.
 
     Its update is the evidence: one scope holds the operation that counts the step and one that reads the rate.
     """
+    # 2.11 updates in no scope of its own, where the update might be the user's. Its slots, which SGD has too, tell.
+    nowhere = set() if any(name.endswith(f"/{slot.slot_name}/{slot.primary}") for name, slot in slots_by_name.items()) else {""}
     for scope, number, members in _siblings(variables, ("iteration", *_RATES)):
         counter, rates = f"{scope}iteration{number}", [name for name in members if not name.endswith(f"iteration{number}")]
         if counter not in members or variables[counter].dtype.base_dtype.name != "int64":
@@ -59,11 +65,13 @@ def _of_later_optimizers(variables: Mapping[str, Any]) -> Iterator[str]:
             operation.name.rpartition("/")[0]
             for operation in _uses(counter, variables[counter])
             if operation.type == "AssignAddVariableOp"
-        } - {""}
+        } - nowhere
         read = [
             name
             for name in rates
-            if any(use.name.startswith(f"{place}/") for use in _uses(name, variables[name]) for place in counting)
+            if any(
+                use.name.startswith(f"{place}/" if place else "") for use in _uses(name, variables[name]) for place in counting
+            )
         ]
         yield from [counter, *read] if read else []
 
