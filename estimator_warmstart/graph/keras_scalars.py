@@ -27,8 +27,13 @@ def keras_scalars(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[s
       slots_by_name: the graph's slots.
     """
     return (
+<<<<<<< HEAD
         set(_of_legacy_optimizers(variables, slots_by_name))
         | set(_of_later_optimizers(variables))
+=======
+        _hyperparameters(variables, slots_by_name)
+        | set(_of_later_optimizers(variables, slots_by_name))
+>>>>>>> x-ver
         | set(_of_loss_scales(variables))
     )
 
@@ -53,11 +58,18 @@ def _of_legacy_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: M
     return found
 
 
+<<<<<<< HEAD
 def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
     """Finds those of optimizers since 2.11: `iteration` and `learning_rate`, both outside of the optimizer's scope.
+=======
+def _of_later_optimizers(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Iterator[str]:
+    """Those of the optimizers since 2.11: `iteration` and `learning_rate`, which both stand outside of the optimizer's scope.
+>>>>>>> x-ver
 
     The optimizer's update proves it: one scope has the operation that counts the step and one that reads the rate.
     """
+    # 2.11 updates in no scope of its own, where the update might be the user's. Its slots, which SGD has too, tell.
+    nowhere = set() if any(name.endswith(f"/{slot.slot_name}/{slot.primary}") for name, slot in slots_by_name.items()) else {""}
     for scope, number, members in _siblings(variables, ("iteration", *_RATES)):
         counter, rates = f"{scope}iteration{number}", [name for name in members if not name.endswith(f"iteration{number}")]
         if counter not in members or variables[counter].dtype.base_dtype.name != "int64":
@@ -66,11 +78,17 @@ def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
             operation.name.rpartition("/")[0]
             for operation in _uses_outside(counter, variables[counter])
             if operation.type == "AssignAddVariableOp"
-        } - {""}
+        } - nowhere
         read = [
             name
             for name in rates
+<<<<<<< HEAD
             if any(use.name.startswith(f"{place}/") for use in _uses_outside(name, variables[name]) for place in counting)
+=======
+            if any(
+                use.name.startswith(f"{place}/" if place else "") for use in _uses(name, variables[name]) for place in counting
+            )
+>>>>>>> x-ver
         ]
         yield from [counter, *read] if read else []
 
