@@ -158,10 +158,9 @@ class _Planner:
         recovered_names = [name for name, planned in self._decided.items() if planned.old is not None]
         self._problems += problems + ([] if self._request.lacks_some else self._adapters.problems(recovered_names))
         self._problems += [
-            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or "
-            "use another checkpoint"
-            for planned in self._decided.values()
-            if planned.old is not None and not planned.old.is_whole
+            f"the old {old.name!r} {list(old.shape)} is stored in part only; leave it out, or use another checkpoint"
+            for old in (planned.old for planned in self._decided.values())
+            if old is not None and not old.is_whole
         ]
         if self._problems:
             raise WarmStartError(f"the old model {self._checkpoint.prefix} cannot be recovered as asked", self._problems)
