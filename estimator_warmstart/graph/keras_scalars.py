@@ -27,13 +27,8 @@ def keras_scalars(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[s
       slots_by_name: the graph's slots.
     """
     return (
-<<<<<<< HEAD
         set(_of_legacy_optimizers(variables, slots_by_name))
-        | set(_of_later_optimizers(variables))
-=======
-        _hyperparameters(variables, slots_by_name)
         | set(_of_later_optimizers(variables, slots_by_name))
->>>>>>> x-ver
         | set(_of_loss_scales(variables))
     )
 
@@ -58,13 +53,8 @@ def _of_legacy_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: M
     return found
 
 
-<<<<<<< HEAD
-def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
+def _of_later_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[str, SlotOf]) -> Iterator[str]:
     """Finds those of optimizers since 2.11: `iteration` and `learning_rate`, both outside of the optimizer's scope.
-=======
-def _of_later_optimizers(variables: Mapping[str, Any], slots_by_name: Mapping[str, SlotOf]) -> Iterator[str]:
-    """Those of the optimizers since 2.11: `iteration` and `learning_rate`, which both stand outside of the optimizer's scope.
->>>>>>> x-ver
 
     The optimizer's update proves it: one scope has the operation that counts the step and one that reads the rate.
     """
@@ -82,13 +72,11 @@ def _of_later_optimizers(variables: Mapping[str, Any], slots_by_name: Mapping[st
         read = [
             name
             for name in rates
-<<<<<<< HEAD
-            if any(use.name.startswith(f"{place}/") for use in _uses_outside(name, variables[name]) for place in counting)
-=======
             if any(
-                use.name.startswith(f"{place}/" if place else "") for use in _uses(name, variables[name]) for place in counting
+                use.name.startswith(f"{place}/" if place else "")
+                for use in _uses_outside(name, variables[name])
+                for place in counting
             )
->>>>>>> x-ver
         ]
         yield from [counter, *read] if read else []
 
