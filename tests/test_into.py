@@ -49,6 +49,33 @@ class TestModels:
         assert plan.coverage == 1.0 and plan.unused == ()
         assert "net/hidden/kernel  [3, 2]  hidden/kernel" in format_report(plan)
 
+    @pytest.mark.skipif(not is_keras_3(ANY_KERAS), reason="TensorFlow's Keras is not Keras 3")
+    def test_names_of_keras_3(self, old):
+        keras = ANY_KERAS
+
+        class Mine(keras.Model):
+            def __init__(self):
+                super().__init__(name="mine")
+                self.block = keras.Sequential([keras.layers.Dense(2, name="hidden"), keras.layers.Dropout(0.5)], name="block")
+                self.head = keras.layers.Dense(1, name="head")
+
+            def call(self, inputs):
+                return self.head(self.block(inputs))
+
+        inputs = keras.Input((3,))
+        hidden = keras.layers.Dense(2, name="hidden")
+        functional = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden(inputs)), name="mine")
+        names = {}
+        for title, model, rename in (("functional", functional, ""), ("subclass", Mine(), "block")):
+            plan = recover_into(
+                model, old, rename={"net/hidden": f"{rename}/hidden".strip("/"), "net": ""}, input_shape=(None, 3)
+            )
+            names[title] = [planned.new.name for planned in plan.recovered]
+        assert names == {
+            "functional": ["hidden/kernel", "hidden/bias", "head/kernel", "head/bias"],
+            "subclass": ["block/hidden/kernel", "block/hidden/bias", "head/kernel", "head/bias"],
+        }
+
     @EACH_KERAS
     @eagerly
     def test_one_that_is_not_built(self, old, keras):
@@ -182,6 +209,18 @@ class TestWhatIsDone:
         w = tf.Variable(tf.zeros([3, 1]))
         recover_into({"w": w}, str(old_dir))
         assert w.numpy().tolist() == [[1], [2], [3]]
+
+    @eagerly
+    def test_v1_checkpoints(self, old_dir):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            tf1.get_variable("w", initializer=tf.constant([1.0, 2.0]))
+            tf1.get_variable("v", initializer=tf.constant([[3.0], [4.0]]), partitioner=tf1.fixed_size_partitioner(2))
+            session.run(tf1.global_variables_initializer())
+            saver = tf1.train.Saver(write_version=tf1.train.SaverDef.V1)
+            prefix = saver.save(session, str(old_dir / "model.ckpt"), write_meta_graph=False)
+        w, v = tf.Variable([0.0, 0.0]), tf.Variable([[0.0], [0.0]])
+        recover_into({"w": w, "v": v}, prefix)
+        assert w.numpy().tolist() == [1, 2] and v.numpy().tolist() == [[3], [4]]
 
     @eagerly
     def test_the_global_step_only_by_name(self, old_dir):

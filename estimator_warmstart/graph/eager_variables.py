@@ -6,6 +6,7 @@ A plan is made of `NewVariable` records. Here an object says what elsewhere the 
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from estimator_warmstart._tf import copies_of, tf, tf1
@@ -107,7 +108,7 @@ def _variables(model: Any, input_shape: Any) -> Tuple[List[Any], List[Any]]:
                 "; it is not built yet: give input_shape=(None, number of features), as model.build takes it, or call it once "
                 "on a batch"
                 if input_shape is None
-                else f", also after model.build({input_shape!r}); call it once on a batch"
+                else f", also when it is built with input_shape={input_shape!r}; call it once on a batch"
             )
         )
     return weights, list(model.trainable_variables)
@@ -122,7 +123,12 @@ def _weights(model: Any) -> List[Any]:
 
 def _build(model: Any, what: str, input_shape: Any) -> None:
     try:
-        model.build(input_shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras 3, of models that it does not build so.
+            model.build(input_shape)
+        if not _weights(model) and isinstance(input_shape, (tuple, list)):
+            # Keras 3 builds a model with a `call` of its own when it is called.
+            model(tf.zeros([1 if length is None else length for length in input_shape]))
     except Exception as error:  # What the user's own layers raise is the reason.
         raise WarmStartError(
             f"{what} cannot be built with input_shape={input_shape!r}: {type(error).__name__}: {error}; call it once on a "
