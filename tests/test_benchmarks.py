@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import needs_estimator
+
+# Warm starts of Estimators are what others are compared with.
+pytestmark = needs_estimator
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OLD_SIZE = 60
 

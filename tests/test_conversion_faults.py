@@ -441,7 +441,7 @@ import resource, sys
 import tensorflow as tf
 from estimator_warmstart.convert.convert import convert_checkpoint
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-tf.estimator.Estimator
+hasattr(tf, "estimator") and tf.estimator.Estimator
 before = peak()
 convert_checkpoint(sys.argv[1], sys.argv[2])
 print((peak() - before) * (1 if sys.platform == "darwin" else 1024))

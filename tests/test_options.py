@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import estimator_warmstart
+from conftest import needs_estimator
 from estimator_warmstart import (
     ShapeAdaptingRecoverHook,
     VariableRecoverHook,
@@ -179,6 +180,7 @@ def refusals(estimator):
     }
 
 
+@needs_estimator
 @pytest.mark.parametrize("option", WRONG)
 def test_each_way_in_hands_on_what_it_is_given(option, tmp_path):
     estimator = tf.estimator.Estimator(lambda features, mode: None, str(tmp_path / "new"))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import estimator_warmstart
-from conftest import save_checkpoint
+from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart.optimizers import meanings_of
 from estimator_warmstart.slots import find_slots
 
@@ -161,6 +161,7 @@ def logged():
     logger.setLevel(level)
 
 
+@needs_estimator
 def test_every_block_warm_starts_and_logs_the_report(readme, models, logged):
     report = report_in(readme)
     ran = blocks(readme, "python")
