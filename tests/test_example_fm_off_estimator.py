@@ -88,6 +88,7 @@ def test_a_text_of_another_kind_is_refused_in_one_sentence(example, tmp_path, te
 
 
 @needs_estimator
+@needs_2_2
 @pytest.mark.slow
 def test_the_committed_text_is_what_an_estimator_trains(example, tmp_path):
     yesterday = example("yesterday")
@@ -97,7 +98,7 @@ def test_the_committed_text_is_what_an_estimator_trains(example, tmp_path):
 
     trained, read = values_of(tmp_path / "trained"), values_of(tmp_path / "read")
     assert set(read) == set(trained)
-    # Not exactly: another processor rounds otherwise on the way.
+    # Not exactly: another processor rounds otherwise on the way. TensorFlow 1.15 shuffles in another order.
     for name, value in trained.items():
         np.testing.assert_allclose(read[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
     aucs = [yesterday.evaluate(source.evaluation, params, str(tmp_path / name))["AUC"] for name in ("trained", "read")]
