@@ -14,7 +14,7 @@ QUICK := $(PARALLEL) -m "not slow and (not distributed or smoke)"
 THOROUGH := $(PARALLEL) --hypothesis-profile=thorough
 COVERAGE := --cov --cov-config="$(CURDIR)/pyproject.toml"
 TENSORFLOW := 2.4 2.11 2.21
-SELECT := -m "not slow and not distributed" -k "not example_fm"
+SELECT := -m "not slow and not distributed" -k "not example_fm or off_estimator"
 DEMO := examples/estimator_fm/main.py
 SHORT_VOCABULARY_CASE := --case vocabulary --initial-accumulator 0.001 --rows 40000 --old-steps 500 --steps 200
 

@@ -76,6 +76,37 @@ class TestModels:
             "subclass": ["block/hidden/kernel", "block/hidden/bias", "head/kernel", "head/bias"],
         }
 
+    @pytest.mark.skipif(not hasattr(tf.keras.callbacks, "BackupAndRestore"), reason="this Keras has no BackupAndRestore")
+    def test_one_that_is_interrupted_goes_on_from_its_own_backup(self, old, tmp_path):
+        class Stop(tf.keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                seen.append(values_of(self.model))
+                if len(seen) == 2:
+                    raise KeyboardInterrupt
+
+        seen = []
+        inputs, targets = np.full([4, 3], 0.01, np.float32), np.ones([4, 1], np.float32)
+
+        def fit():
+            model = dense_model(tf.keras, name="mine")
+            model.compile(tf.keras.optimizers.SGD(0.1), "mse")
+            recover_into(model, old, {"net/hidden/kernel": "hidden/kernel"})
+            model.fit(
+                inputs,
+                targets,
+                epochs=3,
+                verbose=0,
+                callbacks=[tf.keras.callbacks.BackupAndRestore(str(tmp_path / "backup")), Stop()],
+            )
+
+        with pytest.raises(KeyboardInterrupt):
+            fit()
+        fit()
+        first, second, resumed, _ = seen
+        assert first[0] == OLD["net/hidden/kernel"].tolist()
+        assert second[0] != first[0]
+        assert resumed == second
+
     @EACH_KERAS
     @eagerly
     def test_one_that_is_not_built(self, old, keras):
