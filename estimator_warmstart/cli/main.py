@@ -132,16 +132,27 @@ def argument_parser() -> argparse.ArgumentParser:
         "--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN"
     )
 
-    comparison = add(
-        "diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option
+    _add_diff_arguments(
+        add("diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option)
     )
-    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
-    comparison.add_argument("new", metavar="NEW", help="the same for a checkpoint of the new model")
 
     _add_plan_arguments(add("plan", "show what training with these params would recover; no session is made", json_option))
 
     _add_convert_arguments(add("convert", "write a whole checkpoint in the other format"))
     return parser
+
+
+def _add_diff_arguments(comparison: argparse.ArgumentParser) -> None:
+    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
+    comparison.add_argument(
+        "new", metavar="NEW", help="the same for a checkpoint of the new model; or its .weights.h5, .h5 or .keras file"
+    )
+    comparison.add_argument(
+        "--write-params",
+        metavar="FILE",
+        help="write the params of such a warm start, with the guessed renames, to a new file, ready to edit: YAML if its name "
+        "ends in .yaml or .yml, else JSON",
+    )
 
 
 def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
