@@ -175,7 +175,13 @@ def _plan_command(arguments: Namespace) -> int:
 
 def _convert_command(arguments: Namespace) -> int:
     try:
-        place = convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite)
+        place = convert_checkpoint(
+            arguments.source,
+            arguments.destination,
+            to=arguments.to,
+            rename=arguments.rename,
+            overwrite=arguments.overwrite,
+        )
     except DestinationExistsError as error:
         raise DestinationExistsError(error.destination, "give --overwrite") from error
     print(printable(place))

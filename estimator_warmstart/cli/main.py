@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Iterator, NoReturn, Optional, Sequence
+from typing import Iterator, NoReturn, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.cli.commands import COMMANDS
@@ -104,6 +104,13 @@ class _PrintableErrors(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def _rename_pair(text: str) -> Tuple[str, str]:
+    old, equals, new = text.rpartition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be OLD=NEW, got {text!r}")
+    return old, new
+
+
 def argument_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands and their options."""
     parser = _PrintableErrors(
@@ -163,6 +170,13 @@ def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
         choices=["name", "object"],
         default="object",
         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
+    )
+    convert.add_argument(
+        "--rename",
+        action="append",
+        type=_rename_pair,
+        metavar="OLD=NEW",
+        help="give variables other names: a pattern of old names, and the new name or scope; may be given several times",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that exists at DESTINATION")
 
