@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "adapters": BELOW,
     "plan": BELOW | {"checkpoint", "graph", "adapters"},
     "restore": BELOW | {"checkpoint", "graph", "adapters", "plan"},
-    "convert": BELOW | {"checkpoint", "graph", "adapters", "plan"},
+    "convert": BELOW | {"checkpoint", "graph", "adapters", "plan", "restore"},
     "api": BELOW | {"checkpoint", "graph", "adapters", "plan", "restore", "convert"},
     "cli": BELOW | {"checkpoint", "plan", "convert", "api"},
 }

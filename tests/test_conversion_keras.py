@@ -252,7 +252,9 @@ class TestModel:
     @needs_keras_3
     def test_keras_3_loads_no_checkpoint(self, old_dir, tmp_path):
         old = save_checkpoint(old_dir, TABLES)
-        with pytest.raises(WarmStartError, match=r"got <Sequential .*; Keras 3 loads no checkpoint: use recover_into"):
+        with pytest.raises(
+            WarmStartError, match=r"got <Sequential .*; Keras 3 loads no checkpoint: use recover_into, then model.save"
+        ):
             convert_checkpoint(old, tmp_path / "new" / "x", model=tf.keras.Sequential([tf.keras.layers.Dense(2)], name="dense"))
 
     @needs_keras_2

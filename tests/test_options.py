@@ -224,7 +224,12 @@ class TestCommands:
         options = command_options("convert")
         parameters = inspect.signature(convert_checkpoint).parameters
         assert set(options) - set(parameters) == set()
-        assert set(parameters) - set(options) == {"model", "optimizer", "progress"}  # Objects, and it is shown on a terminal.
+        assert set(parameters) - set(options) == {
+            "model",
+            "optimizer",
+            "adapters",
+            "progress",
+        }  # Objects, and it is shown on a terminal.
         for name in set(options) - {"source", "destination"}:
             assert options[name].default == parameters[name].default
         assert sorted(options["to"].choices) == choices_by(lambda: convert_checkpoint("old", "new/model.ckpt", to="?"))

@@ -9,9 +9,10 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from estimator_warmstart.api.dry_run import plans_from_params
 from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
+from estimator_warmstart.checkpoint.keras_files import is_keras_file, open_keras_file
 from estimator_warmstart.checkpoint.listing import Listing, count_all, list_variables, listing_as_dict
 from estimator_warmstart.checkpoint.statistics import Number, Statistics, value_statistics
-from estimator_warmstart.cli.params_file import read_params_with
+from estimator_warmstart.cli.params_file import check_no_params, read_params_with, write_params
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import DestinationExistsError
 from estimator_warmstart.plan.differences import (
@@ -26,6 +27,7 @@ from estimator_warmstart.plan.differences import (
     Differences,
     differences_as_dict,
     find_differences,
+    warm_start_params,
 )
 from estimator_warmstart.plan.plan import joint_coverage
 from estimator_warmstart.plan.report import format_report, report_as_dict
@@ -106,11 +108,18 @@ def _shown_number(value: Optional[Number]) -> str:
 
 
 def _diff_command(arguments: Namespace) -> int:
-    differences = find_differences(open_checkpoint(arguments.old), open_checkpoint(arguments.new))
+    if arguments.write_params is not None:
+        check_no_params(arguments.write_params)
+    opened = open_keras_file if is_keras_file(arguments.new) else open_checkpoint
+    differences = find_differences(open_checkpoint(arguments.old), opened(arguments.new))
+    if arguments.write_params is not None:
+        write_params(arguments.write_params, {"warm_start": warm_start_params(differences, arguments.old)})
     if arguments.json:
         _print_json(differences_as_dict(differences))
     else:
         _print_differences(differences)
+        if arguments.write_params is not None:
+            print(f"Params: {printable(arguments.write_params)}, to be edited")
     return _DIFFERS if differences.differs else _SUCCEEDED
 
 
@@ -166,7 +175,13 @@ def _plan_command(arguments: Namespace) -> int:
 
 def _convert_command(arguments: Namespace) -> int:
     try:
-        place = convert_checkpoint(arguments.source, arguments.destination, to=arguments.to, overwrite=arguments.overwrite)
+        place = convert_checkpoint(
+            arguments.source,
+            arguments.destination,
+            to=arguments.to,
+            rename=arguments.rename,
+            overwrite=arguments.overwrite,
+        )
     except DestinationExistsError as error:
         raise DestinationExistsError(error.destination, "give --overwrite") from error
     print(printable(place))

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Iterator, NoReturn, Optional, Sequence
+from typing import Iterator, NoReturn, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.cli.commands import COMMANDS
@@ -104,6 +104,13 @@ class _PrintableErrors(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def _rename_pair(text: str) -> Tuple[str, str]:
+    old, equals, new = text.rpartition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be OLD=NEW, got {text!r}")
+    return old, new
+
+
 def argument_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands and their options."""
     parser = _PrintableErrors(
@@ -132,16 +139,27 @@ def argument_parser() -> argparse.ArgumentParser:
         "--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN"
     )
 
-    comparison = add(
-        "diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option
+    _add_diff_arguments(
+        add("diff", "compare two checkpoints: what differs for a warm start of the new model from the old one", json_option)
     )
-    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
-    comparison.add_argument("new", metavar="NEW", help="the same for a checkpoint of the new model")
 
     _add_plan_arguments(add("plan", "show what training with these params would recover; no session is made", json_option))
 
     _add_convert_arguments(add("convert", "write a whole checkpoint in the other format"))
     return parser
+
+
+def _add_diff_arguments(comparison: argparse.ArgumentParser) -> None:
+    comparison.add_argument("old", metavar="OLD", help=_OLD_MODEL)
+    comparison.add_argument(
+        "new", metavar="NEW", help="the same for a checkpoint of the new model; or its .weights.h5, .h5 or .keras file"
+    )
+    comparison.add_argument(
+        "--write-params",
+        metavar="FILE",
+        help="write the params of such a warm start, with the guessed renames, to a new file, ready to edit: YAML if its name "
+        "ends in .yaml or .yml, else JSON",
+    )
 
 
 def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
@@ -152,6 +170,13 @@ def _add_convert_arguments(convert: argparse.ArgumentParser) -> None:
         choices=["name", "object"],
         default="object",
         help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
+    )
+    convert.add_argument(
+        "--rename",
+        action="append",
+        type=_rename_pair,
+        metavar="OLD=NEW",
+        help="give variables other names: a pattern of old names, and the new name or scope; may be given several times",
     )
     convert.add_argument("--overwrite", action="store_true", help="replace a checkpoint that exists at DESTINATION")
 

@@ -1,4 +1,4 @@
-"""Reads a params file, JSON or YAML, as plain data.
+"""Reads a params file, JSON or YAML, as plain data, and writes one.
 
 A key that occurs twice in a mapping is an error: the readers of both formats would silently take the last one.
 """
@@ -12,8 +12,9 @@ import os
 from collections import Counter
 from typing import Any, Dict, List, Mapping, Tuple
 
+from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file
+from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, is_local, open_file
 
 _YAML_SUFFIXES = (".yaml", ".yml")
 _MOST_DIGITS = 400
@@ -53,8 +54,45 @@ def read_params(path: str) -> object:
         raise WarmStartError(f"{path} cannot be read: {error_text(error)}") from error
     except UnicodeDecodeError as error:
         raise WarmStartError(f"{path} is not a text file in UTF-8: {error}") from error
-    is_yaml = os.path.splitext(path)[1].lower() in _YAML_SUFFIXES
-    return _from_yaml(path, text) if is_yaml else _from_json(path, text)
+    return _from_yaml(path, text) if _is_yaml(path) else _from_json(path, text)
+
+
+def check_no_params(path: str) -> None:
+    """Refuses to write where something is, or YAML without PyYAML."""
+    path = checked_path("--write-params", path, "a file to be written")
+    if tf.io.gfile.exists(path):
+        raise WarmStartError(f"--write-params: {path} exists already; name another file")
+    if _is_yaml(path):
+        _import_yaml(path)
+
+
+def write_params(path: str, params: Mapping[str, object]) -> None:
+    """Writes params to a new file, as YAML if its name ends in .yaml or .yml, else as JSON.
+
+    Raises:
+      WarmStartError: if the file exists or cannot be written.
+    """
+    path = checked_path("--write-params", path, "a file to be written")
+    if _is_yaml(path):
+        text = str(_import_yaml(path).safe_dump(params, sort_keys=False, default_flow_style=False))
+    else:
+        text = json.dumps(params, indent=2) + "\n"
+    try:
+        with open_file(path, "xb" if is_local(path) else "wb") as file:
+            file.write(text.encode("ascii"))
+    except FILE_ERRORS as error:
+        raise WarmStartError(f"--write-params: {path} cannot be written: {error_text(error)}") from error
+
+
+def _is_yaml(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in _YAML_SUFFIXES
+
+
+def _import_yaml(path: str) -> Any:
+    try:
+        return importlib.import_module("yaml")
+    except ImportError as error:
+        raise WarmStartError(f"{path} is YAML, which needs PyYAML: pip install pyyaml; or write the file in JSON") from error
 
 
 def _check_number(path: str, number: str) -> None:
@@ -94,12 +132,9 @@ def _from_json(path: str, text: str) -> object:
 
 
 def _from_yaml(path: str, text: str) -> object:
-    try:
-        yaml: Any = importlib.import_module("yaml")
-    except ImportError as error:
-        raise WarmStartError(f"{path} is YAML, which needs PyYAML: pip install pyyaml; or write the file in JSON") from error
+    yaml = _import_yaml(path)
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
         """Loads plain data only, and refuses a mapping with a key twice."""
 
         def compose_mapping_node(self, anchor: object) -> Any:

@@ -6,7 +6,7 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.arguments import check_choice
@@ -22,8 +22,11 @@ from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
 from estimator_warmstart.convert.destination import checked_destination, staged
 from estimator_warmstart.convert.keras import copies_into_model
+from estimator_warmstart.convert.renamed import renamed_variables
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
+from estimator_warmstart.patterns import RenameArgument, Renames, compile_renames
+from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
@@ -38,6 +41,8 @@ def convert_checkpoint(
     to: str = "object",
     model: Optional[tf.Module] = None,
     optimizer: Optional[tf.keras.optimizers.Optimizer] = None,
+    rename: RenameArgument = None,
+    adapters: Optional[AdaptersArgument] = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
@@ -61,6 +66,12 @@ def convert_checkpoint(
       optimizer: with `model`: a Keras optimizer (`Adadelta`, `Adagrad`, `Adam`, `Ftrl`, `RMSprop`, `SGD` for Momentum) that
         takes over the slots and the step of TensorFlow 1's, for `tf.train.Checkpoint(model=model, optimizer=optimizer)`.
         Its slots are made if they are missing. No value of it or of the model is changed.
+      rename: `{old pattern: new name or scope, or a list of several}`, as a hook takes it. Slots go with their variables.
+        Without `model`, the variables get these names in the new checkpoint, and the others keep theirs; a name-based source
+        may then stay name-based.
+      adapters: with `model`: `{name of a variable of the model or pattern: adapter or list of adapters}`, as a hook takes it,
+        for shapes and dtypes that differ. Slots follow. New positions take the values that the model and the optimizer have.
+        One adapted value at a time is in memory.
       overwrite: whether a checkpoint at `destination` is replaced.
       progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
@@ -97,8 +108,11 @@ def convert_checkpoint(
         raise WarmStartError(
             "optimizer needs model: the object paths of its slots are made from those of the model's variables"
         )
+    if adapters is not None and model is None:
+        raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
+    renames = compile_renames(rename)
     old = open_checkpoint(source)
-    if old.format == _FORMAT_OF_CHOICE[to]:
+    if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
     read_only = os.path.dirname(old.prefix)
     if old.is_saved_model:  # Its prefix is variables/variables in its directory.
@@ -106,7 +120,13 @@ def convert_checkpoint(
     place = checked_destination(destination, read_only, overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
         old = _rewritten_as_v2(old, folder) if old.files else old
-        copies = _copies_by_name(old) if to == "name" else _copies_by_object(old, model, optimizer, folder)
+        if to == "name":
+            copies = _copies_by_name(old, renames or ())
+        elif model is None:
+            copies = _copies_into_dict(old, renames or (), folder)
+        else:
+            graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters)
+            copies += _graph_copies(graph, folder)
         write_bundle(os.path.join(folder, "new"), copies, show)
     return place
 
@@ -145,7 +165,7 @@ def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
     return batches
 
 
-def _copies_by_name(old: Checkpoint) -> List[TensorCopy]:
+def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorCopy]:
     """Returns copies of all variables under their names. The object graph and the save counter are left out."""
     if old.shared_names:
         raise WarmStartError(
@@ -157,18 +177,19 @@ def _copies_by_name(old: Checkpoint) -> List[TensorCopy]:
         )
     if not old.variables:
         raise WarmStartError(f"{old.prefix} has no variables")
-    return [TensorCopy(old.prefix, variable.key, name) for name, variable in old.variables.items()]
+    return [TensorCopy(old.prefix, old.variables[source].key, name) for name, source in renamed_variables(old, renames).items()]
 
 
-def _copies_by_object(
-    old: Checkpoint, model: Optional[tf.Module], optimizer: Optional[tf.keras.optimizers.Optimizer], folder: str
-) -> List[TensorCopy]:
-    """Returns copies of the variables under the keys of objects, and of an object graph, written in `folder`, that has them."""
-    if model is None:
-        graph, keys = _graph_of_dict(old.variables)
-        copies = [TensorCopy(old.prefix, variable.key, keys[name]) for name, variable in old.variables.items()]
-    else:
-        graph, copies = copies_into_model(old, model, optimizer, folder)
+def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) -> List[TensorCopy]:
+    """Returns copies of the variables under the keys of `checkpoint.vars`, and of the object graph that has them."""
+    sources = renamed_variables(old, renames)
+    graph, keys = _graph_of_dict(sources)
+    copies = [TensorCopy(old.prefix, old.variables[source].key, keys[name]) for name, source in sources.items()]
+    return copies + _graph_copies(graph, folder)
+
+
+def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> List[TensorCopy]:
+    """Writes an object graph and a save counter in `folder`; returns the copies of both."""
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
     counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
@@ -182,7 +203,7 @@ def _copies_by_object(
                 tensors=list(added.values()),
             )
         )
-    return copies + [TensorCopy(prefix, key, key) for key in added]
+    return [TensorCopy(prefix, key, key) for key in added]
 
 
 def _graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:

@@ -1,13 +1,16 @@
-"""Compares two checkpoints: which variables a warm start of the new model would find the same, changed or renamed.
+"""Compares a checkpoint with another or a Keras file: what a warm start of the new model would find the same or changed.
 
 Names, shapes and dtypes are compared, values are not. A slot is compared with its variable. Renames are guesses.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.checkpoint.keras_files import KERAS_FILE
 from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
 from estimator_warmstart.slots import bias_correction, hyperparameters
 
@@ -71,7 +74,7 @@ class Differences(NamedTuple):
 
 
 def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
-    """Compares two checkpoints."""
+    """Compares two checkpoints. Of a Keras file, the optimizer is not read, and no slots are compared."""
     model = _own_variables(new)
     # No rename is guessed for the step and an optimizer's scalars.
     lost = [old.variables[name] for name in _own_variables(old) if name not in new.variables]
@@ -88,8 +91,40 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     ]
     used = {before.name for before, _ in pairs if before is not None}
     pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.slots_by_name]
-    slots = _slot_dtypes(old), _slot_dtypes(new)
+    slots = ({}, {}) if KERAS_FILE in (old.format, new.format) else (_slot_dtypes(old), _slot_dtypes(new))
     return Differences(old, new, tuple(_difference_of(before, after, *slots) for before, after in pairs), rename)
+
+
+def warm_start_params(differences: Differences, ckp_dir: str) -> Dict[str, object]:
+    """Returns the params of a warm start of the new model: guessed renames, and adapters where shapes or dtypes differ.
+
+    Args:
+      differences: between the old checkpoint and the new model.
+      ckp_dir: the old model, as the params are to name it.
+    """
+    params: Dict[str, object] = {"ckp_dir": ckp_dir}
+    pairs = [(each.old, each.new) for each in differences.found if each.old is not None and each.new is not None]
+    unfit = [new.name for old, new in pairs if len(old.shape) != len(new.shape) or _cannot_be_cast(old, new)]
+    pairs = [(old, new) for old, new in pairs if new.name not in unfit]
+    if differences.rename:
+        params["rename"] = dict(differences.rename)
+        if differences.of_kind(ONLY_NEW):
+            params["missing"] = "keep"  # A rename chooses all variables in its new scopes.
+    elif differences.of_kind(RENAMED):
+        model = _own_variables(differences.new)
+        params["recover_vars"] = {old.name: new.name for old, new in pairs if new.name in model}
+    if unfit and "recover_vars" not in params:
+        params["exclude"] = [re.escape(name) for name in unfit]
+    retyped = [(old, new) for old, new in pairs if old.dtype != new.dtype]
+    if retyped or any(old.shape != new.shape for old, new in pairs):
+        params["adapters"] = {
+            re.escape(new.name): "cast" if old.shape == new.shape else ["crop_or_pad", "cast"] for old, new in retyped
+        }
+    return params
+
+
+def _cannot_be_cast(old: OldVariable, new: OldVariable) -> bool:
+    return old.dtype != new.dtype and bool(why_no_cast(old.dtype, new.dtype))
 
 
 def differences_as_dict(differences: Differences) -> Dict[str, object]:

@@ -99,9 +99,9 @@ def plan_request(request: Request, graph: tf.Graph) -> Plan:
     return _Planner(request, checkpoint, new, saveables, rules).plan(graph)
 
 
-def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
-    """The `Plan` for what `request` asks of the variables of an eager model, which are in no graph."""
-    plan = _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+def plan_eager(request: Request, new: Dict[str, NewVariable], opened: Optional[Checkpoint] = None) -> Plan:
+    """The `Plan` for what `request` asks of the variables of a model as an object; `opened` is the old model, if it is open."""
+    plan = _Planner(request, opened or open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
     return plan._replace(notes=(*plan.notes, *likely_renames(plan)))
 
 
