@@ -193,6 +193,48 @@ def test_take_is_what_numpy_takes(recovered, index):
     assert recovered(old, adapters.take(index), list(expected.shape), slot=True) == (old[index] * 100).tolist()
 
 
+class TestRehashRows:
+    @pytest.mark.parametrize("parts", [None, 2, 3, 4, 6])
+    def test_more_buckets_repeat_the_old_ones(self, recovered, parts):
+        assert recovered(OLD, adapters.rehash_rows(3, 6), [6, 2], parts=parts) == OLD + OLD
+
+    def test_slots_are_repeated_too(self, recovered):
+        assert recovered([1, 2], adapters.rehash_rows(2, 6), [6], slot=True) == [100, 200] * 3
+
+    @pytest.mark.parametrize("parts", [None, 2, 3])
+    @pytest.mark.parametrize(
+        "dtype, means", [(np.float32, [[3.5, 11], [3, 4], [5, 6]]), (np.float16, [[3.5, 11], [3, 4], [5, 6]])], ids=str
+    )
+    def test_fewer_buckets_take_means(self, recovered, dtype, means, parts):
+        old = [[1, 2], [2, 3], [4, 5], [6, 20], [4, 5], [6, 7]]
+        assert recovered(old, adapters.rehash_rows(6, 3), [3, 2], dtype, parts=parts) == means
+        slots = [[100 * cell for cell in row] for row in means]
+        assert recovered(old, adapters.rehash_rows(6, 3), [3, 2], dtype, parts=parts, slot=True) == slots
+
+    def test_a_mean_of_integers_is_rounded(self, recovered):
+        assert recovered([1, 2, 5, 4], adapters.rehash_rows(4, 1), [1], np.int64) == [3]
+        assert recovered([1, 2, 3, 5], adapters.rehash_rows(4, 2), [2], np.int32) == [2, 4]  # 3.5 is rounded to even.
+
+    def test_columns(self, recovered):
+        assert recovered(OLD, adapters.rehash_rows(2, 4, axis=1), [3, 4]) == [row + row for row in OLD]
+        assert recovered(OLD, adapters.rehash_rows(2, 1, axis=-1), [3, 1]) == [[1.5], [3.5], [5.5]]
+
+    def test_the_same_number_is_no_change(self, recovered):
+        assert recovered(OLD, adapters.rehash_rows(3, 3), [3, 2]) == OLD
+
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_with_others_behind(self, recovered, parts):
+        wider = [adapters.rehash_rows(3, 6), adapters.crop_or_pad("zeros")]
+        assert recovered(OLD, wider, [6, 3], parts=parts) == [row + [0] for row in OLD + OLD]
+        assert recovered(OLD, wider, [7, 2], parts=parts) == OLD + OLD + [[0, 0]]
+        smaller = [adapters.rehash_rows(3, 1), adapters.crop_or_pad(7)]
+        assert recovered(OLD, smaller, [2, 3], parts=parts) == [[3, 4, 7], [7, 7, 7]]
+        assert recovered(OLD, [adapters.rehash_rows(3, 1), adapters.take(np.s_[:, ::-1])], [1, 2]) == [[4, 3]]
+
+    def test_every_row_of_many_times_the_buckets(self, recovered):
+        assert recovered([1, 2], adapters.rehash_rows(2, 5000), [5000], parts=3) == [1, 2] * 2500
+
+
 class TestRemapRows:
     @pytest.mark.parametrize(
         "old, new",
@@ -314,6 +356,82 @@ class TestRemapRows:
         old = [f"a long token, the same but for its end {number}" for number in range(50)]
         new = list(reversed(old)) + ["a long token, the same but for its end"]
         assert recovered(np.arange(50), adapters.remap_rows(old, new), [51]) == list(range(49, -1, -1)) + [-1]
+
+
+class TestHashBucketsToAVocabulary:
+    TOKENS = ("casablanca", "alien", "dune")
+
+    @pytest.mark.parametrize("parts", [None, 2, 3])
+    def test_the_row_of_a_token_is_that_of_its_hash(self, recovered, parts):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), self.TOKENS)
+        rows = [OLD[row] for row in hashes(self.TOKENS, 3)]
+        assert recovered(OLD, adapter, [3, 2], parts=parts) == rows
+        assert recovered(OLD, adapter, [3, 2], parts=parts, slot=True) == [[100 * cell for cell in row] for row in rows]
+
+    def test_from_a_file_with_buckets_and_columns(self, recovered, tmp_path):
+        path = file_of(tmp_path, "\n".join(self.TOKENS).encode())
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), path, num_oov_buckets=2, fill="mean")
+        rows = [OLD[row] for row in hashes(self.TOKENS, 3)]
+        assert recovered(OLD, [adapter, adapters.crop_or_pad(7)], [5, 3]) == [row + [7] for row in rows + [[3, 4], [3, 4]]]
+
+    def test_another_axis_and_integers(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(2), [7, 8, 9], axis=1)
+        columns = hashes(["7", "8", "9"], 2)
+        assert recovered(OLD, adapter, [3, 3]) == [[row[column] for column in columns] for row in OLD]
+
+    def test_a_strong_hash(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3, key=[7, 7]), self.TOKENS)
+        with tf.Graph().as_default(), tf1.Session() as session:
+            rows = session.run(tf.strings.to_hash_bucket_strong(self.TOKENS, 3, [7, 7]))
+        assert recovered([1, 2, 3], adapter, [3]) == (rows + 1).tolist()
+
+    def test_an_alias_takes_the_row_of_the_other_spelling(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), ["Alien"], aliases={"Alien": "alien"})
+        assert recovered(OLD, adapter, [1, 2]) == [OLD[hashes(["alien"], 3)[0]]]
+
+
+def hashes(tokens, buckets):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        return session.run(tf.strings.to_hash_bucket_fast(tokens, buckets)).tolist()
+
+
+NEW_TOKENS = ["x", "c", "y", "a", "z"]
+SIMILAR_TOKENS = {"y": ["a", "b"], "x": ["a", "c", "c"]}
+
+
+class TestSimilarTokens:
+    @pytest.mark.parametrize("source", ["sequence", "file", "carriage returns"])
+    @pytest.mark.parametrize("parts", [None, 2, 3, 5])
+    def test_begin_as_the_mean_of_others(self, recovered, tmp_path, source, parts):
+        ending = b"\r\n" if source == "carriage returns" else b"\n"
+        old, new = ["a", "b", "c"], NEW_TOKENS
+        if source != "sequence":
+            old, new = (file_of(tmp_path, ending.join(map(str.encode, tokens)) + ending) for tokens in (old, new))
+        adapter = adapters.remap_rows(old, new, similar=SIMILAR_TOKENS)
+        old_values = [[3, 30], [5, 50], [6, 60]]
+        assert recovered(old_values, adapter, [5, 2], parts=parts) == [[5, 50], [6, 60], [4, 40], [3, 30], [-1, -1]]
+
+    def test_slots_and_buckets(self, recovered):
+        adapter = adapters.remap_rows(["a", "b", "c"], NEW_TOKENS, similar=SIMILAR_TOKENS, num_oov_buckets=1, fill="zeros")
+        assert recovered([3, 5, 6, 9], adapter, [6]) == [5, 6, 4, 3, 0, 9]
+        assert recovered([3, 5, 6, 9], adapter, [6], slot=True) == [500, 600, 400, 300, -10, 900]
+
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_columns_and_others_behind(self, recovered, parts):
+        adapter = adapters.remap_rows(["a", "b"], ["c", "b"], axis=1, similar={"c": ["a", "b"]})
+        assert recovered(OLD, adapter, [3, 2], parts=parts) == [[1.5, 2], [3.5, 4], [5.5, 6]]
+        both = [adapters.remap_rows(["a", "b", "c"], ["d", "c"], similar={"d": ["a", "b"]}), adapters.crop_or_pad(7)]
+        assert recovered(OLD, both, [2, 3], parts=parts) == [[2, 3, 7], [5, 6, 7]]
+        backwards = [both[0], adapters.take(np.s_[::-1])]
+        assert recovered(OLD, backwards, [2, 2], parts=parts) == [[5, 6], [2, 3]]
+
+    def test_a_token_with_a_row_of_its_own(self, recovered):
+        adapter = adapters.remap_rows(["a", "b"], ["a", "b"], similar={"a": ["a", "b"]})
+        assert recovered([1, 2], adapter, [2]) == [1.5, 2]
+
+    def test_integers_are_rounded(self, recovered):
+        adapter = adapters.remap_rows(["a", "b"], ["c"], similar={"c": ["a", "a", "b"]})
+        assert recovered([1, 2], adapter, [1], np.int64) == [1]
 
 
 class TestRemapSegments:

@@ -509,3 +509,60 @@ def test_half_a_fill_for_an_int(old_dir, new_graph):
     tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
     with pytest.raises(WarmStartError, match=r"the new .count. \[3\]: the fill 0\.5 is not an int32"):
         plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"similar": ["a"]}, "similar must be {new token: [old token, ...]}, got ['a']"),
+        ({"similar": {"new": "alien"}}, "similar['new'] must be a list of old tokens, got 'alien'"),
+        ({"similar": {"new": []}}, "similar['new'] must be a list of old tokens, got []"),
+        (
+            {"similar": {"news": ["alien"]}},
+            "similar['news']: the token is not in the sequence of 2 tokens (did you mean 'new'?)",
+        ),
+        (
+            {"similar": {"new": ["aliens"]}},
+            "similar['new']: 'aliens' is not in the sequence of 2 tokens (did you mean 'alien'?)",
+        ),
+        ({"similar": {"new": ["alien"]}, "aliases": {"new": "alien"}}, "similar['new']: aliases names the token too"),
+    ],
+    ids=str,
+)
+def test_similar_tokens(options, told):
+    with pytest.raises(WarmStartError) as caught:
+        adapters.remap_rows(["alien", "dune"], ["dune", "new"], **options)
+    assert told in str(caught.value)
+
+
+def test_all_problems_of_similar_tokens_at_once():
+    with pytest.raises(WarmStartError) as caught:
+        adapters.remap_rows(["a"], ["b"], similar={"b": ["x", "y"], "c": ["a"]})
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: adapters.hash_buckets(0), "num_buckets must be a positive int, got 0"),
+        (lambda: adapters.hash_buckets(3, key=[1]), "key must be two ints of 0 or more, or empty, got [1]"),
+        (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], similar={"a": ["b"]}), "every new token has an old row"),
+        (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], old_vocab_size=2), "are for an old vocabulary"),
+    ],
+    ids=["buckets", "key", "similar", "size"],
+)
+def test_hash_buckets(make, told):
+    with pytest.raises(WarmStartError) as caught:
+        make()
+    assert told in str(caught.value)
+
+
+def test_another_number_of_hash_buckets_than_of_rows(old_dir):
+    error = refused(old_dir, {"v": adapters.remap_rows(adapters.hash_buckets(4), ["a"])}, {"v": [1, 2]})
+    assert "hash_buckets(4) is not the number of the old variable's rows: 3 on axis 0" in str(error)
+
+
+def test_a_mean_of_rows_that_another_adapter_has_moved(old_dir):
+    means = adapters.remap_rows(["a", "b"], ["c"], similar={"c": ["a", "b"]})
+    error = refused(old_dir, {"v": [adapters.take(np.s_[1:]), means]}, {"v": [1, 2]})
+    assert "the mean of old rows is not possible after another adapter has changed the same axis" in str(error)

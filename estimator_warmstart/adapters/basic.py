@@ -7,6 +7,7 @@ with the reason. It does not know the variable: a variable's optimizer slots go 
 from __future__ import annotations
 
 from typing import Any, Callable, List, Sequence, Tuple, Union
+from typing import cast as cast_type
 
 import numpy as np
 
@@ -95,26 +96,28 @@ def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
       >>> [step.axis_map[1] for step in wider]
       [Filled(length=2, fill='zeros'), Filled(length=2, fill='initial')]
     """
-    fills = tuple(fill) if isinstance(fill, (list, tuple)) else None
-    if fills is not None and not fills:
+    is_for_each_axis = isinstance(fill, (list, tuple))
+    fills: Tuple[Fill, ...] = tuple(cast_type(Sequence[Fill], fill)) if is_for_each_axis else (cast_type(Fill, fill),)
+    if not fills:
         raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
-    for number, one in enumerate((fill,) if fills is None else fills):
-        check_fill(one, "fill" if fills is None else f"fill[{number}]")
-    text = fill_text(fill) if fills is None else f"({', '.join(map(fill_text, fills))}{',' * (len(fills) == 1)})"
+    for number, one in enumerate(fills):
+        check_fill(one, f"fill[{number}]" if is_for_each_axis else "fill")
+    texts = ", ".join(map(fill_text, fills))
+    label = f"crop_or_pad(fill=({texts}{',' * (len(fills) == 1)}))" if is_for_each_axis else f"crop_or_pad(fill={texts})"
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
-        if fills is not None and len(fills) != len(new):
+        if is_for_each_axis and len(fills) != len(new):
             raise Misfit(f"fill has {len(fills)} entries, and {list(new)} has {len(new)} axes; give one fill for each axis")
-        of_axes = (fill,) * len(new) if fills is None else fills
+        of_axes = fills if is_for_each_axis else fills * len(new)
         return tuple(
             MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), of_axis))))
             for axis, (before, after, of_axis) in enumerate(zip(old, new, of_axes))
             if before != after
         )
 
-    return Adapter(f"crop_or_pad(fill={text})", steps)
+    return Adapter(label, steps)
 
 
 def take(index: Any) -> Adapter:

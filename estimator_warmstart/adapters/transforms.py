@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from estimator_warmstart.adapters.axis_map import (
     AxisMap,
     Fill,
-    Kept,
+    Filled,
+    Remapped,
     compose_maps,
     fills_of,
+    has_means,
     identity_map,
     kept_length,
     map_length,
@@ -177,7 +179,9 @@ def for_slot(transforms: Sequence[Transform], dtype: str, new_dtype: str) -> Tup
 
 def _with_fill(transforms: Sequence[Transform], fill: Fill) -> Tuple[Transform, ...]:
     def filled_by(axis_map: AxisMap) -> AxisMap:
-        return tuple(segment if isinstance(segment, Kept) else segment._replace(fill=fill) for segment in axis_map)
+        return tuple(
+            segment._replace(fill=fill) if isinstance(segment, (Filled, Remapped)) else segment for segment in axis_map
+        )
 
     return tuple(
         transform._replace(axis_map=filled_by(transform.axis_map)) if isinstance(transform, MapAxis) else transform
@@ -222,6 +226,25 @@ def check_fills(transforms: Sequence[Transform], dtype: str) -> None:
                 "fill='initial' before a transform is not possible, since only the new shape has initial values; "
                 "use 'zeros', 'mean' or a number there"
             )
+
+
+def check_means(transforms: Sequence[Transform], dtype: str) -> None:
+    """Raises `Misfit` for means of rows that an earlier adapter has moved, and of values that are not numbers."""
+    mapped: Set[int] = set()
+    for number, transform in enumerate(transforms):
+        if isinstance(transform, MapAxis):
+            if has_means(transform.axis_map):
+                if transform.axis in mapped:
+                    raise Misfit(
+                        "the mean of old rows is not possible after another adapter has changed the same axis; name it first "
+                        "in the list"
+                    )
+                there = result_dtype(dtype, transforms[:number])
+                if there in ("bool", "string"):
+                    raise Misfit(f"{there} values have no mean")
+            mapped.add(transform.axis)
+        elif isinstance(transform, Apply):
+            mapped.clear()
 
 
 def count_kept(shape: Shape, transforms: Sequence[Transform]) -> int:

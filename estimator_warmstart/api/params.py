@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 
 from estimator_warmstart import adapters as factories
-from estimator_warmstart.adapters.vocabulary import read_vocabulary
+from estimator_warmstart.adapters.vocabulary import HashBuckets, read_vocabulary
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.api.params_key import value_at
 from estimator_warmstart.api.params_schema import (
@@ -40,6 +40,7 @@ _NOT_PLAIN = {
     "transform": "a function is not plain data, and nothing here is evaluated; in Python, ShapeAdaptingRecoverHook takes "
     "adapters={...: adapters.transform(fn)}",
     "compose": "a list of adapters applies them one after the other",
+    "hash_buckets": "it stands for an old vocabulary: {'remap_rows': {'old_vocab': {'hash_buckets': 1000}, 'new_vocab': ...}}",
 }
 
 
@@ -80,6 +81,27 @@ _A_VOCABULARY = either(A_PATH, array(_A_TOKEN, "a list of tokens"))
 _WIDTH_PAIRS = mapping_of(A_STRING, integer(1), "a mapping or list of pairs: feature, width")
 _A_VOCABULARY_SIZE = either(integer(1), NULL)
 
+_A_HASH_KEY = ValueKind(
+    "a list of two integers of 0 or more",
+    lambda value: isinstance(value, (list, tuple)) and len(value) == 2,
+    {"type": "array", "items": integer(0).schema, "minItems": 2, "maxItems": 2},
+    array(integer(0), "").convert,
+)
+_HASH_BUCKETS = record({"hash_buckets": integer(1), "key": _A_HASH_KEY}, required=("hash_buckets",))
+
+
+def _read_hash_buckets(value: object, place: str, problems: List[str]) -> object:
+    before = len(problems)
+    options = cast(Dict[str, Any], _HASH_BUCKETS.convert(value, place, problems))
+    return factories.hash_buckets(options["hash_buckets"], key=options.get("key", ())) if len(problems) == before else None
+
+
+_AN_OLD_VOCABULARY = either(
+    A_PATH,
+    array(_A_TOKEN, "a list of tokens"),
+    _HASH_BUCKETS._replace(says="{'hash_buckets': 1000}", convert=_read_hash_buckets),
+)
+
 ADAPTERS: Dict[str, ValueKind] = {
     "cast": record({}),
     "crop_or_pad": record({"fill": _FILLS}),
@@ -89,9 +111,12 @@ ADAPTERS: Dict[str, ValueKind] = {
         {"type": "string", "pattern": SLICE_PATTERN},
         lambda value, place, problems: {"index": parse_slices(cast(str, value), place)},
     ),
+    "rehash_rows": record(
+        {"old_buckets": integer(1), "new_buckets": integer(1), "axis": integer()}, required=("old_buckets", "new_buckets")
+    ),
     "remap_rows": record(
         {
-            "old_vocab": _A_VOCABULARY,
+            "old_vocab": _AN_OLD_VOCABULARY,
             "new_vocab": _A_VOCABULARY,
             "axis": integer(),
             "num_oov_buckets": integer(0),
@@ -100,6 +125,15 @@ ADAPTERS: Dict[str, ValueKind] = {
             "new_vocab_size": _A_VOCABULARY_SIZE,
             "aliases": either(
                 mapping_of(A_STRING, _A_TOKEN, "a mapping or list of pairs: new token, old token", least=0), NULL
+            ),
+            "similar": either(
+                mapping_of(
+                    A_STRING,
+                    array(_A_TOKEN, "a list of tokens"),
+                    "a mapping or list of pairs: new token, list of old tokens",
+                    least=0,
+                ),
+                NULL,
             ),
         },
         required=("old_vocab", "new_vocab"),
@@ -132,14 +166,14 @@ def _read_adapter(value: object, place: str, problems: List[str]) -> object:
     try:
         return getattr(factories, name)(**options)
     except WarmStartError as error:
-        problems.extend(list(_vocabulary_problems(options, place)) or [f"{place}: {error}"])
+        problems.extend(list(_vocabulary_problems(options, place)) or [f"{place}: {problem}" for problem in error.problems])
         return None
 
 
 def _vocabulary_problems(arguments: Dict[str, Any], place: str) -> Iterator[str]:
     """Reads each vocabulary again, after an error, to say which of them is wrong."""
     for name in ("old_vocab", "new_vocab"):
-        if name in arguments:
+        if name in arguments and not isinstance(arguments[name], HashBuckets):
             try:
                 read_vocabulary(arguments[name], arguments.get(f"{name}_size"))
             except WarmStartError as error:

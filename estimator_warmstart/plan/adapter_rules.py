@@ -18,6 +18,7 @@ from estimator_warmstart.adapters.transforms import (
     Misfit,
     Transform,
     check_fills,
+    check_means,
     fill_text,
     fills_with_dtypes,
     initializers_of,
@@ -134,6 +135,7 @@ def transforms_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> 
     try:
         transforms = adapter.steps(old.shape, new.shape, old.dtype, new.dtype)
         check_fills(transforms, old.dtype)
+        check_means(transforms, old.dtype)
         _check_initializers(transforms, new)
         _check_kernels(transforms, old.dtype, new.dtype)
     except Misfit as reason:
