@@ -502,8 +502,8 @@ class TestCompositions:
         # What is new on both axes takes the first axis' fill, whichever adapter comes first.
         assert recovered(OLD, adapter, [3, 3], parts=parts) == [[8, 5, 6], [7, 7, 7], [8, 1, 2]]
 
-    def test_initial_values_win(self, recovered):
-        assert recovered(OLD, [self.ROWS, adapters.crop_or_pad()], [3, 3]) == [[5, 6, -1], [7, 7, -1], [1, 2, -1]]
+    def test_of_initial_values_too_the_first_axis_decides(self, recovered):
+        assert recovered(OLD, [self.ROWS, adapters.crop_or_pad()], [3, 3]) == [[5, 6, -1], [7, 7, 7], [1, 2, -1]]
 
     @pytest.mark.parametrize("parts", [None, 3])
     def test_two_vocabularies_one_after_the_other(self, recovered, parts):

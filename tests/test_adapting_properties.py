@@ -158,10 +158,10 @@ def more(draw, specs, shape, dtype, with_initial=True):
     if not shape:
         return specs, shape
     axis = draw(st.integers(0, len(shape) - 1))
-    kind = draw(st.sampled_from(["rows", "rows", "segments", "take"]))
+    kind = draw(st.sampled_from(["rows", "rows", "segments", "take", "buckets"]))
     if kind == "take" or shape[axis] == 0:
         return specs + slices(draw, shape), tuple(len(range(*item.indices(n))) for item, n in zip(_LAST_SLICES, shape))
-    make = remap_rows if kind == "rows" else remap_segments
+    make = {"rows": remap_rows, "segments": remap_segments, "buckets": rehash_rows}[kind]
     spec = make(draw, axis, len(shape), shape[axis], draw(fills(dtype, with_initial)))
     return specs + [spec], shape[:axis] + (len(spec.sources),) + shape[axis + 1 :]
 
@@ -223,6 +223,16 @@ def remap_rows(draw, axis, rank, rows, fill):
         return adapters.remap_rows(vocabulary(folder, old, forms[0]), vocabulary(folder, new, forms[1]), **options)
 
     return Spec(f"remap_rows({old} {forms[0]}, {new} {forms[1]}, {options})", make, axis, tuple(sources))
+
+
+def rehash_rows(draw, axis, rank, rows, fill):
+    """To a multiple of the rows, in any place of a list. Means have tests of their own: they must come first."""
+    times = draw(st.integers(1, 3))
+    at = draw(st.sampled_from([axis, axis - rank]))
+    sources = tuple(range(rows)) * times
+    return Spec(
+        f"rehash_rows({rows}, {rows * times})", lambda folder: adapters.rehash_rows(rows, rows * times, axis=at), axis, sources
+    )
 
 
 def vocabulary(folder, tokens, form):

@@ -384,6 +384,8 @@ BAD = [
     ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: there is no such adapter (did you mean 'crop_or_pad'"),
     ({"adapters": {"fm/v": "remap_rows"}}, ".adapters['fm/v'].remap_rows.old_vocab is missing"),
     ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is not plain data"),
+    ({"adapters": {"v": {"remap_feature_columns": {}}}}, ".adapters['v'].remap_feature_columns: feature columns are not plain"),
+    ({"adapters": {"v": "hash_buckets"}}, ".adapters['v'].hash_buckets: it stands for an old vocabulary"),
     ({"adapters": {"fm/v": {"compose": []}}}, ".adapters['fm/v'].compose: a list of adapters applies them"),
     ({"adapters": {"fm/v": {}}}, ".adapters['fm/v'] must name one adapter, got none"),
     ({"adapters": {"fm/v": []}}, ".adapters['fm/v'] must be an adapter such as "),
@@ -549,7 +551,7 @@ NEEDED = {
     # With the tokens that aliases and similar speak of.
     "remap_rows": {
         "old_vocab": ["a", *"01234", "mean", "crop_or_pad", ":1", "zeros"],
-        "new_vocab": ["a", "fill", "take", "", "old_buckets", "new_buckets", "hash_buckets"],
+        "new_vocab": ["a", "fill", "take", "", "old_buckets", "new_buckets", "hash_buckets", "old_vocab"],
     },
     "remap_segments": {"old_widths": {"a": 1}, "new_widths": {"a": 1}},
 }
@@ -596,7 +598,12 @@ class TestSchema:
         assert sorted(set(HOOK_OPTIONS) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
 
     def test_has_every_adapter_and_its_arguments(self):
-        assert sorted(set(adapters.__all__) - set(ADAPTERS)) == ["compose", "hash_buckets", "transform"]
+        assert sorted(set(adapters.__all__) - set(ADAPTERS)) == [
+            "compose",
+            "hash_buckets",
+            "remap_feature_columns",
+            "transform",
+        ]
         for name, kind in ADAPTERS.items():
             arguments = sorted(inspect.signature(getattr(adapters, name)).parameters)
             assert arguments == (["index"] if name == "take" else sorted(kind.schema["properties"]))

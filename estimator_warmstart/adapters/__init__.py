@@ -1,7 +1,19 @@
 """Adapters: how an old value becomes one of the new shape, vocabulary or dtype."""
 
 from estimator_warmstart.adapters.basic import cast, compose, crop_or_pad, take, transform
+from estimator_warmstart.adapters.feature_columns import remap_feature_columns
 from estimator_warmstart.adapters.growth import hash_buckets, rehash_rows
 from estimator_warmstart.adapters.remap import remap_rows, remap_segments
 
-__all__ = ["cast", "compose", "crop_or_pad", "hash_buckets", "rehash_rows", "remap_rows", "remap_segments", "take", "transform"]
+__all__ = [
+    "cast",
+    "compose",
+    "crop_or_pad",
+    "hash_buckets",
+    "rehash_rows",
+    "remap_feature_columns",
+    "remap_rows",
+    "remap_segments",
+    "take",
+    "transform",
+]

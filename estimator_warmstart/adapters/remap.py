@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, Segment, merge_segments
 from estimator_warmstart.adapters.similar_rows import similar_rows, with_similar_rows
@@ -143,14 +143,20 @@ def remap_segments(
     check_axis(axis)
     old, new = _checked_widths(old_widths, "old_widths"), _checked_widths(new_widths, "new_widths")
     label = f"remap_segments({len(old)} -> {len(new)} features)"
+    return segments_adapter(label, old, new, axis, fill, "old_widths add up to")
+
+
+def segments_adapter(
+    label: str, old: Mapping[Hashable, int], new: Mapping[Hashable, int], axis: int, fill: Fill, total_text: str
+) -> Adapter:
+    """Returns an adapter that moves the segments of `axis`, each called by its key, from the old order to the new one."""
 
     def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         where = axis_within(axis, old_shape, label)
-        if sum(old.values()) != old_shape[where]:
-            raise Misfit(
-                f"old_widths add up to {sum(old.values()):,}, the old variable has {old_shape[where]:,} on axis {where}"
-            )
-        return (MapAxis(where, _map_of_features(old, new, fill)),)
+        total = sum(old.values())
+        if total != old_shape[where]:
+            raise Misfit(f"{total_text} {total:,}, the old variable has {old_shape[where]:,} on axis {where}")
+        return (MapAxis(where, _map_of_segments(old, new, fill)),)
 
     return Adapter(label, steps)
 
@@ -168,7 +174,7 @@ def axis_within(axis: int, shape: Shape, label: str) -> int:
     return axis % len(shape)
 
 
-def _checked_widths(widths: Any, argument: str) -> Dict[str, int]:
+def _checked_widths(widths: Any, argument: str) -> Dict[Hashable, int]:
     try:
         pairs = list(widths.items()) if isinstance(widths, Mapping) else [(name, width) for name, width in widths]
     except (TypeError, ValueError) as error:
@@ -183,8 +189,9 @@ def _checked_widths(widths: Any, argument: str) -> Dict[str, int]:
     return dict(pairs)
 
 
-def _map_of_features(old: Dict[str, int], new: Dict[str, int], fill: Fill) -> AxisMap:
-    starts, position = {}, 0
+def _map_of_segments(old: Mapping[Hashable, int], new: Mapping[Hashable, int], fill: Fill) -> AxisMap:
+    starts: Dict[Hashable, int] = {}
+    position = 0
     for name, width in old.items():
         starts[name], position = position, position + width
     segments: List[Segment] = []

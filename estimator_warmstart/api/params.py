@@ -40,6 +40,8 @@ _NOT_PLAIN = {
     "transform": "a function is not plain data, and nothing here is evaluated; in Python, ShapeAdaptingRecoverHook takes "
     "adapters={...: adapters.transform(fn)}",
     "compose": "a list of adapters applies them one after the other",
+    "remap_feature_columns": "feature columns are not plain data; remap_segments takes their names and widths, in the order of "
+    "the names",
     "hash_buckets": "it stands for an old vocabulary: {'remap_rows': {'old_vocab': {'hash_buckets': 1000}, 'new_vocab': ...}}",
 }
 
