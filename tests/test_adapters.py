@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
+from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, recover_variables
 from estimator_warmstart.restore import operations as restoring
 from shared_models import needed_by
 
@@ -483,6 +483,82 @@ class TestTransform:
         adapter = adapters.transform(lambda tensor: tf.pad(tensor, [[1, 0], [0, 0]]))
         assert recovered(OLD, adapter, [4, 2]) == [[0, 0]] + OLD
         assert recovered(OLD, adapter, [4, 2], slot=True) == [[-10, -10], [100, 200], [300, 400], [500, 600]]
+
+
+class TestReshape:
+    @pytest.mark.parametrize("shape", [[6], [2, 3], [1, 3, 2], [3, 1, 2, 1]], ids=str)
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_the_elements_keep_their_order(self, recovered, shape, parts):
+        if parts and shape[0] < parts:
+            parts = None
+        expected = np.reshape(OLD, shape)
+        assert recovered(OLD, adapters.reshape(), shape, parts=parts) == expected.tolist()
+        assert recovered(OLD, adapters.reshape(), shape, parts=parts, slot=True) == (100 * expected).tolist()
+
+    def test_a_zero_of_a_slot_stays(self, recovered):
+        assert recovered([[0, 1]], adapters.reshape(), [2, 1], slot=True) == [[0], [100]]
+
+    def test_behind_others_and_with_a_cast(self, recovered):
+        assert recovered(OLD, [adapters.take(np.s_[1:]), adapters.reshape()], [4]) == [3, 4, 5, 6]
+        assert recovered(OLD, [adapters.crop_or_pad(), adapters.reshape()], [3, 2]) == OLD
+        assert recovered(OLD, [adapters.rehash_rows(3, 1), adapters.reshape()], [2, 1]) == [[3], [4]]
+
+
+class TestNumpyFunctions:
+    def test_runs_on_the_array(self, recovered):
+        def turned(array):
+            assert isinstance(array, np.ndarray)
+            return np.rot90(array)
+
+        expected = np.rot90(OLD).tolist()
+        assert recovered(OLD, adapters.transform(turned, numpy=True), [2, 3]) == expected
+        slot = [[100 * cell for cell in row] for row in expected]
+        assert recovered(OLD, adapters.transform(turned, numpy=True), [2, 3], parts=2, slot=True) == slot
+
+    @pytest.mark.parametrize(
+        "function, told",
+        [
+            (
+                lambda array: array[:2],
+                r"made float32 \[2, 2\] of float32 \[3, 2\], and the new variable needs .* \[3, 2\]",
+            ),
+            (lambda array: array.astype(np.float64), r"made float64 \[3, 2\] .* needs float32 \[3, 2\]"),
+        ],
+        ids=["shape", "dtype"],
+    )
+    def test_what_it_returns_is_checked(self, recovered, function, told):
+        with pytest.raises(WarmStartError, match=told):
+            recovered(OLD, adapters.transform(function, numpy=True), [3, 2])
+
+
+class TestShrinkPerturb:
+    def test_without_noise(self, recovered):
+        assert recovered(OLD, adapters.shrink_perturb(0.5, 0), [3, 2]) == [[0.5, 1], [1.5, 2], [2.5, 3]]
+
+    def test_slots_stay_and_new_rows_are_not_perturbed(self, recovered):
+        adapter = [adapters.shrink_perturb(0.5, 0.1), adapters.crop_or_pad(7)]
+        assert recovered([1, 2], adapter, [3], slot=True) == [100, 200, -10]
+        assert recovered([1, 2], adapter, [3])[2] == 7
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_the_noise(self, recovered, dtype):
+        noise = np.array(recovered(np.zeros([10000]), adapters.shrink_perturb(0.3, 0.5), [10000], dtype))
+        assert abs(noise.mean()) < 0.02 and abs(noise.std() - 0.5) < 0.02
+
+    def test_is_the_same_each_time_and_differs_by_seed_and_part(self, recovered):
+        def drawn(parts=None, **options):
+            return recovered([0] * 6, adapters.shrink_perturb(1, 1, **options), [6], parts=parts)
+
+        assert drawn() == drawn() == drawn(seed=0) != drawn(seed=1)
+        assert drawn(parts=2)[:3] != drawn(parts=2)[3:]
+
+    def test_variables_draw_their_own(self, old_dir, new_graph):
+        save_checkpoint(old_dir, {"v": np.zeros([4], np.float32), "w": np.zeros([4], np.float32)})
+        variables = [tf1.get_variable(name, [4]) for name in "vw"]
+        with tf1.Session() as session:
+            recover_variables(session, str(old_dir), None, {".*": adapters.shrink_perturb(1, 1)})
+            first, second = session.run(variables)
+        assert not np.any(first == second)
 
 
 class TestCompositions:

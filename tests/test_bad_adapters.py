@@ -566,3 +566,37 @@ def test_a_mean_of_rows_that_another_adapter_has_moved(old_dir):
     means = adapters.remap_rows(["a", "b"], ["c"], similar={"c": ["a", "b"]})
     error = refused(old_dir, {"v": [adapters.take(np.s_[1:]), means]}, {"v": [1, 2]})
     assert "the mean of old rows is not possible after another adapter has changed the same axis" in str(error)
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: adapters.shrink_perturb(1.5, 0), "shrink must be a number from 0 to 1, got 1.5"),
+        (lambda: adapters.shrink_perturb(1, -1), "noise_stddev must be a finite number of 0 or more, got -1"),
+        (lambda: adapters.shrink_perturb(1, float("nan")), "noise_stddev must be a finite number of 0 or more, got nan"),
+        (lambda: adapters.shrink_perturb(1, 1, seed="a"), "seed must be an int or None, got 'a'"),
+        (lambda: adapters.transform(np.flip, numpy=1), "transform: numpy must be True or False, got 1"),
+    ],
+    ids=["shrink", "noise", "nan", "seed", "numpy"],
+)
+def test_arguments_out_of_range(make, told):
+    with pytest.raises(WarmStartError) as caught:
+        make()
+    assert told in str(caught.value)
+
+
+def test_a_shape_with_another_number_of_elements(old_dir):
+    error = refused(old_dir, {"v": adapters.reshape()}, {"v": [4, 2]})
+    assert "reshape keeps all elements, and [3, 2] has 6 of them, [4, 2] has 8" in str(error)
+
+
+def test_initial_values_before_a_reshape(old_dir):
+    error = refused(old_dir, {"v": [adapters.remap_segments({"x": 3}, {"x": 4}), adapters.reshape()]}, {"v": [8]})
+    assert "fill='initial' before a transform" in str(error)
+
+
+def test_noise_for_integers(old_dir, new_graph):
+    save_checkpoint(old_dir, {"count": np.int32([1, 2])})
+    tf1.get_variable("count", initializer=np.int32([0, 0]))
+    with pytest.raises(WarmStartError, match="noise is for floats, and the values are int32"):
+        ShapeAdaptingRecoverHook(str(old_dir), adapters={"count": adapters.shrink_perturb(1, 1)}).begin()

@@ -18,7 +18,8 @@ import yaml
 
 from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
-from estimator_warmstart.api.params import ADAPTERS, HOOK_OPTIONS, hooks_from_params, params_schema
+from estimator_warmstart.api.params import HOOK_OPTIONS, hooks_from_params, params_schema
+from estimator_warmstart.api.params_adapters import ADAPTERS
 from estimator_warmstart.slice_texts import parse_slices
 
 tf1 = tf.compat.v1
@@ -541,6 +542,7 @@ PLAIN = [
     {"old_widths": {"a": 1.5}, "new_widths": {"a": 1}},
     {"old_buckets": 2, "new_buckets": 4.0},
     {"old_buckets": 2},
+    {"shrink": 0.5, "noise_stddev": 0},
     {"hash_buckets": 3},
     {"hash_buckets": 3, "key": [1, 2.0]},
     {"hash_buckets": 3, "key": [1]},
@@ -554,6 +556,7 @@ NEEDED = {
         "new_vocab": ["a", "fill", "take", "", "old_buckets", "new_buckets", "hash_buckets", "old_vocab"],
     },
     "remap_segments": {"old_widths": {"a": 1}, "new_widths": {"a": 1}},
+    "shrink_perturb": {"shrink": 0.5, "noise_stddev": 0.1},
 }
 
 

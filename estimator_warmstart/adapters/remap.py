@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, Segment, merge_segments
 from estimator_warmstart.adapters.similar_rows import similar_rows, with_similar_rows
@@ -79,11 +79,7 @@ def remap_rows(
     """
     check_fill(fill)
     check_axis(axis)
-    if not (is_integer(num_oov_buckets) and num_oov_buckets >= 0):
-        raise WarmStartError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
-    for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
-        if size is not None and not (is_integer(size) and size > 0):
-            raise WarmStartError(f"remap_rows: {argument} must be positive or None, got {size!r}")
+    _check_numbers(num_oov_buckets, old_vocab_size, new_vocab_size)
     if isinstance(old_vocab, HashBuckets) and (old_vocab_size is not None or similar):
         raise WarmStartError(
             "remap_rows: old_vocab_size and similar are for an old vocabulary; with hash_buckets every new token has an old row"
@@ -97,12 +93,8 @@ def remap_rows(
 
     def steps(old_shape: Shape, new_shape: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         where = axis_within(axis, old_shape, label)
-        rows = old_shape[where]
-        if isinstance(old, HashBuckets) and old.size != rows:
-            raise Misfit(f"{old.label} is not the number of the old variable's rows: {rows:,} on axis {where}")
-        if old.size > rows:
-            raise Misfit(f"{old.label} has {old.size:,} tokens, more than the old variable's {rows:,} on axis {where}")
-        buckets = rows - old.size if rows - old.size == num_oov_buckets else 0
+        left = _rows_left(old, old_shape[where], where)
+        buckets = left if left == num_oov_buckets else 0
         # An upper bound where aliases name tokens that are in both already.
         shared = count_shared(old, new) - not_shared if isinstance(old, Vocabulary) else new.size
         kept = min(shared + len(pairs), new.size - len(means)) + buckets
@@ -159,6 +151,23 @@ def segments_adapter(
         return (MapAxis(where, _map_of_segments(old, new, fill)),)
 
     return Adapter(label, steps)
+
+
+def _check_numbers(num_oov_buckets: object, old_vocab_size: object, new_vocab_size: object) -> None:
+    if not (is_integer(num_oov_buckets) and cast(int, num_oov_buckets) >= 0):
+        raise WarmStartError(f"remap_rows: num_oov_buckets must be 0 or more, got {num_oov_buckets!r}")
+    for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
+        if size is not None and not (is_integer(size) and cast(int, size) > 0):
+            raise WarmStartError(f"remap_rows: {argument} must be positive or None, got {size!r}")
+
+
+def _rows_left(old: Union[Vocabulary, HashBuckets], rows: int, axis: int) -> int:
+    """Returns how many of the old variable's `rows` are not of a token, or raises `Misfit` if there are too few."""
+    if isinstance(old, HashBuckets) and old.size != rows:
+        raise Misfit(f"{old.label} is not the number of the old variable's rows: {rows:,} on axis {axis}")
+    if old.size > rows:
+        raise Misfit(f"{old.label} has {old.size:,} tokens, more than the old variable's {rows:,} on axis {axis}")
+    return rows - old.size
 
 
 def check_axis(axis: object) -> None:

@@ -46,11 +46,20 @@ class Apply(NamedTuple):
       shape: of what it returns.
       may_pad: whether zeros that it returns may be padding rather than old values.
       dtype: of what it returns, if that is not what it takes; else empty.
+      takes_arrays: whether `fn` takes and returns numpy arrays, not tensors.
     """
 
     fn: Callable[[Any], Any]
     shape: Shape
     may_pad: bool = True
+    dtype: str = ""
+    takes_arrays: bool = False
+
+
+class Reshape(NamedTuple):
+    """The whole tensor gets another shape; its elements keep their order, the last axis first."""
+
+    shape: Shape
     dtype: str = ""
 
 
@@ -65,6 +74,21 @@ class Scale(NamedTuple):
 
     factor: float
     divisor: str = ""
+    dtype: str = ""
+
+
+class ShrinkPerturb(NamedTuple):
+    """Every element is multiplied by `shrink`, and normally distributed noise is added.
+
+    Attributes:
+      seed: of the noise of one variable: the same in all processes, for all of its copies.
+      place: what tells the noise of one slice from that of another.
+    """
+
+    shrink: float
+    noise_stddev: float
+    seed: int
+    place: int = 0
     dtype: str = ""
 
 
@@ -99,8 +123,8 @@ class ProductOfMomenta(NamedTuple):
 
 
 # Transforms that change each element, wherever it is.
-Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps, ProductOfMomenta]
-Transform = Union[MapAxis, Apply, Elementwise]
+Elementwise = Union[Cast, Scale, ShrinkPerturb, CountSteps, PowerOfSteps, ProductOfMomenta]
+Transform = Union[MapAxis, Apply, Reshape, Elementwise]
 
 
 class Adapter(NamedTuple):
@@ -145,7 +169,7 @@ def initializers_of(transforms: Sequence[Transform]) -> List[Callable[..., Any]]
 def result_shape(shape: Shape, transforms: Sequence[Transform]) -> Shape:
     """Returns the shape that `transforms` lead to from `shape`."""
     for transform in transforms:
-        if isinstance(transform, Apply):
+        if isinstance(transform, (Apply, Reshape)):
             shape = transform.shape
         elif isinstance(transform, MapAxis):
             shape = shape[: transform.axis] + (map_length(transform.axis_map),) + shape[transform.axis + 1 :]
@@ -166,8 +190,10 @@ def for_slot(transforms: Sequence[Transform], dtype: str, new_dtype: str) -> Tup
     A slot is cast to its own `new_dtype`, if its variable is cast to another.
 
     A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. Before a function there
-    are no initial values of that shape: zeros hold their place, and become initial values after it.
+    are no initial values of that shape: zeros hold their place, and become initial values after it. Noise is for parameters
+    only.
     """
+    transforms = [transform for transform in transforms if not isinstance(transform, ShrinkPerturb)]
     head, tail = split_at_last_apply(transforms)
     is_cast = any(isinstance(each, Cast) or (isinstance(each, Apply) and each.dtype) for each in transforms)
     tail = tuple(transform for transform in tail if not isinstance(transform, Cast))
@@ -200,8 +226,9 @@ def axis_maps_of(shape: Shape, transforms: Sequence[Transform]) -> List[AxisMap]
 
 
 def split_at_last_apply(transforms: Sequence[Transform]) -> Tuple[Tuple[Transform, ...], Tuple[Transform, ...]]:
-    """Returns the transforms up to the last `Apply`, which need the whole tensor, and those after it."""
-    at = max((number + 1 for number, transform in enumerate(transforms) if isinstance(transform, Apply)), default=0)
+    """Returns the transforms up to the last `Apply` or `Reshape`, which need the whole tensor, and those after it."""
+    needs_whole = (isinstance(transform, (Apply, Reshape)) for transform in transforms)
+    at = max((number for number, needs in enumerate(needs_whole, 1) if needs), default=0)
     return tuple(transforms[:at]), tuple(transforms[at:])
 
 
@@ -243,7 +270,7 @@ def check_means(transforms: Sequence[Transform], dtype: str) -> None:
                 if there in ("bool", "string"):
                     raise Misfit(f"{there} values have no mean")
             mapped.add(transform.axis)
-        elif isinstance(transform, Apply):
+        elif isinstance(transform, (Apply, Reshape)):
             mapped.clear()
 
 

@@ -24,7 +24,7 @@ from estimator_warmstart.adapters.axis_map import (
     is_identity_map,
 )
 from estimator_warmstart.adapters.resolved import ResolvedValue
-from estimator_warmstart.adapters.transforms import Apply, MapAxis, Transform
+from estimator_warmstart.adapters.transforms import Apply, MapAxis, Reshape, Transform
 from estimator_warmstart.graph.initial_values import same_everywhere
 from estimator_warmstart.restore.axis_indices import MEAN_CODE, AxisIndices, mean_positions
 from estimator_warmstart.restore.new_values import (
@@ -89,6 +89,8 @@ def _after_stage(
     """Returns the whole value after one stage, which fills in no initial values."""
     if isinstance(stage, MapAxis):
         return _map_any_axis(value, stage.axis, stage.axis_map, indices)[0]
+    if isinstance(stage, Reshape):
+        return tf.reshape(value, stage.shape)
     return apply_function(stage, value) if isinstance(stage, Apply) else apply_elementwise(stage, value, read_scalar)
 
 
