@@ -548,8 +548,13 @@ def test_all_problems_of_similar_tokens_at_once():
         (lambda: adapters.hash_buckets(3, key=[1]), "key must be two ints of 0 or more, or empty, got [1]"),
         (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], similar={"a": ["b"]}), "every new token has an old row"),
         (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], old_vocab_size=2), "are for an old vocabulary"),
+        (lambda: adapters.remap_rows(["a"], adapters.hash_buckets(3)), "hash_buckets is for old_vocab"),
+        (
+            lambda: ShapeAdaptingRecoverHook("old", adapters={"v": adapters.hash_buckets(3)}),
+            "an adapter such as adapters.crop_or_pad() is needed, got HashBuckets(",
+        ),
     ],
-    ids=["buckets", "key", "similar", "size"],
+    ids=["buckets", "key", "similar", "size", "new", "alone"],
 )
 def test_hash_buckets(make, told):
     with pytest.raises(WarmStartError) as caught:

@@ -94,12 +94,27 @@ def _remapped_length(axis_map: AxisMap) -> int:
 def taken_length(axis_map: AxisMap, old_length: int) -> int:
     """Returns how many old positions are taken, each counted once. Where tokens are remapped, this is an upper bound."""
     runs = {run for run in runs_of(axis_map) if run.length}
-    ends = sorted(sorted((run.start, run.start + run.step * (run.length - 1))) for run in runs)
+    ends = sorted((min(first, last), max(first, last)) for first, last in map(_ends_of, runs))
     if all(before[1] < after[0] for before, after in zip(ends, ends[1:])):
         taken = sum(run.length for run in runs)
-    else:  # Runs that overlap, or interlock.
+    elif all(abs(run.step) == 1 for run in runs):
+        taken = _union_length(ends)
+    else:  # Runs that interlock.
         taken = len({run.start + run.step * number for run in runs for number in range(run.length)})
     return min(taken + _remapped_length(axis_map), old_length)
+
+
+def _ends_of(run: Kept) -> Tuple[int, int]:
+    return run.start, run.start + run.step * (run.length - 1)
+
+
+def _union_length(ends: List[Tuple[int, int]]) -> int:
+    """Returns how many positions the ranges between `ends`, which are sorted, have together."""
+    count, behind = 0, 0
+    for first, last in ends:
+        count += max(0, last + 1 - max(first, behind))
+        behind = max(behind, last + 1)
+    return count
 
 
 def runs_of(axis_map: AxisMap) -> Iterator[Kept]:
@@ -233,7 +248,7 @@ def old_range(axis_map: AxisMap, old_length: int) -> Tuple[int, int]:
         if isinstance(segment, Remapped) or (isinstance(segment, Filled) and segment.fill == "mean"):
             return 0, old_length
     for run in runs_of(axis_map):
-        ends = (run.start, run.start + run.step * (run.length - 1))
+        ends = _ends_of(run)
         low, high = min(low, *ends), max(high, max(ends) + 1)
     return (low, high) if high else (0, 0)
 

@@ -204,8 +204,8 @@ def as_adapter(value: object) -> Adapter:
     """
     if isinstance(value, Adapter):
         return value
-    if isinstance(value, (list, tuple)):
-        return compose(*value)
+    if type(value) in (list, tuple):  # Not a record, which is a tuple too.
+        return compose(*cast_type(Sequence[Adapter], value))
     raise WarmStartError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
 
 

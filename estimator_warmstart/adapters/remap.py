@@ -80,10 +80,7 @@ def remap_rows(
     check_fill(fill)
     check_axis(axis)
     _check_numbers(num_oov_buckets, old_vocab_size, new_vocab_size)
-    if isinstance(old_vocab, HashBuckets) and (old_vocab_size is not None or similar):
-        raise WarmStartError(
-            "remap_rows: old_vocab_size and similar are for an old vocabulary; with hash_buckets every new token has an old row"
-        )
+    _check_hashed(old_vocab, new_vocab, old_vocab_size, similar)
     old = old_vocab if isinstance(old_vocab, HashBuckets) else read_vocabulary(old_vocab, old_vocab_size)
     new = read_vocabulary(new_vocab, new_vocab_size)
     pairs = _alias_pairs(aliases, old, new)
@@ -159,6 +156,15 @@ def _check_numbers(num_oov_buckets: object, old_vocab_size: object, new_vocab_si
     for argument, size in (("old_vocab_size", old_vocab_size), ("new_vocab_size", new_vocab_size)):
         if size is not None and not (is_integer(size) and cast(int, size) > 0):
             raise WarmStartError(f"remap_rows: {argument} must be positive or None, got {size!r}")
+
+
+def _check_hashed(old_vocab: object, new_vocab: object, old_vocab_size: object, similar: object) -> None:
+    if isinstance(new_vocab, HashBuckets):
+        raise WarmStartError("remap_rows: hash_buckets is for old_vocab; rehash_rows is for a column that is hashed now too")
+    if isinstance(old_vocab, HashBuckets) and (old_vocab_size is not None or similar):
+        raise WarmStartError(
+            "remap_rows: old_vocab_size and similar are for an old vocabulary; with hash_buckets every new token has an old row"
+        )
 
 
 def _rows_left(old: Union[Vocabulary, HashBuckets], rows: int, axis: int) -> int:
