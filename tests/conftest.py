@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if DISTRIBUTED in item.path.parents:
             item.add_marker("distributed")
+            item.add_marker(needs_estimator)  # job.py trains one.
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("distributed", "slow")])
 
 

@@ -18,13 +18,11 @@ def eager_mode():
 
 
 def eagerly(test):
-    """Runs a test in eager mode. TensorFlow 1.15 counts up the names of layers in a process: there it begins anew."""
+    """Runs a test in eager mode."""
 
     @functools.wraps(test)
     def run(*args, **kwargs):
         with eager_mode():
-            if tf.__version__ < "2":
-                tf.keras.backend.clear_session()
             return test(*args, **kwargs)
 
     return run
@@ -55,10 +53,18 @@ def generations():
     return found
 
 
-def dense_model(keras, layers=(("hidden", 2), ("head", 1)), inputs=3, activation="tanh", **options):
-    """A Sequential of dense layers."""
-    model = keras.Sequential(**options)
+def empty_model(keras, name):
+    """A Sequential without layers."""
+    if tuple(map(int, tf.__version__.split(".")[:2])) < (2, 2):
+        # These count up the names of layers in a process, whatever name is given: each model begins anew.
+        keras.backend.clear_session()
+    return keras.Sequential(name=name)
+
+
+def dense_model(keras, layers=(("hidden", 2), ("head", 1)), inputs=3, name="net", **options):
+    """A Sequential of dense layers with `options`."""
+    model = empty_model(keras, name)
     model.add(keras.layers.InputLayer((inputs,)))
-    for name, units in layers:
-        model.add(keras.layers.Dense(units, activation=activation, name=name))
+    for layer, units in layers:
+        model.add(keras.layers.Dense(units, activation="tanh", name=layer, **options))
     return model

@@ -75,7 +75,10 @@ def state_of(model, slots=("m", "v")):
 def _slot(optimizer, weight, slot):
     if hasattr(optimizer, "get_slot"):
         return optimizer.get_slot(weight, slot)
-    return next(variable for variable in optimizer.variables if variable.name.endswith(f"/{slot}/{weight.name}"))
+    variables = optimizer.variables
+    if callable(variables):  # In 2.11.
+        variables = variables()
+    return next(variable for variable in variables if variable.name.endswith(f"/{slot}/{weight.name}"))
 
 
 def saved_values(prefix):

@@ -1,12 +1,14 @@
 """Each adapter against values small enough to check by eye."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, recover_variables
-from estimator_warmstart.restore import operations as restoring
+from estimator_warmstart.restore import old_values
 from shared_models import needed_by
 
 tf1 = tf.compat.v1
@@ -106,7 +108,7 @@ class TestCropOrPad:
             ((tf1.constant_initializer(9), "initial"), [9, 9], [-1, -1, -1], 9),
             (("initial", tf1.constant_initializer(9)), [-1, -1], [9, 9, 9], -1),
         ],
-        ids=str,
+        ids=lambda value: re.sub("<.*?>", "initializer", str(value)),
     )
     @pytest.mark.parametrize("parts", [None, 2, 4])
     def test_a_fill_for_each_axis(self, recovered, fill, row, column, both, parts):
@@ -578,7 +580,7 @@ class TestCompositions:
         # What is new on both axes takes the first axis' fill, whichever adapter comes first.
         assert recovered(OLD, adapter, [3, 3], parts=parts) == [[8, 5, 6], [7, 7, 7], [8, 1, 2]]
 
-    def test_of_initial_values_too_the_first_axis_decides(self, recovered):
+    def test_the_first_axis_decides(self, recovered):
         assert recovered(OLD, [self.ROWS, adapters.crop_or_pad()], [3, 3]) == [[5, 6, -1], [7, 7, 7], [1, 2, -1]]
 
     @pytest.mark.parametrize("parts", [None, 3])
@@ -645,7 +647,7 @@ def test_tables_of_joins_are_released_and_made_again(old_dir, new_graph, tmp_pat
 
 
 def test_large_values_wait_for_each_other(old_dir, new_graph, monkeypatch):
-    monkeypatch.setattr(restoring, "_BUDGET_BYTES", 40)
+    monkeypatch.setattr(old_values, "_BUDGET_BYTES", 40)
     names = [f"v{number}" for number in range(4)]
     save_checkpoint(old_dir, {name: np.float32(OLD) + number for number, name in enumerate(names)})  # 24 bytes each.
     variables = [tf1.get_variable(name, [3, 2]) for name in names]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OLD_SIZE = 60
@@ -238,6 +239,14 @@ def test_a_conversion_keeps_every_tensor():
     ended = run_script("conversion.py", "--rows", str(OLD_SIZE), "--rounds", "1")
     assert ended.returncode == 0, ended.stderr
     assert "every tensor as it was" in ended.stdout and "`convert_checkpoint`" in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(tf.__version__ < "2", reason="eager execution is TensorFlow 2's")
+def test_eager_variables_have_the_old_values():
+    ended = run_script("into.py", "--rows", str(OLD_SIZE), "--rounds", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert "every value as it was" in ended.stdout and "`recover_into`, cropped" in ended.stdout
 
 
 @pytest.mark.slow

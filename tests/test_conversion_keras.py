@@ -252,7 +252,7 @@ class TestModel:
     @needs_keras_3
     def test_keras_3_loads_no_checkpoint(self, old_dir, tmp_path):
         old = save_checkpoint(old_dir, TABLES)
-        with pytest.raises(WarmStartError, match=r"model 'dense' is a Keras 3 model, .* recover_into\(model, source\)"):
+        with pytest.raises(WarmStartError, match=r"got <Sequential .*; Keras 3 loads no checkpoint: use recover_into"):
             convert_checkpoint(old, tmp_path / "new" / "x", model=tf.keras.Sequential([tf.keras.layers.Dense(2)], name="dense"))
 
     @needs_keras_2

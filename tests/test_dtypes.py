@@ -60,15 +60,22 @@ NOT_OF_STRINGS = ["rows_zeros", "columns_number", "both_number", "mean"]
 NOT_OF_BOOLS = ["mean"]
 
 
-def variable(name, dtype, shape, parts=1):
-    """A new variable; its initial value is the old value's second in the second row, everywhere."""
+def filled(shape, dtype=None, partition_info=None):
+    """The initializer of a new variable: the old value's second in the second row, everywhere."""
+    return tf.fill(shape, tf.constant(values(tf.as_dtype(dtype).name)[1, 1], dtype))
+
+
+def zeros(shape, dtype=None, partition_info=None):
+    """The same without an operation, for dtypes that not every TensorFlow can fill a tensor with."""
+    return tf.constant(np.zeros(shape, tf.as_dtype(dtype).as_numpy_dtype), dtype)
+
+
+def variable(name, dtype, shape, parts=1, initializer=filled):
     return tf1.get_variable(
         name,
         shape,
         dtype,
-        lambda shape, dtype=None, partition_info=None: tf.fill(
-            shape, tf.constant(values(tf.as_dtype(dtype).name)[1, 1], dtype)
-        ),
+        initializer,
         partitioner=tf1.fixed_size_partitioner(parts) if parts > 1 else None,
         use_resource=True,
     )
@@ -156,7 +163,7 @@ def test_what_it_does_not_allow_is_a_problem_of_the_plan(old_dir, new_graph, dty
 @pytest.mark.parametrize("dtype", QUANTIZED)
 def test_quantized_values_are_restored_as_they_are(old_dir, new_graph, dtype):
     old = save(old_dir, [dtype])
-    whole, parts = variable("whole", dtype, [4, 3]), variable("parts", dtype, [4, 3], 2)
+    whole, parts = variable("whole", dtype, [4, 3], 1, zeros), variable("parts", dtype, [4, 3], 2, zeros)
     with tf1.Session() as session:
         session.run(tf1.global_variables_initializer())
         recover_variables(session, old, {f"v/{dtype}": whole, f"p/{dtype}": list(parts)})

@@ -1,4 +1,4 @@
-"""`recover_into` with an optimizer: the next steps are those that the old optimizer would have made, whatever generation it was.
+"""`recover_into` with an optimizer: the next steps are those that the old optimizer would have made, of any generation.
 
 The old model is trained in a graph by TensorFlow 1's optimizers, or eagerly by a Keras of another generation.
 """
@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from eager import dense_model, eager_mode, eagerly, generations, is_keras_3
+from eager import dense_model, eagerly, generations, is_keras_3
 from estimator_warmstart import WarmStartError, recover_into
 
 tf1 = tf.compat.v1
@@ -148,7 +148,7 @@ SLOTS = {"hidden/kernel/Adam": np.float32([[1.0], [2.0]]), "hidden/kernel/Adam_1
 def test_the_count_of_adam(old_dir, scalars, count):
     save_checkpoint(old_dir, {"hidden/kernel": np.float32([[5.0], [6.0]]), **SLOTS, **scalars})
     keras, optimizers = next(iter(NEW.values()))
-    model, optimizer = dense_model(keras, (("hidden", 1),), inputs=2, use_bias=False, name="net"), optimizers.Adam(0.1)
+    model, optimizer = dense_model(keras, (("hidden", 1),), inputs=2, use_bias=False), optimizers.Adam(0.1)
     recover_into(model, str(old_dir), optimizer=optimizer, with_slots=True)
     assert int(optimizer.iterations) == count
 
@@ -158,7 +158,7 @@ def test_without_a_count_moments_are_not_taken(old_dir):
     """Beside a fresh count they would be corrected for a bias that they do not have."""
     save_checkpoint(old_dir, {"hidden/kernel": np.float32([[5.0], [6.0]]), **SLOTS})
     keras, optimizers = next(iter(NEW.values()))
-    model, optimizer = dense_model(keras, (("hidden", 1),), inputs=2, use_bias=False, name="net"), optimizers.Adam(0.1)
+    model, optimizer = dense_model(keras, (("hidden", 1),), inputs=2, use_bias=False), optimizers.Adam(0.1)
     plan = recover_into(model, str(old_dir), optimizer=optimizer, with_slots=True)
     assert [planned.new.name for planned in plan.recovered] == ["hidden/kernel"]
     assert "Adam's moment, and the checkpoint has no 'Adam/iteration' to go with it" in {each.reason for each in plan.variables}
@@ -194,6 +194,19 @@ def test_the_optimizer_that_the_model_was_compiled_with(old_models):
 
 
 @eagerly
+def test_an_optimizer_within_a_loss_scale_optimizer(old_models):
+    keras, optimizers = next(iter(NEW.values()))
+    wrapper = getattr(keras.optimizers, "LossScaleOptimizer", None) or getattr(
+        getattr(keras, "mixed_precision", None), "LossScaleOptimizer", None
+    )
+    if wrapper is None:
+        pytest.skip("this Keras has no LossScaleOptimizer")
+    model, optimizer = make((keras, optimizers), "Adagrad")
+    plan = recover_into(model, old_models("Adagrad")[0], optimizer=wrapper(optimizer), with_slots=True)
+    assert len(plan.recovered) == 9 and int(optimizer.iterations) == 7
+
+
+@eagerly
 def test_an_optimizer_that_has_trained_already(old_models):
     folder, expected = old_models("Adagrad")
     model, optimizer = make(next(iter(NEW.values())), "Adagrad")
@@ -207,7 +220,7 @@ def test_slots_follow_their_variable(old_dir):
     """What grows grows in the slot too, where the slot's own initial value, never 0, is in the new rows."""
     save_checkpoint(old_dir, {"hidden/kernel": np.float32([[5.0], [6.0]]), "hidden/kernel/Adagrad": np.float32([[2.0], [3.0]])})
     keras, optimizers = next(iter(NEW.values()))
-    model = dense_model(keras, (("hidden", 1),), inputs=3, use_bias=False, name="net")
+    model = dense_model(keras, (("hidden", 1),), inputs=3, use_bias=False)
     optimizer = optimizers.Adagrad(0.1, initial_accumulator_value=0.25)
     last = model.weights[0].numpy()[2:]
     plan = recover_into(model, str(old_dir), adapters={}, optimizer=optimizer, with_slots=True)

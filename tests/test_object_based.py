@@ -22,6 +22,7 @@ from estimator_warmstart import (
 )
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from keras_models import place_to_train
 from shared_models import save_objects, variable, zeros
 
 tf1 = tf.compat.v1
@@ -280,14 +281,17 @@ def export_module(folder):
 
 class TestKerasFiles:
     @pytest.mark.parametrize("name", ["new.weights.h5", "weights"])
-    def test_hdf5(self, old_dir, new_graph, name):
+    def test_hdf5(self, old_dir, name):
         path = old_dir / name
-        model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
-        model.save_weights(str(old_dir / "new.weights.h5"))
+        with place_to_train():
+            model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+            model.save_weights(str(old_dir / "new.weights.h5"))
         (old_dir / "new.weights.h5").rename(path)
-        zeros("new", [1])
-        with pytest.raises(WarmStartError, match=r"a Keras HDF5 file \(.h5\), not a checkpoint; save it .*save_format=\"tf\""):
-            plan_recovery(path)
+        with tf.Graph().as_default():
+            zeros("new", [1])
+            said = r"a Keras HDF5 file \(.h5\), not a checkpoint; save it .*save_format=\"tf\""
+            with pytest.raises(WarmStartError, match=said):
+                plan_recovery(path)
 
     def test_keras_zip(self, old_dir, new_graph):
         with zipfile.ZipFile(str(old_dir / "model.keras"), "w") as archive:

@@ -92,7 +92,7 @@ class TestOneRoad:
         assert makers == [function]
 
     def test_what_is_given_is_compiled_when_it_is_given(self, fm_checkpoint, new_graph):
-        zeros("fm/w"), zeros("fm/v", (3, 2))
+        zeros("fm/w", (3, 1)), zeros("fm/v", (3, 2))
         include = ["fm/w"]
         hook = VariableRecoverHook(fm_checkpoint, include=include)
         include[0] = "fm("

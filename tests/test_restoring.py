@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import VariableRecoverHook, WarmStartError, recover_variables
-from estimator_warmstart.restore import operations as restoring
+from estimator_warmstart.restore import old_values
 
 tf1 = tf.compat.v1
 
@@ -97,7 +97,7 @@ class TestMemory:
     def test_large_wholes_that_parts_are_cut_from_are_read_one_after_the_other(
         self, old_dir, new_graph, monkeypatch, budget, waits
     ):
-        monkeypatch.setattr(restoring, "_BUDGET_BYTES", budget)
+        monkeypatch.setattr(old_values, "_BUDGET_BYTES", budget)
         save_checkpoint(old_dir, {"a": np.float32([[1], [2], [3], [4]]), "b": np.float32([[5], [6], [7], [8]])})
         halves = tf1.fixed_size_partitioner(2)
         parts = [part for name in "ab" for part in tf1.get_variable(name, [4, 1], partitioner=halves)]

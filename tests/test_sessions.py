@@ -371,6 +371,18 @@ class TestALaterHooksVariable:
         with tf1.train.MonitoredSession(hooks=[VariableRecoverHook(both), later]) as session:
             assert session.run(later.b).tolist() == [2, 2]
 
+    def test_takes_the_checkpoint_that_the_others_take(self, both, new_graph):
+        """Also where the old model has saved another one in between."""
+
+        class MakesAVariableAfterASave(MakesAVariable):
+            def begin(self):
+                save_checkpoint(both, {"a": np.float32([3, 3]), "b": np.float32([4, 4])}, step=1)
+                super().begin()
+
+        a, later = cold("a"), MakesAVariableAfterASave()
+        with tf1.train.MonitoredSession(hooks=[VariableRecoverHook(both), later]) as session:
+            assert [value.tolist() for value in session.run([a, later.b])] == [[1, 1], [2, 2]]
+
     def test_is_in_the_report_where_the_rules_leave_it_out(self, both, new_graph):
         cold("a")
         hook = VariableRecoverHook(both, {"a": "a"})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import needs_keras_2, save_checkpoint
+from conftest import needs_estimator, needs_keras_2, save_checkpoint
 from estimator_warmstart import VariableRecoverHook
 from estimator_warmstart.graph.variables import global_step, logical_name, logical_variables
 from estimator_warmstart.slots import find_slots
@@ -475,6 +475,7 @@ def run_under(strategy, tmp_path):
     return json.loads(done.stdout.splitlines()[-1]), str(tmp_path / "new" / "model.ckpt-")
 
 
+@needs_estimator
 class TestStrategies:
     def test_mirrored_variables(self, tmp_path):
         found, own = run_under("MirroredStrategy", tmp_path)

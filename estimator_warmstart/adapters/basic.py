@@ -59,7 +59,7 @@ def cast() -> Adapter:
     return Adapter("cast()", steps)
 
 
-def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
+def crop_or_pad(fill: Union[Fill, List[Fill], Tuple[Fill, ...]] = "initial") -> Adapter:
     """Keeps what fits of the old value, from the beginning of each axis, and fills the rest.
 
     Use it where rows or columns were cut off or added at the end: a smaller symbol table, a wider embedding. A fill for each
@@ -92,28 +92,29 @@ def crop_or_pad(fill: Union[Fill, Sequence[Fill]] = "initial") -> Adapter:
       >>> [step.axis_map[1] for step in wider]
       [Filled(length=2, fill='zeros'), Filled(length=2, fill='initial')]
     """
-    is_for_each_axis = isinstance(fill, (list, tuple))
-    fills: Tuple[Fill, ...] = tuple(cast_type(Sequence[Fill], fill)) if is_for_each_axis else (cast_type(Fill, fill),)
-    if not fills:
-        raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
-    for number, one in enumerate(fills):
-        check_fill(one, f"fill[{number}]" if is_for_each_axis else "fill")
-    texts = ", ".join(map(fill_text, fills))
-    label = f"crop_or_pad(fill=({texts}{',' * (len(fills) == 1)}))" if is_for_each_axis else f"crop_or_pad(fill={texts})"
+    if isinstance(fill, (list, tuple)):
+        if not fill:
+            raise WarmStartError("crop_or_pad: fill is empty; give one fill, or one for each axis")
+        for number, of_axis in enumerate(fill):
+            check_fill(of_axis, f"fill[{number}]")
+        text = f"({', '.join(map(fill_text, fill))}{',' * (len(fill) == 1)})"
+    else:
+        check_fill(fill, "fill")
+        text = fill_text(fill)
 
     def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
         if len(old) != len(new):
             raise Misfit(f"crop_or_pad keeps the rank, and {list(old)} has {len(old)} axes, {list(new)} has {len(new)}")
-        if is_for_each_axis and len(fills) != len(new):
+        fills = fill if isinstance(fill, (list, tuple)) else [fill] * len(new)
+        if len(fills) != len(new):
             raise Misfit(f"fill has {len(fills)} entries, and {list(new)} has {len(new)} axes; give one fill for each axis")
-        of_axes = fills if is_for_each_axis else fills * len(new)
         return tuple(
             MapAxis(axis, merge_segments((Kept(min(before, after), 0), Filled(max(after - before, 0), of_axis))))
-            for axis, (before, after, of_axis) in enumerate(zip(old, new, of_axes))
+            for axis, (before, after, of_axis) in enumerate(zip(old, new, fills))
             if before != after
         )
 
-    return Adapter(label, steps)
+    return Adapter(f"crop_or_pad(fill={text})", steps)
 
 
 def take(index: Any) -> Adapter:

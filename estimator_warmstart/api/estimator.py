@@ -1,14 +1,13 @@
-"""`warm_started`: an Estimator whose training is warm-started, whatever its `model_fn` is.
+"""`warm_started` wraps an Estimator so that its training is warm-started, whatever its `model_fn` is.
 
-Enters: an Estimator and what a hook takes. Leaves: another Estimator of the same directory, configuration and parameters,
-with the hook among the `training_hooks` of its `EstimatorSpec`. This module must not know what a hook does.
+The wrapper adds a hook to the `EstimatorSpec` that the `model_fn` returns.
 """
 
 from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Type
 
 from estimator_warmstart._tf import logger, tf, tf1
 from estimator_warmstart._tf_estimator import check_has_estimator, exporting_class, own_warm_start
@@ -27,19 +26,19 @@ _HOOKS_OF = {_TRAIN: "training_hooks", "eval": "evaluation_hooks", "infer": "pre
 
 
 def warm_started(
-    estimator: Any,
+    estimator: tf.estimator.Estimator,
     ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     **options: Any,
-) -> Any:
-    """Makes of an Estimator another one whose training begins with an old model's parameters.
+) -> tf.estimator.Estimator:
+    """Returns a copy of an Estimator whose training starts from an old model.
 
-    Use it where the `model_fn` is not yours to change: canned Estimators, `tf.keras.estimator.model_to_estimator`, a library's.
-    As after `tf.estimator.add_metrics`, the result has the same `model_dir`, `config` and `params`, and is a
+    Use it where you cannot change the `model_fn`: canned Estimators, `tf.keras.estimator.model_to_estimator`, a library's. As
+    with `tf.estimator.add_metrics`, the result has the same `model_dir`, `config` and `params`, and is a
     `tf.estimator.Estimator`. While `model_dir` has no checkpoint, it evaluates, predicts and exports with the old model's
-    parameters, and leaves no checkpoint in `model_dir` by that; from then on, and with a `checkpoint_path`, all three are as
-    they were. An Estimator that is trained already goes on from its own checkpoint, and a warning says so.
+    parameters, and writes no checkpoint to `model_dir` for that. From then on, and with a `checkpoint_path`, all three work as
+    before. An Estimator that is already trained goes on from its own checkpoint, and a warning says so.
 
     To export an untrained Estimator with more metrics, add these first: `warm_started(tf.estimator.add_metrics(...), ...)`.
 
@@ -47,7 +46,7 @@ def warm_started(
       estimator: a `tf.estimator.Estimator` or `tf.compat.v1.estimator.Estimator`.
       ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
         directory; name-based or object-based.
-      recover_vars: as for `VariableRecoverHook`; the new variables are named, since they are not made yet.
+      recover_vars: as for `VariableRecoverHook`; give the new variables by name, since they do not exist yet.
       adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
       **options: the keyword-only arguments of that hook, with its defaults.
 
@@ -56,8 +55,8 @@ def warm_started(
 
     Raises:
       WarmStartError: for bad arguments and a checkpoint that cannot be read, at once; from `train`, before any variable is
-        touched, with everything that cannot be done as asked. Names and rules that fit nothing are a problem in training
-        alone: the graph of an evaluation has no optimizer slots.
+        touched, listing everything that cannot be done as asked. Names and rules that fit nothing are an error in training
+        only: the graph of an evaluation has no optimizer slots.
 
     Example:
       >>> import tempfile
@@ -77,11 +76,11 @@ def warm_started(
     """
     check_has_estimator("warm_started")
     _check_estimator(estimator)
-    hook_class: Any = VariableRecoverHook if adapters is None else ShapeAdaptingRecoverHook
+    hook_class: Type[VariableRecoverHook] = VariableRecoverHook if adapters is None else ShapeAdaptingRecoverHook
     _check_options(options, hook_class)
     options = {"model_dir": estimator.model_dir, **options, **({} if adapters is None else {"adapters": adapters})}
 
-    def make_hook() -> Any:
+    def make_hook() -> VariableRecoverHook:
         return hook_class(ckp_dir, recover_vars, **options)
 
     request = make_hook().request  # Says now what is wrong with the arguments.
@@ -108,14 +107,14 @@ def warm_started(
     return made
 
 
-def _check_options(options: Mapping[str, Any], hook_class: Any) -> None:
+def _check_options(options: Mapping[str, Any], hook_class: Type[VariableRecoverHook]) -> None:
     known = inspect.signature(hook_class).parameters
     unknown = [f"{name!r}{did_you_mean(name, known)}" for name in options if name not in known]
     if unknown:
         raise WarmStartError(f"{hook_class.__name__} has no argument {', '.join(unknown)}")
 
 
-def _check_estimator(estimator: Any) -> None:
+def _check_estimator(estimator: object) -> None:
     if isinstance(estimator, tf1.estimator.tpu.TPUEstimator):
         raise WarmStartError(
             "a TPUEstimator prepares its model_fn for a TPU's host itself; give the hook to training_hooks of the "
@@ -130,7 +129,7 @@ def _check_estimator(estimator: Any) -> None:
 
 
 def _check_old_and_new(ckp_dir: PathArgument, model_dir: str) -> None:
-    """Says what can be said of the two directories before anything is trained."""
+    """Warns or raises, before anything is trained, if the two directories leave nothing to recover."""
     latest = tf.train.latest_checkpoint(model_dir)
     step = 0 if latest is None else read_step(open_checkpoint(latest)) or 0
     if step:

@@ -1,20 +1,17 @@
-"""The hooks: what a user gives, checked, and a `Training` for each graph in which a hook begins.
+"""The hooks, and `recover_variables` for code without hooks. A hook checks its arguments and recovers by a `Training`.
 
-    hook = VariableRecoverHook(...)    checks its arguments
-      begin()                          plans, checks, makes the variables' initializers recover
-      [the session is made]            fresh: its init_op recovers, on the chief; resumed: a checkpoint is restored
-      after_create_session(...)        looks which of the two it was; recovers only what is fresh and still cold
-      ...                              takes no part in any step
-
-Enters: what the user gave. Leaves: a graph and a session in which the old values are where the plan says. This module
-must not know how a plan is made or how a value is restored.
+hook = VariableRecoverHook(...)    checks its arguments
+begin()                          plans, checks, makes the variables' initializers recover
+[the session is made]            fresh: its init_op recovers, on the chief; resumed: a checkpoint is restored
+after_create_session(...)        looks which of the two it was; recovers only what is fresh and still cold
+...                              takes no part in any step
 """
 
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from estimator_warmstart._tf import SessionRunHook, logger, tf1
+from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import PathArgument
@@ -29,14 +26,14 @@ from estimator_warmstart.restore.training import Training
 class VariableRecoverHook(SessionRunHook):
     """Recovers parameters of an old model into a new one, once, before the first step.
 
-    Use it in `model_fn`, among the `training_hooks` of the `EstimatorSpec`, or hand it to `Estimator.train(hooks=...)` or
-    a `MonitoredTrainingSession`. Driven by hand, `begin()` comes after the graph is built and
+    Use it in `model_fn`, among the `training_hooks` of the `EstimatorSpec`, or pass it to `Estimator.train(hooks=...)` or to a
+    `MonitoredTrainingSession`. To drive it by hand, call `begin()` after the graph is built and
     `after_create_session(session, None)` after the session is made.
 
-    A resumed run is never touched: what the new model has learned beats the old values, on a restart, a recovery or a
-    worker that comes late. Without a global step, whatever TensorFlow has restored is resumed. `model.ckpt-0` holds the
-    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks recover several old models; in a job of
-    many processes give each process the same hooks in the same order. Variables that later hooks make are planned when the
+    A resumed run is never touched: what the new model has learned beats the old values, on a restart, a recovery or a late
+    worker. A model without a global step counts as resumed if TensorFlow has restored a checkpoint. `model.ckpt-0` holds the
+    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks recover several old models. In a job of
+    many processes, give each process the same hooks in the same order. Variables that later hooks make are planned when the
     graph is finalized. One hook may serve several trainings, also at once.
 
     Args:
@@ -45,15 +42,15 @@ class VariableRecoverHook(SessionRunHook):
       recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
         checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned
         one's parts, a variable's name, or a list of several of these when one old variable fills several new ones.
-        `None`: every new variable that the checkpoint has under its own name, but for the global step. Shapes and dtypes
-        are the same on both sides.
-      include: instead of `recover_vars`: choose by name when the graph is there, as `match_variables` does; a pattern or list
-        of patterns of new names. Also the next three.
-      exclude: patterns of new names to leave as they are.
+        `None`: every new variable that the checkpoint has under its own name, except the global step. Shapes and dtypes must be
+        the same on both sides.
+      include: a pattern or a list of patterns of new names. This and the next three replace `recover_vars`: they choose
+        variables by name when the graph is there, as `match_variables` does.
+      exclude: patterns of new names to leave as initialized.
       rename: `{old pattern: new name or scope, or a list of several}`.
       collection: a name from `tf.compat.v1.GraphKeys`. `"local_variables"`: those are initialized in each session, on every
-        worker and in resumed runs too, so they take their old values each time, by the default `local_init_op`. A `Saver`
-        holds them only if it was told to: others leave nothing to recover.
+        worker and in resumed runs too, so the default `local_init_op` gives them their old values each time. An old checkpoint
+        holds them only if its `Saver` was told to save them.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
       when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
         inside it).
@@ -62,16 +59,16 @@ class VariableRecoverHook(SessionRunHook):
       min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
         less. `None`: any.
       check_finite: whether to read every old value first and refuse NaN and infinity.
-      model_dir: the new model's own directory, if it is known: lets `begin` refuse a `ckp_dir` that is the same one, lets a
-        resumed run go on when the old model is gone, and takes what stays of the warm start: `warm_start.json` and a
-        summary for TensorBoard.
-      max_wait_secs: seconds that a worker waits for the chief to recover before it gives up.
+      model_dir: the new model's own directory, if it is known. `begin` then refuses a `ckp_dir` that is the same directory, a
+        resumed run goes on when the old model is gone, and the record of the warm start is written there: `warm_start.json`
+        and a summary for TensorBoard.
+      max_wait_secs: how many seconds a worker waits for the chief to recover before it gives up.
 
     Attributes:
       plan: the `Plan`, from `begin` on.
 
     Raises:
-      WarmStartError: (a `ValueError`) for bad arguments, at once; from `begin`, before any variable is touched, with
+      WarmStartError: (a `ValueError`) for bad arguments, at once; from `begin`, before any variable is touched, listing
         everything that cannot be done as asked.
 
     Example:
@@ -138,8 +135,8 @@ class VariableRecoverHook(SessionRunHook):
     def _graph_recovery(self) -> Optional[GraphRecovery]:
         return self._latest.graph_recovery if self._latest else None
 
-    def plan_for(self, graph: Any) -> Plan:
-        """What the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
+    def plan_for(self, graph: tf.Graph) -> Plan:
+        """Returns what the hook would do in `graph`, which it leaves as it is; raises as `begin` does."""
         return checked_plan(self._request, graph)
 
     def begin(self) -> None:
@@ -155,13 +152,13 @@ class VariableRecoverHook(SessionRunHook):
         self._latest = trainings[0]
         trainings[0].begin()
 
-    def after_create_session(self, session: Any, coord: Any) -> None:
+    def after_create_session(self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator]) -> None:
         """Recovers into a fresh session that its initialization did not reach; leaves any other alone."""
         for training in session.graph.get_collection(self._key):
             training.session_created(session, coord)
 
-    def recover_in(self, session: Any) -> Plan:
-        """Recovers now, in a session that is there already; see `recover_variables`."""
+    def recover_in(self, session: tf.compat.v1.Session) -> Plan:
+        """Recovers now, in a session that exists already; see `recover_variables`."""
         graph_recovery = prepare_recovery(self._request, session.graph, session)
         step, _ = graph_recovery.look_at(session)
         if step and self._when == "fresh":
@@ -175,8 +172,8 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
     """Recovers parameters of an old model whose shapes, vocabularies or features have changed since.
 
     Use it where part of an old value is still good. It makes the same promises as `VariableRecoverHook`. Whatever happens
-    to a variable's rows and columns happens to each of its optimizer slots; what is new in a slot takes the slot's own
-    initial value.
+    to a variable's rows and columns happens to each of its optimizer slots. New positions of a slot take the slot's own initial
+    value.
 
     The other arguments are those of `VariableRecoverHook`.
 
@@ -248,7 +245,7 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
 
 def recover_variables(
-    session: Any,
+    session: tf.compat.v1.Session,
     ckp_dir: PathArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
@@ -256,14 +253,14 @@ def recover_variables(
 ) -> Plan:
     """Recovers parameters of an old model into the variables of a session, without hooks.
 
-    Use it in code on the low-level API, with a plain `tf.compat.v1.Session`, before or after the variables were
-    initialized. It recovers each time it is called. A model whose global step is beyond 0 is resumed and left alone unless
+    Use it in code on the low-level API, with a plain `tf.compat.v1.Session`, before or after the variables are initialized.
+    It recovers each time it is called. A model whose global step is beyond 0 counts as resumed and is left alone unless
     `when="every_train"`; the plan then says that nothing was recovered.
 
     Before the variables are initialized it also makes their initializers recover, so that
     `session.run(tf.compat.v1.global_variables_initializer())` afterwards keeps the old values, as after
-    `init_from_checkpoint`. A session ignores what becomes of operations that it has seen: once it has run anything, make
-    the operation that initializes after this call, not before; a warning says so.
+    `init_from_checkpoint`. A session ignores changes to operations that it has seen: once it has run anything, make the
+    operation that initializes after this call, not before; a warning says so.
 
     The other arguments are those of `VariableRecoverHook`.
 

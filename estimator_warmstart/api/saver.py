@@ -1,8 +1,4 @@
-"""What saves the new model: `make_saver`.
-
-Enters: which variables or objects, in which format, and a Saver's options. Leaves: a `tf.compat.v1.train.Saver` that a
-Scaffold, an Estimator or plain code takes. This module must not know of any old model.
-"""
+"""`make_saver` makes a Saver that saves the new model, name-based or object-based."""
 
 from __future__ import annotations
 
@@ -29,8 +25,8 @@ def make_saver(
     allow_empty: bool = False,
     name: Optional[str] = None,
     filename: Optional[str] = None,
-) -> Any:
-    """Makes what saves the new model, in either of TensorFlow's formats, for a Scaffold.
+) -> tf.compat.v1.train.Saver:
+    """Makes a Saver for the new model, in either of TensorFlow's formats, for a Scaffold.
 
     Use it where an Estimator's checkpoints are to be object-based from now on, or where a Scaffold needs a Saver anyway.
     The saver looks for variables when the Scaffold is finalized, so it may be made before they are. An Estimator whose
@@ -39,26 +35,26 @@ def make_saver(
     Args:
       var_list: what to save. `None`: all that is saveable. For `"name"`: a list of variables or a dict
         `{name: variable}`, as `tf.compat.v1.train.Saver` takes it. For `"object"`: also a `tf.train.Checkpoint`, a Keras
-        model, a `tf.Module` or whatever else is trackable, whose object paths the checkpoint then has; variables are held
-        by name in `vars`, as TensorFlow's migration guide and `convert_checkpoint` do it.
+        model, a `tf.Module` or any other trackable object, whose object paths the checkpoint then has. Variables are saved
+        under their names in `vars`, as in TensorFlow's migration guide and by `convert_checkpoint`.
       saver_format: `"name"`: one tensor for each variable's name. `"object"`: what `tf.train.Checkpoint` writes.
       max_to_keep: how many recent checkpoints to keep; `None` or 0: all.
       keep_checkpoint_every_n_hours: hours after which one more is kept for good.
-      sharded: whether each device's variables go to a file of their own, as an Estimator has it.
+      sharded: whether each device's variables are saved in a file of their own, as an Estimator does.
       reshape: whether to restore into other shapes of the same size; name-based only.
-      restore_sequentially: whether to restore one variable after the other on each device.
+      restore_sequentially: whether to restore variables one after another on each device.
       pad_step_number: whether step numbers in file names have eight digits.
       save_relative_paths: whether the file `checkpoint` names its checkpoints relative to itself, so that the directory can be
         moved.
-      allow_empty: whether to take a graph without variables.
-      name: of the operations' scope.
+      allow_empty: whether to accept a graph without variables.
+      name: the name scope of the operations.
       filename: the default file name in a graph that is run without Python.
 
     Returns:
       A `tf.compat.v1.train.Saver`.
 
     Raises:
-      WarmStartError: for a format that is neither, an option or a variable that the format does not have.
+      WarmStartError: for another format, and for an option or a variable that the format does not support.
 
     Example:
       >>> import tempfile
@@ -80,10 +76,10 @@ def make_saver(
         raise WarmStartError(
             f'a {type(var_list).__name__} is saved by its objects; give saver_format="object", or a list of its variables'
         )
-    _check_count("max_to_keep", max_to_keep)
-    _check_count("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
+    _check_not_negative("max_to_keep", max_to_keep)
+    _check_not_negative("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
     return LateSaver(
-        (lambda: _objects(var_list)) if saver_format == "object" else (lambda: var_list),
+        (lambda: _object_saveables(var_list)) if saver_format == "object" else (lambda: var_list),
         max_to_keep=max_to_keep,
         keep_checkpoint_every_n_hours=keep_checkpoint_every_n_hours,
         sharded=sharded,
@@ -97,22 +93,22 @@ def make_saver(
     )
 
 
-def _check_count(argument: str, value: Any) -> None:
+def _check_not_negative(argument: str, value: Optional[float]) -> None:
     if value is not None and not (is_number(value) and value >= 0):
         raise WarmStartError(f"{argument} must be a number, 0 or more, got {value!r}")
 
 
-def _objects(var_list: Any) -> List[Any]:
-    """The saveables of an object-based checkpoint of `var_list`."""
+def _object_saveables(var_list: Any) -> List[Any]:
+    """Returns the saveables of an object-based checkpoint of `var_list`."""
     if var_list is not None and not isinstance(var_list, (list, tuple, Mapping)) and is_trackable(var_list):
         return saveables_of(var_list)
     others: List[Any] = []
     if var_list is None:
         var_list = tf1.global_variables()
-        # Tables and iterators, which say themselves how they are saved.
+        # Tables and iterators, which define how they are saved.
         others = tf1.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
     named = dict(var_list) if isinstance(var_list, Mapping) else {logical_name(variable): variable for variable in var_list}
-    parts = [variable for variable in named.values() if is_part(variable)]
+    parts = [variable for variable in named.values() if is_partitioned(variable)]
     if parts:
         raise WarmStartError(
             "an object-based checkpoint cannot hold partitioned variables, here "
@@ -123,8 +119,8 @@ def _objects(var_list: Any) -> List[Any]:
     return saveables_of(tf1.train.Checkpoint(vars=holder.vars)) + list(others)
 
 
-def is_part(variable: Any) -> bool:
-    """Whether `variable` is a part of a partitioned one, or a partitioned one itself."""
+def is_partitioned(variable: Any) -> bool:
+    """Whether `variable` is a partitioned variable or a part of one."""
     return (
         isinstance(variable, (list, tuple))
         or type(variable).__name__ == "PartitionedVariable"

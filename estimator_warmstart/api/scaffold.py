@@ -1,12 +1,9 @@
-"""`recover_scaffold`: a Scaffold whose initialization recovers.
+"""`recover_scaffold` makes a Scaffold whose initialization recovers.
 
-    recover_scaffold(...)      in model_fn: checks its arguments; under a strategy plans, for all replicas at once
-      finalize()               elsewhere: plans when every variable is there; variables' initializers recover from now on
-      [init_op]                runs on the chief of a fresh model only
-      init_fn                  recovers what the init_op did not reach, logs the report, then calls the user's own
-
-Enters: what a hook takes, and what a Scaffold takes. Leaves: a Scaffold. This module must not know how a plan is made or how a
-value is restored.
+recover_scaffold(...)      in model_fn: checks its arguments; under a strategy plans, for all replicas at once
+finalize()               elsewhere: plans when every variable is there; variables' initializers recover from now on
+[init_op]                runs on the chief of a fresh model only
+init_fn                  recovers what the init_op did not reach, logs the report, then calls the user's own
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ from estimator_warmstart.plan.request import Request, make_request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
 
 # Called with the Scaffold and the session.
-InitFn = Callable[[Any, Any], None]
+InitFn = Callable[["tf.compat.v1.train.Scaffold", "tf.compat.v1.Session"], None]
 _SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if name != "saver_format"]
 
 
@@ -44,19 +41,19 @@ def recover_scaffold(
     min_coverage: Optional[float] = None,
     check_finite: bool = False,
     model_dir: Optional[str] = None,
-    init_op: Any = None,
+    init_op: Optional[tf.Operation] = None,
     init_fn: Optional[InitFn] = None,
-    local_init_op: Any = None,
-    summary_op: Any = None,
-    copy_from_scaffold: Any = None,
+    local_init_op: Optional[tf.Operation] = None,
+    summary_op: Optional[tf.Tensor] = None,
+    copy_from_scaffold: Optional[tf.compat.v1.train.Scaffold] = None,
     **saver_options: Any,
-) -> Any:
+) -> tf.compat.v1.train.Scaffold:
     """Makes a Scaffold whose initialization recovers an old model, and which holds the new model's saver.
 
-    Use it in `model_fn`, as the `scaffold` of the `EstimatorSpec`, where the Estimator is to save in another format, or has a
-    Scaffold of its own already; elsewhere a hook does the same. Call it last, when the train op is there: under a
-    `tf.distribute` strategy the plan is made at once. A model that has a checkpoint of its own is never touched, nor is
-    an evaluation or a prediction.
+    Use it in `model_fn`, as the `scaffold` of the `EstimatorSpec`, where the Estimator is to save in another format or already
+    has a Scaffold of its own; elsewhere a hook does the same. Call it last, after the train op is made: under a `tf.distribute`
+    strategy the plan is made at once. A model that has a checkpoint of its own is never touched, and neither is an evaluation
+    or a prediction.
 
     The other arguments are those of `VariableRecoverHook`.
 
@@ -65,7 +62,7 @@ def recover_scaffold(
       saver_format: `"name"` or `"object"`, as for `make_saver`.
       with_slots: whether optimizer slots are recovered too; `None`: if `adapters` is given.
       init_op: as for `tf.compat.v1.train.Scaffold`; what it initializes by the variables' own initializers is recovered.
-      init_fn: as for `tf.compat.v1.train.Scaffold`; called when old values are there.
+      init_fn: as for `tf.compat.v1.train.Scaffold`; it is called after the old values are recovered.
       local_init_op: as for `tf.compat.v1.train.Scaffold`.
       summary_op: as for `tf.compat.v1.train.Scaffold`.
       copy_from_scaffold: a Scaffold whose other fields are kept; its saver too, if it has one.
@@ -75,7 +72,7 @@ def recover_scaffold(
       A `tf.compat.v1.train.Scaffold`.
 
     Raises:
-      WarmStartError: for bad arguments, at once; when the graph is complete, before any variable is touched, with everything
+      WarmStartError: for bad arguments, at once; when the graph is complete, before any variable is touched, listing everything
         that cannot be done as asked.
 
     Example:
@@ -197,14 +194,14 @@ def _new_saver(
 
 
 def _prepare_replicas(scaffold: _RecoverScaffold) -> None:
-    """Prepares once for all replicas, from outside of them: there mirrored variables are whole.
+    """Prepares once for all replicas, from outside of them, where mirrored variables are whole.
 
-    An Estimator that trains under a strategy makes a plain Scaffold of what the replicas' Scaffolds hold, so that `finalize`
+    An Estimator that trains under a strategy makes a plain Scaffold from the fields of the replicas' Scaffolds, so `finalize`
     is never called.
     """
     graph = tf1.get_default_graph()
 
-    def prepare(strategy: Any, scaffolds: Any) -> None:
+    def prepare(strategy: tf.distribute.Strategy, scaffolds: Any) -> None:
         first, *others = strategy.experimental_local_results(scaffolds)
         first.prepare(graph)
         for other in others:  # Any of them may be the one whose init_fn is called.
@@ -216,7 +213,7 @@ def _prepare_replicas(scaffold: _RecoverScaffold) -> None:
         tf.distribute.get_replica_context().merge_call(prepare, args=(scaffold,))
 
 
-def _trains(graph: Any) -> bool:
+def _trains(graph: tf.Graph) -> bool:
     """Whether something in `graph` trains: an optimizer that says so, or what counts the global step up."""
     if graph.get_collection(tf1.GraphKeys.TRAIN_OP):
         return True

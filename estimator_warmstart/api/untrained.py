@@ -1,6 +1,6 @@
-"""What an Estimator that has no checkpoint yet evaluates, predicts and exports: the old model's values.
+"""Lets an Estimator that has no checkpoint yet evaluate, predict and export the old model's values.
 
-TensorFlow runs the initializers there, or has nothing to export. Nothing of this leaves a file in the model's directory.
+TensorFlow runs the initializers there, or has nothing to export. No file stays in the model's directory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from estimator_warmstart.restore.initializers import watch_initializer
 class UntrainedRecoverHook(SessionRunHook):
     """Recovers into the session of an evaluation or a prediction whose variables are initialized, not read from a checkpoint.
 
-    What cannot be done as asked is an error only then: with a `checkpoint_path` of the user's, the old model is not asked.
+    Only then is it an error if the old model cannot be recovered: with a `checkpoint_path` of the user's it is not needed.
 
     Args:
       request: what training would recover.
-      model_dir: the new model's directory: once it has a checkpoint there is nothing to do.
+      model_dir: the new model's directory. Once it has a checkpoint, there is nothing to do.
     """
 
     def __init__(self, request: Request, model_dir: str):
@@ -35,7 +35,7 @@ class UntrainedRecoverHook(SessionRunHook):
         self._model_dir = model_dir
         self._graph_recovery: Optional[GraphRecovery] = None
         self._problem: Optional[WarmStartError] = None
-        self._is_initialized: Any = None
+        self._is_initialized: Optional[tf.Tensor] = None
 
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover."""
@@ -51,8 +51,8 @@ class UntrainedRecoverHook(SessionRunHook):
         watched = [*graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES)] if step is None else [step]
         self._is_initialized = watch_initializer(watched[0], graph) if watched else None
 
-    def after_create_session(self, session: Any, coord: Any) -> None:
-        """Says what was recovered, or why it cannot be."""
+    def after_create_session(self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator]) -> None:
+        """Logs what was recovered, or raises if nothing could be."""
         if self._is_initialized is None or not session.run(self._is_initialized):
             return
         if self._problem is not None:
@@ -62,7 +62,7 @@ class UntrainedRecoverHook(SessionRunHook):
             self._graph_recovery.tell_recovered(0, is_first=True)
 
     def _warn_of_absent(self, plan: Plan) -> None:
-        """Names that this graph does not have may be misspelt, which training alone can know; slots are never here."""
+        """Warns of names that this graph lacks. Only training can tell whether they are misspelled; slots are never here."""
         there = {planned.new.name for planned in plan.variables}
         absent = [
             new
@@ -73,25 +73,29 @@ class UntrainedRecoverHook(SessionRunHook):
         ]
         if absent:
             logger.warning(
-                "This graph has no new variable %s: an error when training begins, unless training has it.", first_few(absent)
+                "This graph has no new variable %s: an error when training begins, unless training has it.",
+                first_few(absent),
             )
 
 
 @contextmanager
 def checkpoint_of_untrained(
-    estimator: Any, make_hook: Callable[[], SessionRunHook], folder: str, receivers: Mapping[str, Callable[[], Any]]
+    estimator: tf.estimator.Estimator,
+    make_hook: Callable[[], SessionRunHook],
+    folder: str,
+    receivers: Mapping[str, Callable[[], Any]],
 ) -> Iterator[str]:
-    """A context with the prefix of a checkpoint that holds what the untrained `estimator` begins with.
+    """Returns a context with the prefix of a checkpoint that holds the untrained `estimator`'s first values.
 
     Args:
       estimator: a `tf.estimator.Estimator`.
       make_hook: makes the hook that recovers.
-      folder: where a directory for it is made, and removed afterwards.
+      folder: where a directory for the checkpoint is made, and removed afterwards.
       receivers: `{mode: input receiver function}`, as for `experimental_export_all_saved_models`.
     """
     modes = tf.estimator.ModeKeys
     mode = next(mode for mode in (modes.TRAIN, modes.EVAL, modes.PREDICT) if receivers.get(mode))
-    # As TensorFlow's own, a name that no server takes for a version.
+    # Like TensorFlow's own temporary names, it is not a number, so no server takes it for a version.
     own = os.path.join(tf.compat.as_str(folder), f"temp-warm-start-{uuid.uuid4().hex[:8]}")
     prefix = os.path.join(own, "model.ckpt")
     tf.io.gfile.makedirs(own)

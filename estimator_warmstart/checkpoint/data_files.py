@@ -19,6 +19,7 @@ from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
 from estimator_warmstart.checkpoint.index_checks import entry_shape, slice_key
 from estimator_warmstart.checkpoint.index_file import BundleIndex, read_index, write_index
+from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
 from estimator_warmstart.tensors import count_elements
@@ -28,12 +29,8 @@ from estimator_warmstart.text_output import Progress
 ElementwiseFn = Callable[[np.ndarray], np.ndarray]
 
 _CHUNK_SIZE = 1 << 22
-# The lengths of a tensor's strings are stored before the strings, as varints; longer ones than 42 bits are not believed.
-_MOST_BYTES_OF_A_LENGTH = 6
 _LENGTHS_CHUNK_SIZE = 1 << 16
-_DAMAGED_LENGTHS = "the lengths of its strings are damaged"
 _CHECKSUM_SIZE = 4
-_LARGEST_UINT32 = 2**32 - 1
 
 
 def data_file(prefix: str, number: int, count: int) -> str:
@@ -138,13 +135,13 @@ class BundleReader:
         checksum, size, header_size = 0, 0, 0
         while left:
             wanted = min(_LENGTHS_CHUNK_SIZE, entry.size - header_size)
-            lengths, used = _decode_lengths(self._opened(path, entry.offset + header_size).read(wanted), left)
-            checksum = checksums.extend(checksum, _encode_lengths(lengths, self.byte_order))
+            lengths, used = decode_lengths(self._opened(path, entry.offset + header_size).read(wanted), left)
+            checksum = checksums.extend(checksum, encode_lengths(lengths, self.byte_order))
             left, size, header_size = left - len(lengths), size + int(lengths.sum()), header_size + used
         stored = self._opened(path, entry.offset + header_size).read(_CHECKSUM_SIZE)
         header_size += _CHECKSUM_SIZE
         if header_size + size != entry.size or stored != struct.pack(self.byte_order + "I", checksums.mask(checksum)):
-            raise OSError(_DAMAGED_LENGTHS)
+            raise OSError(DAMAGED_LENGTHS)
         return checksums.extend(checksum, stored), header_size
 
     def _data_file_of(self, entry: tensor_bundle_pb2.BundleEntryProto) -> str:
@@ -164,29 +161,6 @@ class BundleReader:
         if self._file is not None:
             self._file.close()
         self._path, self._file = "", None
-
-
-def _decode_lengths(stored: bytes, most: int) -> Tuple[np.ndarray, int]:
-    """Returns the numbers that `stored` begins with, `most` of them at most, and the bytes that they take."""
-    data = np.frombuffer(stored, np.uint8)
-    ends = np.flatnonzero(data < 0x80)[:most]
-    if not len(ends):
-        raise OSError(_DAMAGED_LENGTHS)
-    data = data[: ends[-1] + 1]
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    places = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
-    if places.max() >= _MOST_BYTES_OF_A_LENGTH:
-        raise OSError(_DAMAGED_LENGTHS)
-    return np.add.reduceat((data & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64), starts), len(data)
-
-
-def _encode_lengths(lengths: np.ndarray, byte_order: str) -> bytes:
-    """Returns the lengths of strings as their checksum takes them: in four bytes, in eight only where they need them."""
-    if lengths.max() <= _LARGEST_UINT32:
-        return lengths.astype(byte_order + "u4").tobytes()
-    return b"".join(
-        np.array([length], byte_order + ("u4" if length <= _LARGEST_UINT32 else "u8")).tobytes() for length in lengths
-    )
 
 
 class TensorCopy(NamedTuple):

@@ -104,13 +104,9 @@ class _ValueSource(NamedTuple):
 
 
 def _check_model(model: tf.Module, optimizer: Optional[tf.keras.optimizers.Optimizer]) -> None:
-    if isinstance(model, tf.keras.Model) and not isinstance(model, tf.Module):
-        raise WarmStartError(
-            f"model {model.name!r} is a Keras 3 model, which loads no TensorFlow checkpoint; recover_into(model, source) puts "
-            "the old values into the model itself, and model.save writes it"
-        )
     if not isinstance(model, tf.Module):
-        raise WarmStartError(f"model must be a Keras model or a tf.Module, got {model!r}")
+        hint = "; Keras 3 loads no checkpoint: use recover_into" if isinstance(model, tf.keras.Model) else ""
+        raise WarmStartError(f"model must be a Keras model or a tf.Module, got {model!r}{hint}")
     try:
         names = [_name_in_graph(variable) for variable in model.variables]
     except ValueError as error:  # Keras makes the variables of such a model when it is first called.

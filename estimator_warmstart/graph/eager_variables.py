@@ -6,6 +6,7 @@ A plan is made of `NewVariable` records. Here an object says what elsewhere the 
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 from estimator_warmstart._tf import copies_of, tf, tf1
@@ -87,7 +88,8 @@ def _objects(held: Any) -> List[Any]:
 
 def _variables(model: Any, input_shape: Any) -> Tuple[List[Any], List[Any]]:
     """The variables of a model or module, and those of them that are trained."""
-    is_keras = hasattr(model, "weights") and hasattr(model, "trainable_variables")
+    # Of the class: before it is built a model of Keras 2 raises where its weights are asked for.
+    is_keras = hasattr(type(model), "weights") and hasattr(type(model), "trainable_variables")
     if isinstance(model, type) or not (is_keras or isinstance(model, tf.Module)):
         given = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
         raise WarmStartError(f"model must be {_MODELS}, got {given}")
@@ -106,7 +108,7 @@ def _variables(model: Any, input_shape: Any) -> Tuple[List[Any], List[Any]]:
                 "; it is not built yet: give input_shape=(None, number of features), as model.build takes it, or call it once "
                 "on a batch"
                 if input_shape is None
-                else f", also after model.build({input_shape!r}); call it once on a batch"
+                else f", also when it is built with input_shape={input_shape!r}; call it once on a batch"
             )
         )
     return weights, list(model.trainable_variables)
@@ -121,7 +123,12 @@ def _weights(model: Any) -> List[Any]:
 
 def _build(model: Any, what: str, input_shape: Any) -> None:
     try:
-        model.build(input_shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras 3, of models that it does not build so.
+            model.build(input_shape)
+        if not _weights(model) and isinstance(input_shape, (tuple, list)):
+            # Keras 3 builds a model with a `call` of its own when it is called.
+            model(tf.zeros([1 if length is None else length for length in input_shape]))
     except Exception as error:  # What the user's own layers raise is the reason.
         raise WarmStartError(
             f"{what} cannot be built with input_shape={input_shape!r}: {type(error).__name__}: {error}; call it once on a "
@@ -139,6 +146,12 @@ def _check_dict(named: Iterable[Tuple[Any, Any]]) -> None:
             f"model: a variable's name is a string, got {first_few(wrong_names)}; the dict goes {{name: variable}}"
         )
     _check_variables([held for _, held in named], [name for name, _ in named])
+    names: Dict[int, List[str]] = {}
+    for name, held in named:
+        names.setdefault(id(tensorflow_variable(held)), []).append(name)
+    twice = [first_few(each) for each in names.values() if len(each) > 1]
+    if twice:
+        raise WarmStartError("model: one variable has several names; keep one of them", twice)
 
 
 def _check_variables(held: List[Any], names: Iterable[str] = ()) -> None:
@@ -184,13 +197,12 @@ def _refuse_shared_names(model: Any, named: List[Tuple[str, Any]]) -> None:
     raise WarmStartError(
         "variables of the model have one name in common; give recover_into a dict {name: variable} with a name for each, or "
         "give the layers names of their own",
-        [
-            f"{name!r} is " + ", ".join(f"{_path(each, paths)} {list(tensorflow_variable(each).shape)}" for each in held)  # type: ignore[union-attr]
-            for name, held in shared.items()
-        ],
+        [f"{name!r} is {', '.join(_place(each, paths) for each in held)}" for name, held in shared.items()],
     )
 
 
-def _path(held: Any, paths: Mapping[int, str]) -> str:
-    found = [paths[id(each)] for each in _objects(held) if id(each) in paths]
-    return f"model.{found[0].replace('/', '.')}" if found else "(in no attribute that is tracked)"
+def _place(held: Any, paths: Mapping[int, str]) -> str:
+    """Where in the model a variable is, and its shape."""
+    path = next((paths[id(each)] for each in _objects(held) if id(each) in paths), "")
+    where = f"model.{path.replace('/', '.')}" if path else "(in no attribute that is tracked)"
+    return f"{where} {list(new_variable('', held).shape)}"

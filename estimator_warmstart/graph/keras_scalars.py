@@ -28,7 +28,7 @@ def keras_scalars(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[s
     """
     return (
         set(_of_legacy_optimizers(variables, slots_by_name))
-        | set(_of_later_optimizers(variables))
+        | set(_of_later_optimizers(variables, slots_by_name))
         | set(_of_loss_scales(variables))
     )
 
@@ -53,11 +53,13 @@ def _of_legacy_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: M
     return found
 
 
-def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
+def _of_later_optimizers(variables: Mapping[str, tf.Variable], slots_by_name: Mapping[str, SlotOf]) -> Iterator[str]:
     """Finds those of optimizers since 2.11: `iteration` and `learning_rate`, both outside of the optimizer's scope.
 
     The optimizer's update proves it: one scope has the operation that counts the step and one that reads the rate.
     """
+    # 2.11 updates in no scope of its own, where the update might be the user's. Its slots, which SGD has too, tell.
+    nowhere = set() if any(name.endswith(f"/{slot.slot_name}/{slot.primary}") for name, slot in slots_by_name.items()) else {""}
     for scope, number, members in _siblings(variables, ("iteration", *_RATES)):
         counter, rates = f"{scope}iteration{number}", [name for name in members if not name.endswith(f"iteration{number}")]
         if counter not in members or variables[counter].dtype.base_dtype.name != "int64":
@@ -66,11 +68,15 @@ def _of_later_optimizers(variables: Mapping[str, tf.Variable]) -> Iterator[str]:
             operation.name.rpartition("/")[0]
             for operation in _uses_outside(counter, variables[counter])
             if operation.type == "AssignAddVariableOp"
-        } - {""}
+        } - nowhere
         read = [
             name
             for name in rates
-            if any(use.name.startswith(f"{place}/") for use in _uses_outside(name, variables[name]) for place in counting)
+            if any(
+                use.name.startswith(f"{place}/" if place else "")
+                for use in _uses_outside(name, variables[name])
+                for place in counting
+            )
         ]
         yield from [counter, *read] if read else []
 

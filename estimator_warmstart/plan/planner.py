@@ -16,6 +16,7 @@ from estimator_warmstart.graph.variables import NewVariable, variables_to_choose
 from estimator_warmstart.patterns import PatternsArgument, RenameArgument
 from estimator_warmstart.plan.adapter_rules import AdapterRules, AdaptersArgument, check_same_shape, transforms_between
 from estimator_warmstart.plan.alignment import misalignments
+from estimator_warmstart.plan.layouts import likely_renames
 from estimator_warmstart.plan.matching import match_graph
 from estimator_warmstart.plan.name_matching import NameRules, Pair
 from estimator_warmstart.plan.optimizer_state import plan_powers, plan_slots, planned_slot
@@ -47,27 +48,14 @@ def plan_recovery(
 ) -> Plan:
     """Plans a warm start without changing anything.
 
-    Use it in a test or a notebook to see the plan before training: the hooks make the same one.
+    Use it in a test or a notebook to see the plan before training: the hooks make the same one. The other arguments are those
+    of `VariableRecoverHook`.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
-      recover_vars: `{old name: new}`, where *new* is a variable, a list of a partitioned one's parts, a variable's
-        name, or a list of several of these. `None`: every new variable that the checkpoint has under its own name, except the
-        global step.
       adapters: `{new variable, its name or a pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes
         must be the same, as for `VariableRecoverHook`. A dict, which may be empty: `crop_or_pad()` for every other variable
         whose shape differs, as for `ShapeAdaptingRecoverHook`.
-      include: patterns of new names to fill, as for `match_variables`. It replaces `recover_vars`, as the next three do.
-      exclude: patterns of new names to leave as they are.
-      rename: `{old pattern: new name or scope, or a list of several}`.
-      collection: a name from `tf.compat.v1.GraphKeys`, also of local variables.
       with_slots: whether each recovered variable's optimizer slots are recovered too; `None`: if `adapters` is given.
-      missing: what to do if the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
-        `rename` or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it. A rename
-        chooses all variables in its new scope. Without any of these, or with `exclude` alone, nothing is chosen explicitly:
-        what the checkpoint does not have is left as initialized.
-      min_coverage: the least share, 0 to 1, of the new model's bytes that old values must fill; `None`: any.
       graph: a `tf.Graph`; `None`: the default graph.
 
     Returns:
@@ -113,7 +101,8 @@ def plan_request(request: Request, graph: tf.Graph) -> Plan:
 
 def plan_eager(request: Request, new: Dict[str, NewVariable]) -> Plan:
     """The `Plan` for what `request` asks of the variables of an eager model, which are in no graph."""
-    return _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+    plan = _Planner(request, open_checkpoint(request.ckp_dir), new, [], request.name_rules).plan(None)
+    return plan._replace(notes=(*plan.notes, *likely_renames(plan)))
 
 
 class _Planner:
@@ -134,7 +123,7 @@ class _Planner:
         self._problems: List[str] = []
         self._by_default: List[str] = []  # New variables of another shape that no adapter is named for.
 
-    def plan(self, graph: tf.Graph) -> Plan:
+    def plan(self, graph: Optional[tf.Graph]) -> Plan:
         """Returns the plan.
 
         Raises:
@@ -156,8 +145,8 @@ class _Planner:
         recovered_names = [name for name, planned in self._decided.items() if planned.old is not None]
         self._problems += problems + ([] if self._request.lacks_some else self._adapters.problems(recovered_names))
         self._problems += [
-            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or "
-            "use another checkpoint"
+            f"the old {planned.old.name!r} {list(planned.old.shape)} is stored in part only; leave it out, or use another "
+            "checkpoint"
             for planned in self._decided.values()
             if planned.old is not None and not planned.old.is_whole
         ]

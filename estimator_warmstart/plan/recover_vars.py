@@ -94,6 +94,8 @@ class _TargetFinder:
 
     def _why_not_found(self, old: str, item: tf.Variable) -> str:
         name = item.name.split(":")[0]
+        if self._graph is None:
+            return f"{old!r}: the variable {name!r} is not one of the model's that recover_into was given; give a name instead"
         try:
             elsewhere = variable_graph(copies_of(item)[0]) is not self._graph
         except (AttributeError, RuntimeError, ValueError):  # An eager variable has no graph.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, List, Tuple
 
-from estimator_warmstart._tf import logger, tf
+from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
-from estimator_warmstart.plan.report import format_report
 from estimator_warmstart.restore.finite_check import check_old_values
+from estimator_warmstart.restore.log import log_recovered
 from estimator_warmstart.restore.old_values import OldValues
 
 
@@ -29,7 +28,7 @@ def recover_eagerly(plan: Plan, check_finite: bool) -> None:
     while values:  # Each is let go of as soon as its variable has it.
         variable, value = values.pop()
         variable.assign(value, read_value=False)
-    _tell(plan, time.monotonic() - started)
+    log_recovered(plan, f"Recovered in {time.monotonic() - started:.1f} s.")
 
 
 def _values(plan: Plan) -> List[Tuple[Any, Any]]:
@@ -57,12 +56,3 @@ def _made(plan: Plan, decided: List[PlannedVariable]) -> List[Any]:
         return [next(values.of(planned))[1] for planned in decided]
 
     return list(tf.function(make)())
-
-
-def _tell(plan: Plan, seconds: float) -> None:
-    for warning in plan.warnings:
-        logger.warning("%s", warning)
-    if plan.recovers_nothing:
-        logger.warning("No variable of the model takes an old value.\n%s", format_report(plan))
-    elif logger.isEnabledFor(logging.INFO):
-        logger.info("Recovered in %.1f s.\n%s", seconds, format_report(plan))

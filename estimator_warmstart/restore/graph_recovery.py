@@ -5,7 +5,6 @@ It acts when it is told to. Hooks, by way of `training.py`, and Scaffolds decide
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -25,10 +24,10 @@ from estimator_warmstart.errors import CheckpointError, WarmStartError, first_fe
 from estimator_warmstart.graph.variables import NewVariable, global_step, logical_variables
 from estimator_warmstart.plan.plan import Plan, initialized
 from estimator_warmstart.plan.planner import plan_request
-from estimator_warmstart.plan.report import format_report
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.finite_check import check_old_values
 from estimator_warmstart.restore.initializers import Flag
+from estimator_warmstart.restore.log import log_recovered
 from estimator_warmstart.restore.operations import build_recovery
 from estimator_warmstart.restore.warm_start_json import write_trace
 
@@ -131,12 +130,7 @@ class GraphRecovery(NamedTuple):
         return f"only local variables are recovered, when they are initialized: {first_few(local)}" if local else nothing
 
     def _tell(self, what: str) -> None:
-        for warning in self.plan.warnings:
-            logger.warning("%s", warning)
-        if self.plan.recovers_nothing:
-            logger.warning("No variable of the model takes an old value: it begins cold.\n%s", format_report(self.plan))
-        elif logger.isEnabledFor(logging.INFO):  # For ten thousand variables the report takes its time.
-            logger.info("%s\n%s", what, format_report(self.plan))
+        log_recovered(self.plan, what)
         if self.trace_dir is not None:
             with self.graph.as_default():  # Summary writers are for graphs.
                 write_trace(self.plan, self.trace_dir, time.monotonic() - self.started)
@@ -150,7 +144,8 @@ class GraphRecovery(NamedTuple):
         late = {new.name for new in self._late_variables()}
         if not late:
             return self
-        whole = plan_request(self.request, self.graph)
+        # A checkpoint that was written since is not the one that the first variables come from.
+        whole = plan_request(self.request._replace(ckp_dir=self.plan.checkpoint.prefix), self.graph)
         part = whole._replace(variables=tuple(planned for planned in whole.variables if planned.new.name in late))
         check_old_values(part, self.request.check_finite)
         recover_late_op, _ = build_recovery(part, self.graph, flag=self.flag)

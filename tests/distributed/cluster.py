@@ -1,9 +1,8 @@
 """A job of real processes on the loopback, as a user would start it, and the means to hurt it.
 
-Enters: which processes there are and what `job.py` is told. Leaves: their logs, and no process. A test waits for
-conditions with a limit and holds processes at gates; it never sleeps and hopes. Every process ends with its cluster: each
-is a process group that is killed on the way out, and each ends by itself when the pipe to its standard input breaks, so
-none outlives a test run that was killed.
+A test waits for conditions with a limit and holds processes at gates; it never sleeps and hopes. Every process ends with its
+cluster: each is a process group that is killed on the way out, and each ends by itself when the pipe to its standard input
+breaks, so none outlives a test run that was killed.
 """
 
 from __future__ import annotations

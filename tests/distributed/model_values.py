@@ -1,8 +1,8 @@
 """The old model of the jobs, and what training it can have made of it.
 
-Enters: a checkpoint of the new model. Leaves: how many steps each parameter has seen since the old one. With a gradient of
-1 everywhere, each step adds 1 to every Adagrad accumulator and 1 / sqrt(accumulator) to every parameter: the number of
-steps can be read off each, and a parameter that was initialized cold, set back, or recovered without its slot shows.
+Tells how many steps each parameter in a checkpoint of the new model has seen since the old one. With a gradient of 1
+everywhere, each step adds 1 to every Adagrad accumulator and 1 / sqrt(accumulator) to every parameter: the number of steps can
+be read off each, and a parameter that was initialized cold, set back, or recovered without its slot shows.
 """
 
 from __future__ import annotations
