@@ -42,12 +42,13 @@ class ResolvedValue(NamedTuple):
     Attributes:
       source_shape: the shape of the whole old value.
       slice_to_read: the slice of the old value to read; `None` where the slice of the new value takes nothing old.
-      whole_stages: the transforms up to the last user function, one by one. They need the whole old value, which is then what
-        is read. They are not composed: a mean is a mean of what the stage before has made.
+      whole_stages: the transforms up to the last user function or reshape, one by one. They need the whole old value, which is
+        then what is read. They are not composed: a mean is a mean of what the stage before has made.
       elementwise: what happens to each element then. What is filled in has the new dtype already.
       mapped_shape: the shape of what `axis_maps` map: of the slice that was read, or of what `whole_stages` make. Where nothing
         is read it is the shape of a stand-in.
-      axis_maps: one for each axis of the new value. Their positions count from the beginning of what is mapped.
+      axis_maps: one for each axis of the new value. Their positions count from the beginning of what is mapped. A cell that is
+        new on several axes takes the fill of the first of them; where that is a mean of cells with initial values, those.
       remappings: the vocabularies that positions depend on, each once, in any of the transforms.
       pads_zeros: whether a zero, after the last user function, may be padding rather than an old value. A slot then takes its
         own initial value there.
