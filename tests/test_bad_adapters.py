@@ -605,3 +605,9 @@ def test_noise_for_integers(old_dir, new_graph):
     tf1.get_variable("count", initializer=np.int32([0, 0]))
     with pytest.raises(WarmStartError, match="noise is for floats, and the values are int32"):
         ShapeAdaptingRecoverHook(str(old_dir), adapters={"count": adapters.shrink_perturb(1, 1)}).begin()
+
+
+def test_rows_remapped_after_means(old_dir):
+    means = adapters.remap_rows(list("abc"), list("abd"), similar={"d": ["a", "b"]})
+    error = refused(old_dir, {"v": [means, adapters.remap_rows(list("abd"), list("da"))]}, {"v": [2, 2]})
+    assert "rows cannot be remapped after means of rows on the same axis; let one remap_rows do both" in str(error)

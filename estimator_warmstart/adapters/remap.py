@@ -60,7 +60,7 @@ def remap_rows(
       aliases: `{new token: old token}` for new tokens that take another old token's row; several may take the same row.
       similar: `{new token: [old token, ...]}` for new tokens that begin as the mean of these old tokens' rows, in slots
         too. An old token that is named twice counts twice. In a list of adapters this one must be the first that changes its
-        axis.
+        axis, and no `remap_rows` may follow on that axis.
 
     Returns:
       An adapter that changes the length of one axis.

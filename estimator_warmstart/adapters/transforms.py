@@ -17,6 +17,7 @@ from estimator_warmstart.adapters.axis_map import (
     compose_maps,
     fills_of,
     has_means,
+    has_remappings,
     identity_map,
     kept_length,
     map_length,
@@ -256,22 +257,26 @@ def check_fills(transforms: Sequence[Transform], dtype: str) -> None:
 
 
 def check_means(transforms: Sequence[Transform], dtype: str) -> None:
-    """Raises `Misfit` for means of rows that an earlier adapter has moved, and of values that are not numbers."""
+    """Raises `Misfit` for means of rows that are not the old value's own, or not known, or have no mean."""
     mapped: Set[int] = set()
+    averaged: Set[int] = set()
     for number, transform in enumerate(transforms):
         if isinstance(transform, MapAxis):
+            if has_remappings(transform.axis_map) and transform.axis in averaged:
+                raise Misfit("rows cannot be remapped after means of rows on the same axis; let one remap_rows do both")
             if has_means(transform.axis_map):
                 if transform.axis in mapped:
                     raise Misfit(
                         "the mean of old rows is not possible after another adapter has changed the same axis; name it first "
                         "in the list"
                     )
-                there = result_dtype(dtype, transforms[:number])
-                if there in ("bool", "string"):
-                    raise Misfit(f"{there} values have no mean")
+                if result_dtype(dtype, transforms[:number]) in ("bool", "string"):
+                    raise Misfit(f"{result_dtype(dtype, transforms[:number])} values have no mean")
+                averaged.add(transform.axis)
             mapped.add(transform.axis)
         elif isinstance(transform, (Apply, Reshape)):
             mapped.clear()
+            averaged.clear()
 
 
 def count_kept(shape: Shape, transforms: Sequence[Transform]) -> int:
