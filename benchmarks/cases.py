@@ -66,6 +66,7 @@ TASKS = (
         lambda rows: rows,
         uses_vocabulary=True,
     ),
+    Task("rehash", "Twice the hash buckets", "cold", lambda rows: 2 * rows),
     Task(PLAN, "Planning alone, nothing restored", "", lambda rows: rows),
 )
 
@@ -121,6 +122,8 @@ CASES = (
     Case("vocabulary", "v.load", "a dict of the tokens, numpy, Variable.load", "peers:variable_load"),
     Case("vocabulary", "warm_start + VocabInfo", "the same two vocabulary files", "peers:vocabulary_warm_start"),
     Case("vocabulary", "ShapeAdaptingRecoverHook", "this package, remap_rows()", "this_package:remapping_recover_hook"),
+    Case("rehash", "cold", "initializers alone, nothing recovered", "peers:cold", recovers=False),
+    Case("rehash", "ShapeAdaptingRecoverHook", "this package, rehash_rows()", "this_package:rehashing_recover_hook"),
     Case(PLAN, "names alone", "plan_recovery(ckp_dir)", "this_package:plan_by_name"),
     Case(PLAN, "a dict of all", "plan_recovery(ckp_dir, {old: new, ...})", "this_package:plan_by_dict"),
 )

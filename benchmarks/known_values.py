@@ -57,6 +57,8 @@ def source_rows(task: str, rows: np.ndarray, old_size: int) -> np.ndarray:
     if task == "vocabulary":
         old = (rows * _stride(old_size) + old_size // 3) % old_size
         return np.where(old % 10 == 9, NO_OLD_ROW, old)
+    if task == "rehash":
+        return rows % old_size
     return np.where(rows < old_size, rows, NO_OLD_ROW)
 
 

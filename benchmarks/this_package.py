@@ -27,6 +27,13 @@ def remapping_recover_hook(work: model.Work) -> List[Any]:
     return [estimator_warmstart.ShapeAdaptingRecoverHook(work.checkpoint, tables, {"fm": remap})]
 
 
+def rehashing_recover_hook(work: model.Work) -> List[Any]:
+    """Each id of the tables and their slots finds the row that it had, among twice the buckets."""
+    tables = {name: work.variables[name] for name in ("fm/w", "fm/v")}
+    rehash = estimator_warmstart.adapters.rehash_rows(work.old_rows, work.new_rows)
+    return [estimator_warmstart.ShapeAdaptingRecoverHook(work.checkpoint, tables, {"fm": rehash})]
+
+
 def plan_by_name(ckp_dir: str, variables: Dict[str, Any]) -> Any:
     """A plan for the variables that the checkpoint has under the same name."""
     return estimator_warmstart.plan_recovery(ckp_dir)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import ShapeAdaptingRecoverHook, adapters, recover_variables
+from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, recover_variables
 from estimator_warmstart.restore import old_values
 from shared_models import needed_by
 
@@ -195,6 +195,48 @@ def test_take_is_what_numpy_takes(recovered, index):
     assert recovered(old, adapters.take(index), list(expected.shape), slot=True) == (old[index] * 100).tolist()
 
 
+class TestRehashRows:
+    @pytest.mark.parametrize("parts", [None, 2, 3, 4, 6])
+    def test_more_buckets_repeat_the_old_ones(self, recovered, parts):
+        assert recovered(OLD, adapters.rehash_rows(3, 6), [6, 2], parts=parts) == OLD + OLD
+
+    def test_slots_are_repeated_too(self, recovered):
+        assert recovered([1, 2], adapters.rehash_rows(2, 6), [6], slot=True) == [100, 200] * 3
+
+    @pytest.mark.parametrize("parts", [None, 2, 3])
+    @pytest.mark.parametrize(
+        "dtype, means", [(np.float32, [[3.5, 11], [3, 4], [5, 6]]), (np.float16, [[3.5, 11], [3, 4], [5, 6]])], ids=str
+    )
+    def test_fewer_buckets_take_means(self, recovered, dtype, means, parts):
+        old = [[1, 2], [2, 3], [4, 5], [6, 20], [4, 5], [6, 7]]
+        assert recovered(old, adapters.rehash_rows(6, 3), [3, 2], dtype, parts=parts) == means
+        slots = [[100 * cell for cell in row] for row in means]
+        assert recovered(old, adapters.rehash_rows(6, 3), [3, 2], dtype, parts=parts, slot=True) == slots
+
+    def test_a_mean_of_integers_is_rounded(self, recovered):
+        assert recovered([1, 2, 5, 4], adapters.rehash_rows(4, 1), [1], np.int64) == [3]
+        assert recovered([1, 2, 3, 5], adapters.rehash_rows(4, 2), [2], np.int32) == [2, 4]  # 3.5 is rounded to even.
+
+    def test_columns(self, recovered):
+        assert recovered(OLD, adapters.rehash_rows(2, 4, axis=1), [3, 4]) == [row + row for row in OLD]
+        assert recovered(OLD, adapters.rehash_rows(2, 1, axis=-1), [3, 1]) == [[1.5], [3.5], [5.5]]
+
+    def test_the_same_number_is_no_change(self, recovered):
+        assert recovered(OLD, adapters.rehash_rows(3, 3), [3, 2]) == OLD
+
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_with_others_behind(self, recovered, parts):
+        wider = [adapters.rehash_rows(3, 6), adapters.crop_or_pad("zeros")]
+        assert recovered(OLD, wider, [6, 3], parts=parts) == [row + [0] for row in OLD + OLD]
+        assert recovered(OLD, wider, [7, 2], parts=parts) == OLD + OLD + [[0, 0]]
+        smaller = [adapters.rehash_rows(3, 1), adapters.crop_or_pad(7)]
+        assert recovered(OLD, smaller, [2, 3], parts=parts) == [[3, 4, 7], [7, 7, 7]]
+        assert recovered(OLD, [adapters.rehash_rows(3, 1), adapters.take(np.s_[:, ::-1])], [1, 2]) == [[4, 3]]
+
+    def test_every_row_of_many_times_the_buckets(self, recovered):
+        assert recovered([1, 2], adapters.rehash_rows(2, 5000), [5000], parts=3) == [1, 2] * 2500
+
+
 class TestRemapRows:
     @pytest.mark.parametrize(
         "old, new",
@@ -318,6 +360,82 @@ class TestRemapRows:
         assert recovered(np.arange(50), adapters.remap_rows(old, new), [51]) == list(range(49, -1, -1)) + [-1]
 
 
+class TestHashBucketsToAVocabulary:
+    TOKENS = ("casablanca", "alien", "dune")
+
+    @pytest.mark.parametrize("parts", [None, 2, 3])
+    def test_the_row_of_a_token_is_that_of_its_hash(self, recovered, parts):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), self.TOKENS)
+        rows = [OLD[row] for row in hashes(self.TOKENS, 3)]
+        assert recovered(OLD, adapter, [3, 2], parts=parts) == rows
+        assert recovered(OLD, adapter, [3, 2], parts=parts, slot=True) == [[100 * cell for cell in row] for row in rows]
+
+    def test_from_a_file_with_buckets_and_columns(self, recovered, tmp_path):
+        path = file_of(tmp_path, "\n".join(self.TOKENS).encode())
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), path, num_oov_buckets=2, fill="mean")
+        rows = [OLD[row] for row in hashes(self.TOKENS, 3)]
+        assert recovered(OLD, [adapter, adapters.crop_or_pad(7)], [5, 3]) == [row + [7] for row in rows + [[3, 4], [3, 4]]]
+
+    def test_another_axis_and_integers(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(2), [7, 8, 9], axis=1)
+        columns = hashes(["7", "8", "9"], 2)
+        assert recovered(OLD, adapter, [3, 3]) == [[row[column] for column in columns] for row in OLD]
+
+    def test_a_strong_hash(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3, key=[7, 7]), self.TOKENS)
+        with tf.Graph().as_default(), tf1.Session() as session:
+            rows = session.run(tf.strings.to_hash_bucket_strong(self.TOKENS, 3, [7, 7]))
+        assert recovered([1, 2, 3], adapter, [3]) == (rows + 1).tolist()
+
+    def test_an_alias_takes_the_row_of_the_other_spelling(self, recovered):
+        adapter = adapters.remap_rows(adapters.hash_buckets(3), ["Alien"], aliases={"Alien": "alien"})
+        assert recovered(OLD, adapter, [1, 2]) == [OLD[hashes(["alien"], 3)[0]]]
+
+
+def hashes(tokens, buckets):
+    with tf.Graph().as_default(), tf1.Session() as session:
+        return session.run(tf.strings.to_hash_bucket_fast(tokens, buckets)).tolist()
+
+
+NEW_TOKENS = ["x", "c", "y", "a", "z"]
+SIMILAR_TOKENS = {"y": ["a", "b"], "x": ["a", "c", "c"]}
+
+
+class TestSimilarTokens:
+    @pytest.mark.parametrize("source", ["sequence", "file", "carriage returns"])
+    @pytest.mark.parametrize("parts", [None, 2, 3, 5])
+    def test_begin_as_the_mean_of_others(self, recovered, tmp_path, source, parts):
+        ending = b"\r\n" if source == "carriage returns" else b"\n"
+        old, new = ["a", "b", "c"], NEW_TOKENS
+        if source != "sequence":
+            old, new = (file_of(tmp_path, ending.join(map(str.encode, tokens)) + ending) for tokens in (old, new))
+        adapter = adapters.remap_rows(old, new, similar=SIMILAR_TOKENS)
+        old_values = [[3, 30], [5, 50], [6, 60]]
+        assert recovered(old_values, adapter, [5, 2], parts=parts) == [[5, 50], [6, 60], [4, 40], [3, 30], [-1, -1]]
+
+    def test_slots_and_buckets(self, recovered):
+        adapter = adapters.remap_rows(["a", "b", "c"], NEW_TOKENS, similar=SIMILAR_TOKENS, num_oov_buckets=1, fill="zeros")
+        assert recovered([3, 5, 6, 9], adapter, [6]) == [5, 6, 4, 3, 0, 9]
+        assert recovered([3, 5, 6, 9], adapter, [6], slot=True) == [500, 600, 400, 300, -10, 900]
+
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_columns_and_others_behind(self, recovered, parts):
+        adapter = adapters.remap_rows(["a", "b"], ["c", "b"], axis=1, similar={"c": ["a", "b"]})
+        assert recovered(OLD, adapter, [3, 2], parts=parts) == [[1.5, 2], [3.5, 4], [5.5, 6]]
+        both = [adapters.remap_rows(["a", "b", "c"], ["d", "c"], similar={"d": ["a", "b"]}), adapters.crop_or_pad(7)]
+        assert recovered(OLD, both, [2, 3], parts=parts) == [[2, 3, 7], [5, 6, 7]]
+        backwards = [both[0], adapters.take(np.s_[::-1])]
+        assert recovered(OLD, backwards, [2, 2], parts=parts) == [[5, 6], [2, 3]]
+
+    def test_a_token_with_a_row_of_its_own(self, recovered):
+        adapter = adapters.remap_rows(["a", "b"], ["a", "b"], similar={"a": ["a", "b"]})
+        assert recovered([1, 2], adapter, [2]) == [1.5, 2]
+
+    def test_integers_are_rounded(self, recovered):
+        adapter = adapters.remap_rows(["a", "b"], ["c"], similar={"c": ["a", "a", "b"]})
+        assert recovered([1, 2], adapter, [1], np.int64) == [1]
+
+
 class TestRemapSegments:
     @pytest.mark.parametrize(
         "old, new, expected",
@@ -367,6 +485,82 @@ class TestTransform:
         adapter = adapters.transform(lambda tensor: tf.pad(tensor, [[1, 0], [0, 0]]))
         assert recovered(OLD, adapter, [4, 2]) == [[0, 0]] + OLD
         assert recovered(OLD, adapter, [4, 2], slot=True) == [[-10, -10], [100, 200], [300, 400], [500, 600]]
+
+
+class TestReshape:
+    @pytest.mark.parametrize("shape", [[6], [2, 3], [1, 3, 2], [3, 1, 2, 1]], ids=str)
+    @pytest.mark.parametrize("parts", [None, 2])
+    def test_the_elements_keep_their_order(self, recovered, shape, parts):
+        if parts and shape[0] < parts:
+            parts = None
+        expected = np.reshape(OLD, shape)
+        assert recovered(OLD, adapters.reshape(), shape, parts=parts) == expected.tolist()
+        assert recovered(OLD, adapters.reshape(), shape, parts=parts, slot=True) == (100 * expected).tolist()
+
+    def test_a_zero_of_a_slot_stays(self, recovered):
+        assert recovered([[0, 1]], adapters.reshape(), [2, 1], slot=True) == [[0], [100]]
+
+    def test_behind_others_and_with_a_cast(self, recovered):
+        assert recovered(OLD, [adapters.take(np.s_[1:]), adapters.reshape()], [4]) == [3, 4, 5, 6]
+        assert recovered(OLD, [adapters.crop_or_pad(), adapters.reshape()], [3, 2]) == OLD
+        assert recovered(OLD, [adapters.rehash_rows(3, 1), adapters.reshape()], [2, 1]) == [[3], [4]]
+
+
+class TestNumpyFunctions:
+    def test_runs_on_the_array(self, recovered):
+        def turned(array):
+            assert isinstance(array, np.ndarray)
+            return np.rot90(array)
+
+        expected = np.rot90(OLD).tolist()
+        assert recovered(OLD, adapters.transform(turned, numpy=True), [2, 3]) == expected
+        slot = [[100 * cell for cell in row] for row in expected]
+        assert recovered(OLD, adapters.transform(turned, numpy=True), [2, 3], parts=2, slot=True) == slot
+
+    @pytest.mark.parametrize(
+        "function, told",
+        [
+            (
+                lambda array: array[:2],
+                r"made float32 \[2, 2\] of float32 \[3, 2\], and the new variable needs .* \[3, 2\]",
+            ),
+            (lambda array: array.astype(np.float64), r"made float64 \[3, 2\] .* needs float32 \[3, 2\]"),
+        ],
+        ids=["shape", "dtype"],
+    )
+    def test_what_it_returns_is_checked(self, recovered, function, told):
+        with pytest.raises(WarmStartError, match=told):
+            recovered(OLD, adapters.transform(function, numpy=True), [3, 2])
+
+
+class TestShrinkPerturb:
+    def test_without_noise(self, recovered):
+        assert recovered(OLD, adapters.shrink_perturb(0.5, 0), [3, 2]) == [[0.5, 1], [1.5, 2], [2.5, 3]]
+
+    def test_slots_stay_and_new_rows_are_not_perturbed(self, recovered):
+        adapter = [adapters.shrink_perturb(0.5, 0.1), adapters.crop_or_pad(7)]
+        assert recovered([1, 2], adapter, [3], slot=True) == [100, 200, -10]
+        assert recovered([1, 2], adapter, [3])[2] == 7
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+    def test_the_noise(self, recovered, dtype):
+        noise = np.array(recovered(np.zeros([10000]), adapters.shrink_perturb(0.3, 0.5), [10000], dtype))
+        assert abs(noise.mean()) < 0.02 and abs(noise.std() - 0.5) < 0.02
+
+    def test_is_the_same_each_time_and_differs_by_seed_and_part(self, recovered):
+        def drawn(parts=None, **options):
+            return recovered([0] * 6, adapters.shrink_perturb(1, 1, **options), [6], parts=parts)
+
+        assert drawn() == drawn() == drawn(seed=0) != drawn(seed=1)
+        assert drawn(parts=2)[:3] != drawn(parts=2)[3:]
+
+    def test_variables_draw_their_own(self, old_dir, new_graph):
+        save_checkpoint(old_dir, {"v": np.zeros([4], np.float32), "w": np.zeros([4], np.float32)})
+        variables = [tf1.get_variable(name, [4]) for name in "vw"]
+        with tf1.Session() as session:
+            recover_variables(session, str(old_dir), None, {".*": adapters.shrink_perturb(1, 1)})
+            first, second = session.run(variables)
+        assert not np.any(first == second)
 
 
 class TestCompositions:

@@ -77,7 +77,7 @@ def expected_value(case, old, initial, is_slot):
 
 def evaluate(old, sources, initial, slot_fill):
     if slot_fill:
-        sources = [[source if isinstance(source, int) else slot_fill for source in axis] for axis in sources]
+        sources = [[source if isinstance(source, (int, Mean)) else slot_fill for source in axis] for axis in sources]
     shape = tuple(len(axis) for axis in sources)
     value = np.zeros(shape, old.dtype)
     for cell in np.ndindex(*shape):
@@ -93,16 +93,23 @@ def cell_value(old, places, initial):
             return initial
         if isinstance(place, str) and place == "zeros":
             return 0
-        if isinstance(place, str) and place == "mean":
-            behind = [other for other in places[axis + 1 :] if not isinstance(other, int) and other != "mean"]
-            if behind and behind[0] == "initial":
+        if isinstance(place, Mean) or (isinstance(place, str) and place == "mean"):
+            behind = [other for other in places[axis + 1 :] if not isinstance(other, (int, Mean)) and other != "mean"]
+            if behind and isinstance(behind[0], str) and behind[0] == "initial":
                 return initial  # There is nothing old of which to take a mean.
-            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1 :], initial) for i in range(old.shape[axis])]
+            rows = place.rows if isinstance(place, Mean) else range(old.shape[axis])
+            along = [cell_value(old, places[:axis] + (i,) + places[axis + 1 :], initial) for i in rows]
             mean = np.mean(np.array(along, np.float64)) if along else 0
             return np.rint(mean) if old.dtype.kind == "i" else old.dtype.type(mean)
         if not isinstance(place, int):
             return place.value
     return old[places]
+
+
+class Mean(NamedTuple):
+    """The mean of old positions, which may be named twice."""
+
+    rows: Tuple[int, ...]
 
 
 class Number(NamedTuple):
@@ -158,10 +165,14 @@ def more(draw, specs, shape, dtype, with_initial=True):
     if not shape:
         return specs, shape
     axis = draw(st.integers(0, len(shape) - 1))
-    kind = draw(st.sampled_from(["rows", "rows", "segments", "take"]))
+    kind = draw(st.sampled_from(["rows", "rows", "segments", "take", "buckets"]))
+    if kind == "rows" and any(spec.axis == axis and has_means(spec) for spec in specs):
+        kind = "segments"  # Remapping after means is refused.
     if kind == "take" or shape[axis] == 0:
         return specs + slices(draw, shape), tuple(len(range(*item.indices(n))) for item, n in zip(_LAST_SLICES, shape))
-    make = remap_rows if kind == "rows" else remap_segments
+    make = {"rows": remap_rows, "segments": remap_segments, "buckets": rehash_rows}[kind]
+    if not specs and draw(st.integers(0, 2)) == 0:  # Means are of the old value's own rows.
+        make = draw(st.sampled_from([similar_rows, fewer_buckets]))
     spec = make(draw, axis, len(shape), shape[axis], draw(fills(dtype, with_initial)))
     return specs + [spec], shape[:axis] + (len(spec.sources),) + shape[axis + 1 :]
 
@@ -223,6 +234,43 @@ def remap_rows(draw, axis, rank, rows, fill):
         return adapters.remap_rows(vocabulary(folder, old, forms[0]), vocabulary(folder, new, forms[1]), **options)
 
     return Spec(f"remap_rows({old} {forms[0]}, {new} {forms[1]}, {options})", make, axis, tuple(sources))
+
+
+def rehash_rows(draw, axis, rank, rows, fill):
+    times = draw(st.integers(1, 3))
+    at = draw(st.sampled_from([axis, axis - rank]))
+    sources = tuple(range(rows)) * times
+    return Spec(
+        f"rehash_rows({rows}, {rows * times})", lambda folder: adapters.rehash_rows(rows, rows * times, axis=at), axis, sources
+    )
+
+
+def has_means(spec):
+    return any(isinstance(source, tuple) and isinstance(source[0], Mean) for source in spec.sources)
+
+
+def fewer_buckets(draw, axis, rank, rows, fill):
+    new = draw(st.sampled_from([number for number in range(1, rows + 1) if rows % number == 0]))
+    sources = tuple((Mean(tuple(range(row, rows, new))),) for row in range(new))
+    return Spec(f"rehash_rows({rows}, {new}, {axis})", lambda folder: adapters.rehash_rows(rows, new, axis=axis), axis, sources)
+
+
+def similar_rows(draw, axis, rank, rows, fill):
+    old = [f"t{number}" for number in range(rows)]
+    new = list(draw(st.permutations([*old[: draw(st.integers(0, rows))], "n0", "n1", "n2"])))
+    names = draw(st.lists(st.sampled_from(new), unique=True))
+    similar = {name: draw(st.lists(st.sampled_from(old), min_size=1, max_size=4)) for name in names}
+    sources = tuple(
+        (Mean(tuple(map(old.index, similar[token]))),) if token in similar else old.index(token) if token in old else (fill,)
+        for token in new
+    )
+    form = draw(st.sampled_from(["file", "str"]))
+
+    def make(folder):
+        files = [vocabulary(folder, tokens, form) for tokens in (old, new)]
+        return adapters.remap_rows(*files, axis=axis, fill=as_argument(fill), similar=similar)
+
+    return Spec(f"remap_rows({old}, {new}, similar={similar}, {axis}, {fill})", make, axis, sources)
 
 
 def vocabulary(folder, tokens, form):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator_warmstart.adapters.axis_map import (
+    Averaged,
     Filled,
     Kept,
     Remapped,
@@ -128,6 +129,16 @@ def test_equal_maps_look_equal():
     assert map_window((Kept(3, 0),), 0, 0) == ()
 
 
+def test_a_window_of_means():
+    means = (Averaged(3, (Kept(3, 0), Kept(3, 3))),)
+    assert map_window(means, 1, 2) == (Averaged(2, (Kept(2, 1), Kept(2, 4))),)
+    assert map_window(means, 2, 3, -1) == (Averaged(3, (Kept(3, 2, -1), Kept(3, 5, -1))),)
+    assert map_window(means, 0, 2, 2) == (Averaged(2, (Kept(2, 0, 2), Kept(2, 3, 2))),)
+    assert (kept_length(means), old_range(means, 9)) == (3, (0, 6))
+    assert shift_map(map_window(means, 1, 1), 1) == (Averaged(1, (Kept(1, 0), Kept(1, 3))),)
+    assert merge_segments([Averaged(2, (Kept(2, 4),))]) == (Kept(2, 4),)
+
+
 def test_identity():
     five = identity_map(5)
     assert is_identity_map(five, 5) and not is_identity_map(identity_map(4), 5) and not is_identity_map((Kept(5, 0, -1),), 5)
@@ -144,6 +155,8 @@ def test_identity():
         ((Kept(2, 0), Kept(3, 1)), 5, 4),
         ((Kept(3, 0, 2), Kept(2, 1, 2)), 5, 5),
         ((Kept(2, 0), Kept(2, 0)), 2, 2),
+        ((Kept(4, 3, -1), Kept(2, 2), Kept(2, 4)), 9, 6),
+        ((Averaged(2, (Kept(2, 0), Kept(2, 4))), Kept(1, 5)), 9, 4),
         ((Filled(2, "zeros"),), 5, 0),
     ],
     ids=str,

@@ -509,3 +509,105 @@ def test_half_a_fill_for_an_int(old_dir, new_graph):
     tf1.get_variable("count", initializer=np.int32([0, 0, 0]))
     with pytest.raises(WarmStartError, match=r"the new .count. \[3\]: the fill 0\.5 is not an int32"):
         plan_recovery(str(old_dir), None, {"count": adapters.crop_or_pad(0.5)})
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"similar": ["a"]}, "similar must be {new token: [old token, ...]}, got ['a']"),
+        ({"similar": {"new": "alien"}}, "similar['new'] must be a list of old tokens, got 'alien'"),
+        ({"similar": {"new": []}}, "similar['new'] must be a list of old tokens, got []"),
+        (
+            {"similar": {"news": ["alien"]}},
+            "similar['news']: the token is not in the sequence of 2 tokens (did you mean 'new'?)",
+        ),
+        (
+            {"similar": {"new": ["aliens"]}},
+            "similar['new']: 'aliens' is not in the sequence of 2 tokens (did you mean 'alien'?)",
+        ),
+        ({"similar": {"new": ["alien"]}, "aliases": {"new": "alien"}}, "similar['new']: aliases names the token too"),
+    ],
+    ids=str,
+)
+def test_similar_tokens(options, told):
+    with pytest.raises(WarmStartError) as caught:
+        adapters.remap_rows(["alien", "dune"], ["dune", "new"], **options)
+    assert told in str(caught.value)
+
+
+def test_all_problems_of_similar_tokens_at_once():
+    with pytest.raises(WarmStartError) as caught:
+        adapters.remap_rows(["a"], ["b"], similar={"b": ["x", "y"], "c": ["a"]})
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: adapters.hash_buckets(0), "num_buckets must be a positive int, got 0"),
+        (lambda: adapters.hash_buckets(3, key=[1]), "key must be two ints of 0 or more, or empty, got [1]"),
+        (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], similar={"a": ["b"]}), "every new token has an old row"),
+        (lambda: adapters.remap_rows(adapters.hash_buckets(3), ["a"], old_vocab_size=2), "are for an old vocabulary"),
+        (lambda: adapters.remap_rows(["a"], adapters.hash_buckets(3)), "hash_buckets is for old_vocab"),
+        (
+            lambda: ShapeAdaptingRecoverHook("old", adapters={"v": adapters.hash_buckets(3)}),
+            "an adapter such as adapters.crop_or_pad() is needed, got HashBuckets(",
+        ),
+    ],
+    ids=["buckets", "key", "similar", "size", "new", "alone"],
+)
+def test_hash_buckets(make, told):
+    with pytest.raises(WarmStartError) as caught:
+        make()
+    assert told in str(caught.value)
+
+
+def test_another_number_of_hash_buckets_than_of_rows(old_dir):
+    error = refused(old_dir, {"v": adapters.remap_rows(adapters.hash_buckets(4), ["a"])}, {"v": [1, 2]})
+    assert "hash_buckets(4) is not the number of the old variable's rows: 3 on axis 0" in str(error)
+
+
+def test_a_mean_of_rows_that_another_adapter_has_moved(old_dir):
+    means = adapters.remap_rows(["a", "b"], ["c"], similar={"c": ["a", "b"]})
+    error = refused(old_dir, {"v": [adapters.take(np.s_[1:]), means]}, {"v": [1, 2]})
+    assert "the mean of old rows is not possible after another adapter has changed the same axis" in str(error)
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: adapters.shrink_perturb(1.5, 0), "shrink must be a number from 0 to 1, got 1.5"),
+        (lambda: adapters.shrink_perturb(1, -1), "noise_stddev must be a finite number of 0 or more, got -1"),
+        (lambda: adapters.shrink_perturb(1, float("nan")), "noise_stddev must be a finite number of 0 or more, got nan"),
+        (lambda: adapters.shrink_perturb(1, 1, seed="a"), "seed must be an int or None, got 'a'"),
+        (lambda: adapters.transform(np.flip, numpy=1), "transform: numpy must be True or False, got 1"),
+    ],
+    ids=["shrink", "noise", "nan", "seed", "numpy"],
+)
+def test_arguments_out_of_range(make, told):
+    with pytest.raises(WarmStartError) as caught:
+        make()
+    assert told in str(caught.value)
+
+
+def test_a_shape_with_another_number_of_elements(old_dir):
+    error = refused(old_dir, {"v": adapters.reshape()}, {"v": [4, 2]})
+    assert "reshape keeps all elements, and [3, 2] has 6 of them, [4, 2] has 8" in str(error)
+
+
+def test_initial_values_before_a_reshape(old_dir):
+    error = refused(old_dir, {"v": [adapters.remap_segments({"x": 3}, {"x": 4}), adapters.reshape()]}, {"v": [8]})
+    assert "fill='initial' before a transform" in str(error)
+
+
+def test_noise_for_integers(old_dir, new_graph):
+    save_checkpoint(old_dir, {"count": np.int32([1, 2])})
+    tf1.get_variable("count", initializer=np.int32([0, 0]))
+    with pytest.raises(WarmStartError, match="noise is for floats, and the values are int32"):
+        ShapeAdaptingRecoverHook(str(old_dir), adapters={"count": adapters.shrink_perturb(1, 1)}).begin()
+
+
+def test_rows_remapped_after_means(old_dir):
+    means = adapters.remap_rows(list("abc"), list("abd"), similar={"d": ["a", "b"]})
+    error = refused(old_dir, {"v": [means, adapters.remap_rows(list("abd"), list("da"))]}, {"v": [2, 2]})
+    assert "rows cannot be remapped after means of rows on the same axis; let one remap_rows do both" in str(error)

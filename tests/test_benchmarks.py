@@ -108,7 +108,9 @@ def found_after(known_values, task, new_size):
     return rows, found
 
 
-@pytest.mark.parametrize("task, new_size", [("same-shape", 60), ("crop", 50), ("grow", 69), ("vocabulary", 60)])
+@pytest.mark.parametrize(
+    "task, new_size", [("same-shape", 60), ("crop", 50), ("grow", 69), ("vocabulary", 60), ("rehash", 120)]
+)
 @pytest.mark.parametrize("name", ["fm/w", "fm/w/Adagrad", "fm/v", "fm/v/Adagrad"])
 def test_a_wrong_value_is_found(benchmark, task, new_size, name):
     known_values = benchmark("known_values")

@@ -18,7 +18,8 @@ import yaml
 
 from conftest import needs_estimator, save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, VariableRecoverHook, WarmStartError, adapters
-from estimator_warmstart.api.params import ADAPTERS, HOOK_OPTIONS, hooks_from_params, params_schema
+from estimator_warmstart.api.params import HOOK_OPTIONS, hooks_from_params, params_schema
+from estimator_warmstart.api.params_adapters import ADAPTERS
 from estimator_warmstart.slice_texts import parse_slices
 
 tf1 = tf.compat.v1
@@ -384,6 +385,8 @@ BAD = [
     ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: there is no such adapter (did you mean 'crop_or_pad'"),
     ({"adapters": {"fm/v": "remap_rows"}}, ".adapters['fm/v'].remap_rows.old_vocab is missing"),
     ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is not plain data"),
+    ({"adapters": {"v": {"remap_feature_columns": {}}}}, ".adapters['v'].remap_feature_columns: feature columns are not plain"),
+    ({"adapters": {"v": "hash_buckets"}}, ".adapters['v'].hash_buckets: it stands for an old vocabulary"),
     ({"adapters": {"fm/v": {"compose": []}}}, ".adapters['fm/v'].compose: a list of adapters applies them"),
     ({"adapters": {"fm/v": {}}}, ".adapters['fm/v'] must name one adapter, got none"),
     ({"adapters": {"fm/v": []}}, ".adapters['fm/v'] must be an adapter such as "),
@@ -393,8 +396,13 @@ BAD = [
     ({"adapters": {"v": {"crop_or_pad": {"fill": ["zeros", "a"]}}}}, "crop_or_pad.fill[1] must be 'initial' or 'zeros' or"),
     ({"adapters": {"fm/v": {"crop_or_pad": None}}}, ".adapters['fm/v'].crop_or_pad must be a mapping, got None"),
     ({"adapters": {"fm/v": {"take": 0}}}, ".adapters['fm/v'].take must be a string such as '[:-1, :]', got 0"),
+    (remap(old_vocab={"hash_bucket": 3}), ".remap_rows.old_vocab.hash_bucket is not known (did you mean 'hash_buckets'"),
+    (remap(similar={"a": []}), ".remap_rows.similar['a'] must be a list of tokens, got []"),
     (remap(old_vocabs="a"), ".adapters['fm/v'].remap_rows.old_vocabs is not known (did you mean 'old_vocab'"),
-    (remap(old_vocab=[]), ".adapters['fm/v'].remap_rows.old_vocab must be a path or a list of tokens, got []"),
+    (
+        remap(old_vocab=[]),
+        ".adapters['fm/v'].remap_rows.old_vocab must be a path or a list of tokens or {'hash_buckets': 1000}, got []",
+    ),
     (remap(old_vocab=["a", 0.5]), ".adapters['fm/v'].remap_rows.old_vocab[1] must be a string or an integer, got 0.5"),
     (remap(num_oov_buckets=-1), ".remap_rows.num_oov_buckets must be an integer of 0 or more, got -1"),
     (remap(axis="0"), ".adapters['fm/v'].remap_rows.axis must be an integer, got '0'"),
@@ -405,6 +413,7 @@ BAD = [
 ]
 # What only reading finds out, and the schema cannot tell.
 BAD_FOR_THE_CODE = [
+    ({"adapters": {"v": {"rehash_rows": {"old_buckets": 4, "new_buckets": 6}}}}, "near 6, 4 or 8 would do"),
     (
         {"include": ["a", "b("]},
         ".include[1]: the pattern 'b(' is not a regular expression: missing ), unterminated subpattern at position 1",
@@ -531,11 +540,23 @@ PLAIN = [
     {"old_vocab": ["a"]},
     {"old_widths": {"a": 1}, "new_widths": [["a", 2.0]]},
     {"old_widths": {"a": 1.5}, "new_widths": {"a": 1}},
+    {"old_buckets": 2, "new_buckets": 4.0},
+    {"old_buckets": 2},
+    {"shrink": 0.5, "noise_stddev": 0},
+    {"hash_buckets": 3},
+    {"hash_buckets": 3, "key": [1, 2.0]},
+    {"hash_buckets": 3, "key": [1]},
+    {"hash_buckets": 0},
 ]
 NEEDED = {
-    # With the tokens that aliases speak of.
-    "remap_rows": {"old_vocab": ["a", "1", "mean", "crop_or_pad", ":1"], "new_vocab": ["a", "fill", "take", ""]},
+    "rehash_rows": {"old_buckets": 1, "new_buckets": 1},
+    # With the tokens that aliases and similar speak of.
+    "remap_rows": {
+        "old_vocab": ["a", *"01234", "mean", "crop_or_pad", ":1", "zeros"],
+        "new_vocab": ["a", "fill", "take", "", "old_buckets", "new_buckets", "hash_buckets", "old_vocab"],
+    },
     "remap_segments": {"old_widths": {"a": 1}, "new_widths": {"a": 1}},
+    "shrink_perturb": {"shrink": 0.5, "noise_stddev": 0.1},
 }
 
 
@@ -580,7 +601,12 @@ class TestSchema:
         assert sorted(set(HOOK_OPTIONS) - {"adapters"}) == sorted(inspect.signature(VariableRecoverHook).parameters)
 
     def test_has_every_adapter_and_its_arguments(self):
-        assert sorted(set(adapters.__all__) - set(ADAPTERS)) == ["compose", "transform"]
+        assert sorted(set(adapters.__all__) - set(ADAPTERS)) == [
+            "compose",
+            "hash_buckets",
+            "remap_feature_columns",
+            "transform",
+        ]
         for name, kind in ADAPTERS.items():
             arguments = sorted(inspect.signature(getattr(adapters, name)).parameters)
             assert arguments == (["index"] if name == "take" else sorted(kind.schema["properties"]))

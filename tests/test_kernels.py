@@ -109,7 +109,12 @@ def census(old_dir, new_graph):
 
 def is_the_warning(text):
     return text.startswith("the input axis of 'dense/kernel' (3 -> 4 on axis 0) has another length") and all(
-        way_out in text for way_out in ("adapters.remap_segments(old_widths, new_widths)", "adapters.crop_or_pad()")
+        way_out in text
+        for way_out in (
+            "adapters.remap_segments(old_widths, new_widths)",
+            "adapters.remap_feature_columns(old_columns, new_columns)",
+            "adapters.crop_or_pad()",
+        )
     )
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from estimator_warmstart import adapters
-from estimator_warmstart.adapters.axis_map import Filled, Kept, Remapped
+from estimator_warmstart.adapters.axis_map import Averaged, Filled, Kept, Remapped
 from estimator_warmstart.adapters.resolved import ResolvedValue, resolve
-from estimator_warmstart.adapters.transforms import Apply, Cast, MapAxis, Scale, for_slot
+from estimator_warmstart.adapters.transforms import Apply, Cast, MapAxis, Reshape, Scale, ShrinkPerturb, for_slot
 from estimator_warmstart.tensors import TensorSlice, whole_slice
 
 
@@ -129,3 +129,41 @@ def test_a_slot_is_resolved_the_same_way():
     found = resolve(for_slot(steps, "float32", "float32"), (2,), whole_slice((3,)))
     assert found.whole_stages[0] == MapAxis(0, (Kept(2, 0), Filled(1, "zeros")))
     assert (found.pads_zeros, found.axis_maps) == (True, ((Kept(3, 0),),))
+
+
+def test_a_part_of_a_table_with_more_buckets_reads_its_share():
+    # Rows 4 and 5 of 6 are the old rows 1 and 2 of 3; rows 2 and 3 are the old rows 2 and 0.
+    found = resolved(adapters.rehash_rows(3, 6), (3, 2), (6, 2), ((4, 0), (2, 2)))
+    assert found.slice_as_it_is == TensorSlice((1, 0), (2, 2))
+    found = resolved(adapters.rehash_rows(3, 6), (3, 2), (6, 2), ((2, 0), (2, 2)))
+    assert (found.slice_to_read, found.axis_maps[0]) == (TensorSlice((0, 0), (3, 2)), (Kept(1, 2), Kept(1, 0)))
+
+
+def test_a_part_of_means_reads_what_they_are_of():
+    # Row 1 of 2 is the mean of the old rows 1, 3 and 5 of 6: positions 0, 2 and 4 of what is read.
+    found = resolved(adapters.rehash_rows(6, 2), (6,), (2,), ((1,), (1,)))
+    assert found.slice_to_read == TensorSlice((1,), (5,))
+    assert found.axis_maps == ((Averaged(1, (Kept(1, 0), Kept(1, 2), Kept(1, 4))),),)
+
+
+def test_means_of_similar_tokens_are_rows():
+    found = resolved(adapters.remap_rows(list("abc"), list("cda"), similar={"d": ["a", "b"]}), (3,), (3,))
+    first, mean, last = found.axis_maps[0]
+    assert mean == Averaged(1, (Kept(1, 0), Kept(1, 1)))
+    assert [(segment.length, segment.start) for segment in (first, last)] == [(1, 0), (1, 2)]
+    assert found.remappings == (first.remapping,)
+
+
+def test_a_reshape_needs_the_whole_value():
+    found = resolved(adapters.reshape(), (2, 3), (6,), ((3,), (3,)))
+    assert found.whole_stages == (Reshape((6,)),)
+    assert (found.slice_to_read, found.axis_maps) == (TensorSlice((0, 0), (2, 3)), ((Kept(3, 3),),))
+    assert not found.pads_zeros
+
+
+def test_noise_differs_by_slice_and_is_not_for_slots():
+    adapter = adapters.shrink_perturb(0.5, 0.1, seed=3)
+    first, second = (resolved(adapter, (4,), (4,), ((at,), (2,))).elementwise[0] for at in (0, 2))
+    assert first == ShrinkPerturb(0.5, 0.1, 3, 0)
+    assert second._replace(place=0) == first and second.place
+    assert for_slot(adapter.steps((4,), (4,), "float32"), "float32", "float32") == ()

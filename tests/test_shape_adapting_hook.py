@@ -274,6 +274,9 @@ OPTIMIZERS = {
 WAYS = {
     **{f"crop_or_pad {fill}": adapters.crop_or_pad(fill) for fill in ("initial", "zeros", "mean", 0, 7.0)},
     "remap_rows": [adapters.remap_rows(list("abc"), list("xbycz"), fill="zeros"), adapters.crop_or_pad("zeros")],
+    "a fill for each axis": adapters.crop_or_pad(("zeros", "initial")),
+    "similar": [adapters.remap_rows(list("abc"), list("xbycz"), similar={"x": ["a", "c"]}), adapters.crop_or_pad("zeros")],
+    "shrink_perturb": [adapters.shrink_perturb(0.5, 0.1), adapters.crop_or_pad("zeros")],
     "remap_segments": [adapters.remap_segments({"a": 3}, {"b": 2, "a": 3}, fill="zeros"), adapters.crop_or_pad("zeros")],
     "padding": adapters.transform(lambda tensor: tf.pad(tensor, [[0, 2], [0, 1]])),
 }

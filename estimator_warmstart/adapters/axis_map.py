@@ -6,7 +6,7 @@ fills it. Maps compose, and a window of a map is a map: a part of a partitioned 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from estimator_warmstart.adapters.vocabulary import VocabRemapping
 
@@ -30,6 +30,17 @@ class Filled(NamedTuple):
     fill: Fill
 
 
+class Averaged(NamedTuple):
+    """`length` positions that are means of old ones: the first of the first positions of all `runs`, and so on.
+
+    Attributes:
+      runs: each of `length`; the same position may be in several.
+    """
+
+    length: int
+    runs: Tuple[Kept, ...]
+
+
 class Remapped(NamedTuple):
     """`length` positions of a remapped vocabulary, `start, start + step, ...`; a session finds out which old ones they are.
 
@@ -47,7 +58,7 @@ class Remapped(NamedTuple):
     inner: Optional[AxisMap] = None
 
 
-Segment = Union[Kept, Filled, Remapped]
+Segment = Union[Kept, Filled, Averaged, Remapped]
 AxisMap = Tuple[Segment, ...]
 
 
@@ -68,26 +79,61 @@ def map_length(axis_map: AxisMap) -> int:
 
 def kept_length(axis_map: AxisMap) -> int:
     """Returns how many new positions have an old value."""
-    return sum(_kept_length_of(segment) for segment in axis_map)
+    return sum(segment.length for segment in axis_map if isinstance(segment, (Kept, Averaged))) + _remapped_length(axis_map)
 
 
-def _kept_length_of(segment: Segment) -> int:
-    if isinstance(segment, Remapped):
-        # Exact for a whole remapping; an upper bound for a window of it.
-        return min(segment.length, segment.remapping.kept)
-    return segment.length if isinstance(segment, Kept) else 0
+def _remapped_length(axis_map: AxisMap) -> int:
+    """Returns how many remapped positions have an old value: exact for whole remappings, an upper bound for windows of them."""
+    lengths: Dict[VocabRemapping, int] = {}
+    for segment in axis_map:
+        if isinstance(segment, Remapped):
+            lengths[segment.remapping] = lengths.get(segment.remapping, 0) + segment.length
+    return sum(min(length, remapping.kept) for remapping, length in lengths.items())
 
 
 def taken_length(axis_map: AxisMap, old_length: int) -> int:
     """Returns how many old positions are taken, each counted once. Where tokens are remapped, this is an upper bound."""
-    runs = [segment for segment in axis_map if isinstance(segment, Kept) and segment.length]
-    ends = sorted(sorted((run.start, run.start + run.step * (run.length - 1))) for run in runs)
+    runs = {run for run in runs_of(axis_map) if run.length}
+    ends = sorted((min(first, last), max(first, last)) for first, last in map(_ends_of, runs))
     if all(before[1] < after[0] for before, after in zip(ends, ends[1:])):
         taken = sum(run.length for run in runs)
-    else:  # Runs that overlap, or interlock.
+    elif all(abs(run.step) == 1 for run in runs):
+        taken = _union_length(ends)
+    else:  # Runs that interlock.
         taken = len({run.start + run.step * number for run in runs for number in range(run.length)})
-    remapped = sum(_kept_length_of(segment) for segment in axis_map if isinstance(segment, Remapped))
-    return min(taken + remapped, old_length)
+    return min(taken + _remapped_length(axis_map), old_length)
+
+
+def _ends_of(run: Kept) -> Tuple[int, int]:
+    return run.start, run.start + run.step * (run.length - 1)
+
+
+def _union_length(ends: List[Tuple[int, int]]) -> int:
+    """Returns how many positions the ranges between `ends`, which are sorted, have together."""
+    count, behind = 0, 0
+    for first, last in ends:
+        count += max(0, last + 1 - max(first, behind))
+        behind = max(behind, last + 1)
+    return count
+
+
+def runs_of(axis_map: AxisMap) -> Iterator[Kept]:
+    """Yields the runs of old positions that are known before a session is: kept ones and those of means."""
+    for segment in axis_map:
+        if isinstance(segment, Kept):
+            yield segment
+        elif isinstance(segment, Averaged):
+            yield from segment.runs
+
+
+def has_means(axis_map: AxisMap) -> bool:
+    """Whether `axis_map` takes means of old positions."""
+    return any(isinstance(segment, Averaged) for segment in axis_map)
+
+
+def has_remappings(axis_map: AxisMap) -> bool:
+    """Whether only a session knows all positions of `axis_map`."""
+    return any(isinstance(segment, Remapped) for segment in axis_map)
 
 
 def fills_of(axis_map: AxisMap) -> List[Fill]:
@@ -96,7 +142,7 @@ def fills_of(axis_map: AxisMap) -> List[Fill]:
     for segment in axis_map:
         if isinstance(segment, Remapped) and segment.inner is not None:
             fills += fills_of(segment.inner)
-        if not isinstance(segment, Kept):
+        if isinstance(segment, (Filled, Remapped)):
             fills.append(segment.fill)
     return list(dict.fromkeys(fills))
 
@@ -128,12 +174,20 @@ def _window_segments(axis_map: AxisMap, start: int, length: int, step: int) -> I
 def _segment_part(segment: Segment, offset: int, count: int, step: int) -> Segment:
     if isinstance(segment, Filled):
         return segment._replace(length=count)
+    if isinstance(segment, Averaged):
+        return Averaged(count, tuple(_run_part(run, offset, count, step) for run in segment.runs))
     return segment._replace(length=count, start=segment.start + offset * segment.step, step=segment.step * step)
+
+
+def _run_part(run: Kept, offset: int, count: int, step: int) -> Kept:
+    return Kept(count, run.start + offset * run.step, run.step * step if count > 1 else 1)
 
 
 def _reversed_segment(segment: Segment) -> Segment:
     if isinstance(segment, Filled):
         return segment
+    if isinstance(segment, Averaged):
+        return Averaged(segment.length, tuple(_run_part(run, run.length - 1, run.length, -1) for run in segment.runs))
     return segment._replace(start=segment.start + segment.step * (segment.length - 1), step=-segment.step)
 
 
@@ -143,6 +197,8 @@ def merge_segments(segments: Iterable[Segment]) -> AxisMap:
     for segment in segments:
         if segment.length == 0:
             continue
+        if isinstance(segment, Averaged) and len(segment.runs) == 1:
+            segment = segment.runs[0]
         if isinstance(segment, Kept) and segment.length == 1:
             segment = segment._replace(step=1)
         if merged and _continues(merged[-1], segment):
@@ -177,6 +233,9 @@ def compose_maps(outer: AxisMap, inner: AxisMap) -> AxisMap:
             segments.append(segment)
         elif isinstance(segment, Remapped):
             segments.append(segment._replace(inner=inner if segment.inner is None else compose_maps(segment.inner, inner)))
+        elif isinstance(segment, Averaged):
+            # `transforms.check_means` refuses it: a mean of what is not known, or not yet there, is not plain data.
+            raise ValueError("a mean of positions that are mapped already")
         else:
             segments.extend(map_window(inner, segment.start, segment.length, segment.step))
     return merge_segments(segments)
@@ -188,12 +247,18 @@ def old_range(axis_map: AxisMap, old_length: int) -> Tuple[int, int]:
     for segment in axis_map:
         if isinstance(segment, Remapped) or (isinstance(segment, Filled) and segment.fill == "mean"):
             return 0, old_length
-        if isinstance(segment, Kept):
-            ends = (segment.start, segment.start + segment.step * (segment.length - 1))
-            low, high = min(low, *ends), max(high, max(ends) + 1)
+    for run in runs_of(axis_map):
+        ends = _ends_of(run)
+        low, high = min(low, *ends), max(high, max(ends) + 1)
     return (low, high) if high else (0, 0)
 
 
 def shift_map(axis_map: AxisMap, by: int) -> AxisMap:
     """Returns the map for an old axis whose first `by` positions were not read."""
-    return tuple(segment._replace(start=segment.start - by) if isinstance(segment, Kept) else segment for segment in axis_map)
+    return tuple(_shifted(segment, by) for segment in axis_map)
+
+
+def _shifted(segment: Segment, by: int) -> Segment:
+    if isinstance(segment, Averaged):
+        return segment._replace(runs=tuple(run._replace(start=run.start - by) for run in segment.runs))
+    return segment._replace(start=segment.start - by) if isinstance(segment, Kept) else segment

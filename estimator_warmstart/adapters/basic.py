@@ -1,4 +1,4 @@
-"""The adapters that move, cast and compute: `cast`, `crop_or_pad`, `take`, `transform` and `compose`.
+"""The adapters that move and cast: `cast`, `crop_or_pad` and `take`, and `compose` for several of any kind.
 
 An adapter is a small record. Its `steps(old_shape, new_shape, ...)` checks shapes and returns transforms, or raises `Misfit`
 with the reason. It does not know the variable: a variable's optimizer slots go through the same transforms.
@@ -6,14 +6,13 @@ with the reason. It does not know the variable: a variable's optimizer slots go 
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
+from typing import cast as cast_type
 
 import numpy as np
 
-from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, merge_segments
 from estimator_warmstart.adapters.dtypes import why_no_cast
-from estimator_warmstart.adapters.remap import remap_rows, remap_segments
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     Apply,
@@ -29,8 +28,6 @@ from estimator_warmstart.adapters.transforms import (
 from estimator_warmstart.arguments import is_integer
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
-
-__all__ = ["cast", "compose", "crop_or_pad", "remap_rows", "remap_segments", "take", "transform"]
 
 
 def cast() -> Adapter:
@@ -164,49 +161,6 @@ def take(index: Any) -> Adapter:
     return Adapter(label, steps)
 
 
-def transform(fn: Callable[[Any], Any]) -> Adapter:
-    """Puts the old value through a TensorFlow function.
-
-    Use it for what the other adapters cannot do: a transposed kernel, two tables in one. Each slot goes through the same
-    function. Where the function returns a zero, such as a padding, the slot takes its own initial value.
-
-    Args:
-      fn: takes a tensor of the old shape and dtype, returns one of the new shape and dtype. It is called once for each place
-        where the value is needed, and must only build TensorFlow operations.
-
-    Returns:
-      An adapter. The plan checks that shapes and dtypes agree.
-
-    Raises:
-      WarmStartError: if `fn` is not callable.
-
-    Example:
-      >>> import tensorflow as tf
-      >>> from estimator_warmstart import adapters
-      >>> adapters.transform(tf.transpose).steps((2, 3), (3, 2), "float32")[0].shape
-      (3, 2)
-    """
-    if not callable(fn):
-        raise WarmStartError(f"transform: fn must be a function of a tensor, got {fn!r}")
-    label = f"transform({getattr(fn, '__name__', type(fn).__name__)})"
-
-    def steps(old: Shape, new: Shape, dtype: str, new_dtype: str = "") -> Tuple[Transform, ...]:
-        with tf.Graph().as_default():  # A graph of its own: planning leaves the user's as it is.
-            try:
-                made = tf.convert_to_tensor(fn(tf.compat.v1.placeholder(dtype, old)))
-            except Exception as error:  # Whatever the user's function raises is the reason.
-                raise Misfit(f"{label} raised {type(error).__name__} for {list(old)}: {error}") from error
-        other_dtype = made.dtype.name if made.dtype.name != dtype else ""
-        shape = made.shape.as_list() if made.shape.rank is not None else list(new)
-        if len(shape) != len(new):
-            shape = [-1 if length is None else length for length in shape]
-        else:
-            shape = [after if length is None else length for length, after in zip(shape, new)]
-        return (Apply(fn, tuple(shape), dtype=other_dtype),)
-
-    return Adapter(label, steps)
-
-
 def compose(*parts: Adapter) -> Adapter:
     """Applies several adapters, the first one first.
 
@@ -251,8 +205,8 @@ def as_adapter(value: object) -> Adapter:
     """
     if isinstance(value, Adapter):
         return value
-    if isinstance(value, (list, tuple)):
-        return compose(*value)
+    if type(value) in (list, tuple):  # Not a record, which is a tuple too.
+        return compose(*cast_type(Sequence[Adapter], value))
     raise WarmStartError(f"an adapter such as adapters.crop_or_pad() is needed, got {value!r}")
 
 

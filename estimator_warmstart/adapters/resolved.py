@@ -6,6 +6,7 @@ eager variables, a file written piece by piece) follows the same description.
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.adapters.axis_map import (
@@ -24,6 +25,8 @@ from estimator_warmstart.adapters.transforms import (
     Apply,
     Elementwise,
     MapAxis,
+    Reshape,
+    ShrinkPerturb,
     Transform,
     axis_maps_of,
     result_shape,
@@ -39,12 +42,13 @@ class ResolvedValue(NamedTuple):
     Attributes:
       source_shape: the shape of the whole old value.
       slice_to_read: the slice of the old value to read; `None` where the slice of the new value takes nothing old.
-      whole_stages: the transforms up to the last user function, one by one. They need the whole old value, which is then what
-        is read. They are not composed: a mean is a mean of what the stage before has made.
+      whole_stages: the transforms up to the last user function or reshape, one by one. They need the whole old value, which is
+        then what is read. They are not composed: a mean is a mean of what the stage before has made.
       elementwise: what happens to each element then. What is filled in has the new dtype already.
       mapped_shape: the shape of what `axis_maps` map: of the slice that was read, or of what `whole_stages` make. Where nothing
         is read it is the shape of a stand-in.
-      axis_maps: one for each axis of the new value. Their positions count from the beginning of what is mapped.
+      axis_maps: one for each axis of the new value. Their positions count from the beginning of what is mapped. A cell that is
+        new on several axes takes the fill of the first of them; where that is a mean of cells with initial values, those.
       remappings: the vocabularies that positions depend on, each once, in any of the transforms.
       pads_zeros: whether a zero, after the last user function, may be padding rather than an old value. A slot then takes its
         own initial value there.
@@ -101,7 +105,7 @@ def resolve(transforms: Sequence[Transform], old_shape: Shape, target_slice: Ten
         maps = tuple(identity_map(length) for length in target_slice.shape)
         return ResolvedValue(old_shape, target_slice, (), (), target_slice.shape, maps, (), False)
     whole_stages, others = split_at_last_apply(transforms)
-    elementwise = tuple(transform for transform in others if not isinstance(transform, (MapAxis, Apply)))
+    elementwise = tuple(transform for transform in others if not isinstance(transform, (MapAxis, Apply, Reshape)))
     stage_shape = result_shape(old_shape, whole_stages)
     maps = tuple(
         map_window(axis_map, offset, length)
@@ -114,12 +118,19 @@ def resolve(transforms: Sequence[Transform], old_shape: Shape, target_slice: Ten
         old_shape,
         slice_to_read if 0 not in target_slice.shape else None,
         whole_stages,
-        elementwise,
+        tuple(_at_slice(transform, slice_to_read) for transform in elementwise),
         mapped_shape,
         maps,
         _remappings_of(transforms),
         any(_may_pad_zeros(transform) for transform in whole_stages),
     )
+
+
+def _at_slice(transform: Elementwise, slice_to_read: Optional[TensorSlice]) -> Elementwise:
+    """Returns `transform` such that the noise of two slices differs."""
+    if slice_to_read is None or not any(slice_to_read.offset) or not isinstance(transform, ShrinkPerturb):
+        return transform
+    return transform._replace(place=zlib.crc32(repr(slice_to_read.offset).encode()))
 
 
 def _read_for(

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from estimator_warmstart.adapters.axis_map import (
     AxisMap,
     Fill,
-    Kept,
+    Filled,
+    Remapped,
     compose_maps,
     fills_of,
+    has_means,
+    has_remappings,
     identity_map,
     kept_length,
     map_length,
@@ -44,11 +47,20 @@ class Apply(NamedTuple):
       shape: of what it returns.
       may_pad: whether zeros that it returns may be padding rather than old values.
       dtype: of what it returns, if that is not what it takes; else empty.
+      takes_arrays: whether `fn` takes and returns numpy arrays, not tensors.
     """
 
     fn: Callable[[Any], Any]
     shape: Shape
     may_pad: bool = True
+    dtype: str = ""
+    takes_arrays: bool = False
+
+
+class Reshape(NamedTuple):
+    """The whole tensor gets another shape; its elements keep their order, the last axis first."""
+
+    shape: Shape
     dtype: str = ""
 
 
@@ -63,6 +75,21 @@ class Scale(NamedTuple):
 
     factor: float
     divisor: str = ""
+    dtype: str = ""
+
+
+class ShrinkPerturb(NamedTuple):
+    """Every element is multiplied by `shrink`, and normally distributed noise is added.
+
+    Attributes:
+      seed: of the noise of one variable: the same in all processes, for all of its copies.
+      place: what tells the noise of one slice from that of another.
+    """
+
+    shrink: float
+    noise_stddev: float
+    seed: int
+    place: int = 0
     dtype: str = ""
 
 
@@ -97,8 +124,8 @@ class ProductOfMomenta(NamedTuple):
 
 
 # Transforms that change each element, wherever it is.
-Elementwise = Union[Cast, Scale, CountSteps, PowerOfSteps, ProductOfMomenta]
-Transform = Union[MapAxis, Apply, Elementwise]
+Elementwise = Union[Cast, Scale, ShrinkPerturb, CountSteps, PowerOfSteps, ProductOfMomenta]
+Transform = Union[MapAxis, Apply, Reshape, Elementwise]
 
 
 class Adapter(NamedTuple):
@@ -143,7 +170,7 @@ def initializers_of(transforms: Sequence[Transform]) -> List[Callable[..., Any]]
 def result_shape(shape: Shape, transforms: Sequence[Transform]) -> Shape:
     """Returns the shape that `transforms` lead to from `shape`."""
     for transform in transforms:
-        if isinstance(transform, Apply):
+        if isinstance(transform, (Apply, Reshape)):
             shape = transform.shape
         elif isinstance(transform, MapAxis):
             shape = shape[: transform.axis] + (map_length(transform.axis_map),) + shape[transform.axis + 1 :]
@@ -164,8 +191,10 @@ def for_slot(transforms: Sequence[Transform], dtype: str, new_dtype: str) -> Tup
     A slot is cast to its own `new_dtype`, if its variable is cast to another.
 
     A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. Before a function there
-    are no initial values of that shape: zeros hold their place, and become initial values after it.
+    are no initial values of that shape: zeros hold their place, and become initial values after it. Noise is for parameters
+    only.
     """
+    transforms = [transform for transform in transforms if not isinstance(transform, ShrinkPerturb)]
     head, tail = split_at_last_apply(transforms)
     is_cast = any(isinstance(each, Cast) or (isinstance(each, Apply) and each.dtype) for each in transforms)
     tail = tuple(transform for transform in tail if not isinstance(transform, Cast))
@@ -177,7 +206,9 @@ def for_slot(transforms: Sequence[Transform], dtype: str, new_dtype: str) -> Tup
 
 def _with_fill(transforms: Sequence[Transform], fill: Fill) -> Tuple[Transform, ...]:
     def filled_by(axis_map: AxisMap) -> AxisMap:
-        return tuple(segment if isinstance(segment, Kept) else segment._replace(fill=fill) for segment in axis_map)
+        return tuple(
+            segment._replace(fill=fill) if isinstance(segment, (Filled, Remapped)) else segment for segment in axis_map
+        )
 
     return tuple(
         transform._replace(axis_map=filled_by(transform.axis_map)) if isinstance(transform, MapAxis) else transform
@@ -196,8 +227,9 @@ def axis_maps_of(shape: Shape, transforms: Sequence[Transform]) -> List[AxisMap]
 
 
 def split_at_last_apply(transforms: Sequence[Transform]) -> Tuple[Tuple[Transform, ...], Tuple[Transform, ...]]:
-    """Returns the transforms up to the last `Apply`, which need the whole tensor, and those after it."""
-    at = max((number + 1 for number, transform in enumerate(transforms) if isinstance(transform, Apply)), default=0)
+    """Returns the transforms up to the last `Apply` or `Reshape`, which need the whole tensor, and those after it."""
+    needs_whole = (isinstance(transform, (Apply, Reshape)) for transform in transforms)
+    at = max((number for number, needs in enumerate(needs_whole, 1) if needs), default=0)
     return tuple(transforms[:at]), tuple(transforms[at:])
 
 
@@ -222,6 +254,29 @@ def check_fills(transforms: Sequence[Transform], dtype: str) -> None:
                 "fill='initial' before a transform is not possible, since only the new shape has initial values; "
                 "use 'zeros', 'mean' or a number there"
             )
+
+
+def check_means(transforms: Sequence[Transform], dtype: str) -> None:
+    """Raises `Misfit` for means of rows that are not the old value's own, or not known, or have no mean."""
+    mapped: Set[int] = set()
+    averaged: Set[int] = set()
+    for number, transform in enumerate(transforms):
+        if isinstance(transform, MapAxis):
+            if has_remappings(transform.axis_map) and transform.axis in averaged:
+                raise Misfit("rows cannot be remapped after means of rows on the same axis; let one remap_rows do both")
+            if has_means(transform.axis_map):
+                if transform.axis in mapped:
+                    raise Misfit(
+                        "the mean of old rows is not possible after another adapter has changed the same axis; name it first "
+                        "in the list"
+                    )
+                if result_dtype(dtype, transforms[:number]) in ("bool", "string"):
+                    raise Misfit(f"{result_dtype(dtype, transforms[:number])} values have no mean")
+                averaged.add(transform.axis)
+            mapped.add(transform.axis)
+        elif isinstance(transform, (Apply, Reshape)):
+            mapped.clear()
+            averaged.clear()
 
 
 def count_kept(shape: Shape, transforms: Sequence[Transform]) -> int:

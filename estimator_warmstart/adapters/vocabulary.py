@@ -6,7 +6,7 @@ A file is read here once, to count and check its tokens. A graph reads it again 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -58,11 +58,33 @@ class Vocabulary(NamedTuple):
         return hash(self[:5])
 
 
+class HashBuckets(NamedTuple):
+    """The old side of a column that was hashed: the old row of a token is its hash modulo the number of buckets.
+
+    Attributes:
+      size: the number of buckets.
+      key: the two numbers of `tf.strings.to_hash_bucket_strong`; empty for `to_hash_bucket_fast`.
+    """
+
+    size: int
+    key: Tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return f"hash_buckets({self.size:,}{f', key={list(self.key)}' if self.key else ''})"
+
+    @property
+    def short_label(self) -> str:
+        """Its name in a table's row."""
+        return f"{self.size:,} hash buckets"
+
+
 class VocabRemapping(NamedTuple):
     """How new tokens find their old rows.
 
     Attributes:
-      old: the old vocabulary.
+      old: the old vocabulary, or the old hash buckets.
       new: the new vocabulary.
       kept: how many new rows have an old one, at most.
       buckets: how many out-of-vocabulary rows follow the new tokens.
@@ -70,7 +92,7 @@ class VocabRemapping(NamedTuple):
       aliases: ((new token, old token), ...): new tokens that take another old token's row.
     """
 
-    old: Vocabulary
+    old: Union[Vocabulary, HashBuckets]
     new: Vocabulary
     kept: int
     buckets: int
@@ -134,6 +156,20 @@ def has_token(vocabulary: Vocabulary, token: bytes) -> bool:
     fingerprint = _hash_lines(token, np.array([0]), np.array([len(token)]))[0]
     place = int(np.searchsorted(vocabulary.fingerprints, fingerprint))
     return place < vocabulary.size and bool(vocabulary.fingerprints[place] == fingerprint)
+
+
+def rows_of(vocabulary: Vocabulary, tokens: Collection[bytes]) -> Dict[bytes, int]:
+    """Returns the rows of those of `tokens` that are in `vocabulary`."""
+    wanted = frozenset(tokens)
+    return {token: row for row, token in enumerate(tokens_of(vocabulary)) if token in wanted}
+
+
+def tokens_of(vocabulary: Vocabulary) -> Sequence[bytes]:
+    """Returns the tokens that are used, in their order; those of a file are read again."""
+    if vocabulary.path is None:
+        return vocabulary.tokens
+    lines = _read_tokens(vocabulary.path).split(b"\n")[: vocabulary.size]
+    return [line[:-1] if line.endswith(b"\r") else line for line in lines] if vocabulary.has_carriage_returns else lines
 
 
 def _check_vocabulary(content: bytes, size: Optional[int], path: Optional[str], tokens: Tuple[bytes, ...]) -> Vocabulary:

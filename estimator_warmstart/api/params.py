@@ -6,16 +6,14 @@ Nothing in the data is evaluated. Each key is described once, below, by a kind t
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
+from typing import Any, Dict, List, Optional, Tuple, cast
 
-from estimator_warmstart import adapters as factories
-from estimator_warmstart.adapters.vocabulary import read_vocabulary
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
+from estimator_warmstart.api.params_adapters import AN_ADAPTER
 from estimator_warmstart.api.params_key import value_at
 from estimator_warmstart.api.params_schema import (
     A_BOOLEAN,
     A_NAME,
-    A_NUMBER,
     A_PATH,
     A_POSITIVE_NUMBER,
     A_SHARE,
@@ -24,23 +22,15 @@ from estimator_warmstart.api.params_schema import (
     Schema,
     ValueKind,
     array,
-    as_mapping,
     choice,
     either,
-    integer,
     mapping_of,
     record,
 )
-from estimator_warmstart.errors import WarmStartError, did_you_mean
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import compile_pattern, compile_renames
-from estimator_warmstart.slice_texts import SLICE_PATTERN, parse_slices
 
 _MATCHING = ("include", "exclude", "rename", "collection")
-_NOT_PLAIN = {
-    "transform": "a function is not plain data, and nothing here is evaluated; in Python, ShapeAdaptingRecoverHook takes "
-    "adapters={...: adapters.transform(fn)}",
-    "compose": "a list of adapters applies them one after the other",
-}
 
 
 def _read_pattern(value: object, place: str, problems: List[str]) -> object:
@@ -73,92 +63,7 @@ _RENAME_PAIRS = mapping_of(
     "a mapping or list of pairs: old pattern, new name or scope or list of these",
     least=0,
 )
-_A_FILL = either(A_NUMBER, choice("initial", "zeros", "mean"))
-_FILLS = either(A_NUMBER, choice("initial", "zeros", "mean"), array(_A_FILL, "a list of fills, one for each axis"))
-_A_TOKEN = either(A_STRING, integer())
-_A_VOCABULARY = either(A_PATH, array(_A_TOKEN, "a list of tokens"))
-_WIDTH_PAIRS = mapping_of(A_STRING, integer(1), "a mapping or list of pairs: feature, width")
-_A_VOCABULARY_SIZE = either(integer(1), NULL)
-
-ADAPTERS: Dict[str, ValueKind] = {
-    "cast": record({}),
-    "crop_or_pad": record({"fill": _FILLS}),
-    "take": ValueKind(
-        "a string such as '[:-1, :]'",
-        A_STRING.takes,
-        {"type": "string", "pattern": SLICE_PATTERN},
-        lambda value, place, problems: {"index": parse_slices(cast(str, value), place)},
-    ),
-    "remap_rows": record(
-        {
-            "old_vocab": _A_VOCABULARY,
-            "new_vocab": _A_VOCABULARY,
-            "axis": integer(),
-            "num_oov_buckets": integer(0),
-            "fill": _A_FILL,
-            "old_vocab_size": _A_VOCABULARY_SIZE,
-            "new_vocab_size": _A_VOCABULARY_SIZE,
-            "aliases": either(
-                mapping_of(A_STRING, _A_TOKEN, "a mapping or list of pairs: new token, old token", least=0), NULL
-            ),
-        },
-        required=("old_vocab", "new_vocab"),
-    ),
-    "remap_segments": record(
-        {"old_widths": _WIDTH_PAIRS, "new_widths": _WIDTH_PAIRS, "axis": integer(), "fill": _A_FILL},
-        required=("old_widths", "new_widths"),
-    ),
-}
-
-
-def _read_adapter(value: object, place: str, problems: List[str]) -> object:
-    mapping: Mapping[object, object] = {value: {}} if isinstance(value, str) else as_mapping(value) or {}
-    if len(mapping) != 1:
-        problems.append(
-            f"{place} must name one adapter, got {', '.join(map(repr, mapping)) or 'none'}; a list applies several, one "
-            "after the other"
-        )
-        return None
-    ((name, arguments),) = mapping.items()
-    if not isinstance(name, str) or name not in ADAPTERS:
-        hint = did_you_mean(str(name), ADAPTERS)
-        reason = _NOT_PLAIN.get(str(name)) or f"there is no such adapter{hint}; there are {', '.join(ADAPTERS)}"
-        problems.append(f"{place}.{name}: {reason}")
-        return None
-    place, before = f"{place}.{name}", len(problems)
-    options = cast(Dict[str, Any], ADAPTERS[name].read(arguments, place, problems))
-    if len(problems) > before:
-        return None
-    try:
-        return getattr(factories, name)(**options)
-    except WarmStartError as error:
-        problems.extend(list(_vocabulary_problems(options, place)) or [f"{place}: {error}"])
-        return None
-
-
-def _vocabulary_problems(arguments: Dict[str, Any], place: str) -> Iterator[str]:
-    """Reads each vocabulary again, after an error, to say which of them is wrong."""
-    for name in ("old_vocab", "new_vocab"):
-        if name in arguments:
-            try:
-                read_vocabulary(arguments[name], arguments.get(f"{name}_size"))
-            except WarmStartError as error:
-                yield f"{place}.{name}: {error}"
-
-
-_AN_ADAPTER = ValueKind(
-    "an adapter such as 'crop_or_pad' or {'take': '[:-1]'}",
-    lambda value: isinstance(value, str) or as_mapping(value) is not None,
-    {
-        "anyOf": [{"enum": ["cast", "crop_or_pad"]}]
-        + [
-            {"type": "object", "properties": {name: kind.schema}, "required": [name], "additionalProperties": False}
-            for name, kind in ADAPTERS.items()
-        ]
-    },
-    _read_adapter,
-)
-_ADAPTER_BY_REFERENCE = _AN_ADAPTER._replace(schema={"$ref": "#/definitions/adapter"})
+_ADAPTER_BY_REFERENCE = AN_ADAPTER._replace(schema={"$ref": "#/definitions/adapter"})
 
 HOOK_OPTIONS: Dict[str, ValueKind] = {
     "ckp_dir": A_PATH,
@@ -205,7 +110,7 @@ def params_schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "What to recover from an old model (estimator_warmstart.hooks_from_params)",
         "anyOf": [{"type": "null"}, one, {"type": "array", "items": one}],
-        "definitions": {"hook": {**_A_HOOK.schema, **names_or_patterns}, "adapter": _AN_ADAPTER.schema},
+        "definitions": {"hook": {**_A_HOOK.schema, **names_or_patterns}, "adapter": AN_ADAPTER.schema},
     }
 
 

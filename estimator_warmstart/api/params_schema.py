@@ -63,6 +63,11 @@ def _is_share(value: object) -> bool:
     return number is not None and 0 <= number <= 1
 
 
+def _is_not_negative(value: object) -> bool:
+    number = _as_finite(value)
+    return number is not None and number >= 0
+
+
 def _is_positive(value: object) -> bool:
     number = _as_finite(value)
     return number is not None and number > 0
@@ -78,6 +83,7 @@ A_STRING = ValueKind("a string", is_string, {"type": "string"})
 A_NAME = ValueKind("a name", lambda value: is_string(value) and value != "", {"type": "string", "minLength": 1})
 A_NUMBER = ValueKind("a number", lambda value: _as_finite(value) is not None, {"type": "number"})
 A_SHARE = ValueKind("a number from 0 to 1", _is_share, {"type": "number", "minimum": 0, "maximum": 1})
+A_NUMBER_FROM_0 = ValueKind("a number of 0 or more", _is_not_negative, {"type": "number", "minimum": 0})
 A_POSITIVE_NUMBER = ValueKind("a number above 0", _is_positive, {"type": "number", "exclusiveMinimum": 0})
 A_PATH = ValueKind(
     "a path",

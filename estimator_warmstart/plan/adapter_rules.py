@@ -13,11 +13,13 @@ import numpy as np
 from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart.adapters.basic import as_adapter, crop_or_pad
 from estimator_warmstart.adapters.dtypes import why_no_cast
+from estimator_warmstart.adapters.perturb import with_own_noise
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     Misfit,
     Transform,
     check_fills,
+    check_means,
     fill_text,
     fills_with_dtypes,
     initializers_of,
@@ -132,8 +134,9 @@ def transforms_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> 
     """
     check_static_shape(new)
     try:
-        transforms = adapter.steps(old.shape, new.shape, old.dtype, new.dtype)
+        transforms = with_own_noise(adapter.steps(old.shape, new.shape, old.dtype, new.dtype), new.name)
         check_fills(transforms, old.dtype)
+        check_means(transforms, old.dtype)
         _check_initializers(transforms, new)
         _check_kernels(transforms, old.dtype, new.dtype)
     except Misfit as reason:

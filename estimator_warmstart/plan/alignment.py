@@ -24,6 +24,7 @@ def misalignments(decided: Sequence[PlannedVariable]) -> List[str]:
     return [
         f"the input axis of {', '.join(changed)} has another length, and no adapter is named: crop_or_pad keeps the first "
         "weights, which is right only if the layer in front changed at its end. "
-        "adapters.remap_segments(old_widths, new_widths) moves weights with their features; adapters.crop_or_pad(), if you "
-        "name it, confirms that the end changed"
+        "adapters.remap_segments(old_widths, new_widths) moves weights with their features, and "
+        "adapters.remap_feature_columns(old_columns, new_columns) takes the widths from feature columns; "
+        "adapters.crop_or_pad(), if you name it, confirms that the end changed"
     ]

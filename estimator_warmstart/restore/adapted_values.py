@@ -8,21 +8,38 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
+
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Kept, Remapped, fills_of, is_identity_map
+from estimator_warmstart.adapters.axis_map import (
+    Averaged,
+    AxisMap,
+    Fill,
+    Filled,
+    Kept,
+    Segment,
+    fills_of,
+    has_means,
+    has_remappings,
+    is_identity_map,
+)
 from estimator_warmstart.adapters.resolved import ResolvedValue
-from estimator_warmstart.adapters.transforms import Apply, MapAxis, Transform
+from estimator_warmstart.adapters.transforms import Apply, MapAxis, Reshape, Transform
 from estimator_warmstart.graph.initial_values import same_everywhere
-from estimator_warmstart.restore.axis_indices import AxisIndices
+from estimator_warmstart.restore.axis_indices import MEAN_CODE, AxisIndices, mean_positions
 from estimator_warmstart.restore.new_values import (
     count_filled,
     fill_constant,
     fill_tensor,
     from_initializer,
+    kept_run,
     mean_along,
+    mean_of_positions,
+    mean_of_runs,
     not_empty,
     where,
     with_drawn,
+    with_means,
 )
 from estimator_warmstart.restore.value_transforms import apply_elementwise, apply_function
 from estimator_warmstart.tensors import TensorSlice
@@ -72,6 +89,8 @@ def _after_stage(
     """Returns the whole value after one stage, which fills in no initial values."""
     if isinstance(stage, MapAxis):
         return _map_any_axis(value, stage.axis, stage.axis_map, indices)[0]
+    if isinstance(stage, Reshape):
+        return tf.reshape(value, stage.shape)
     return apply_function(stage, value) if isinstance(stage, Apply) else apply_elementwise(stage, value, read_scalar)
 
 
@@ -81,7 +100,7 @@ def _map_axes(resolved: ResolvedValue, value: tf.Tensor, initial: tf.Tensor, ind
         return value
     if changed == (0,):
         return _map_rows(resolved, value, initial, indices)
-    if len(changed) == 1 and not any(isinstance(segment, Remapped) for segment in resolved.axis_maps[changed[0]]):
+    if len(changed) == 1 and not has_remappings(resolved.axis_maps[changed[0]]):
         return _join_runs(resolved, changed[0], value, initial)
     return _map_any_axes(value, resolved.axis_maps, initial, indices)
 
@@ -103,13 +122,18 @@ def _map_rows(resolved: ResolvedValue, value: tf.Tensor, initial: tf.Tensor, ind
     axis_map = resolved.axis_maps[0]
     if isinstance(axis_map[0], Kept) and axis_map[0].step == 1:
         if len(axis_map) == 1:
-            return _kept_run(value, 0, axis_map[0])
+            return kept_run(value, 0, axis_map[0])
         if len(axis_map) == 2 and isinstance(axis_map[1], Filled):
             return _pad_rows(resolved, axis_map[0], axis_map[1], value, initial)
+    if not has_remappings(axis_map) and (has_means(axis_map) or _are_whole_runs(axis_map)):
+        return _join_runs(resolved, 0, value, initial)
     fills = fills_of(axis_map)
     means = {fill: mean_along(value, 0) for fill in fills if fill == "mean"}
     index = indices.of(axis_map, fills)
     moved = _gather_positions(value, index, 0)
+    if has_means(axis_map):
+        rows = mean_of_positions(value, 0, axis_map)
+        moved = tf.tensor_scatter_nd_update(moved, mean_positions(axis_map)[:, np.newaxis], rows)
     for code, fill in enumerate(fills):
         place = tf.reshape(tf.where(tf.equal(index, -1 - code)), [-1])
         place.set_shape([count_filled(axis_map, fill)])
@@ -118,6 +142,11 @@ def _map_rows(resolved: ResolvedValue, value: tf.Tensor, initial: tf.Tensor, ind
         rows = tf.broadcast_to(means[fill], shape) if fill in means else fill_tensor(fill, shape, initial, place, 0)
         moved = tf.tensor_scatter_nd_update(moved, place[:, tf.newaxis], rows)
     return moved
+
+
+def _are_whole_runs(axis_map: AxisMap) -> bool:
+    """Whether `axis_map` copies runs of rows, each in one piece. No index of rows is in memory then."""
+    return all(isinstance(segment, Kept) and segment.step == 1 for segment in axis_map)
 
 
 def _join_runs(resolved: ResolvedValue, axis: int, value: tf.Tensor, initial: tf.Tensor) -> tf.Tensor:
@@ -130,8 +159,25 @@ def _join_runs(resolved: ResolvedValue, axis: int, value: tf.Tensor, initial: tf
         position += segment.length
     # One draw for all new runs: two of a seeded initializer would be alike.
     fillers = {fill: iter(_fill_runs(fill, runs, resolved, axis, value, initial)) for fill, runs in places.items()}
-    pieces = [_kept_run(value, axis, run) if isinstance(run, Kept) else next(fillers[run.fill]) for run in axis_map]
-    return _concat(pieces, axis)
+    kept = _Pieces(value, axis)
+    return _concat([next(fillers[run.fill]) if isinstance(run, Filled) else kept.of(run) for run in axis_map], axis)
+
+
+class _Pieces:
+    """The tensors of runs of old positions, each made once."""
+
+    def __init__(self, value: tf.Tensor, axis: int):
+        self._value, self._axis = value, axis
+        self._made: Dict[Segment, tf.Tensor] = {}
+
+    def of(self, segment: Segment) -> tf.Tensor:
+        """Returns what a kept or an averaged segment takes."""
+        if segment not in self._made:
+            if isinstance(segment, Averaged):
+                self._made[segment] = mean_of_runs(self._value, self._axis, segment)
+            elif isinstance(segment, Kept):
+                self._made[segment] = kept_run(self._value, self._axis, segment)
+        return self._made[segment]
 
 
 def _fill_runs(
@@ -173,14 +219,16 @@ def _map_any_axis(
       where there is nothing of that.
     """
     fills = fills_of(axis_map)
-    kept = [segment for segment in axis_map if isinstance(segment, Kept)]
-    if len(kept) == len(axis_map):
+    if not fills:
         if is_identity_map(axis_map, value.shape.as_list()[axis]):
             return value, None, None
-        return _concat([_kept_run(value, axis, run) for run in kept or (Kept(0, 0),)], axis), None, None
+        pieces = _Pieces(value, axis)
+        return _concat([pieces.of(run) for run in axis_map or (Kept(0, 0),)], axis), None, None
     index = indices.of(axis_map, fills)
     masks = [tf.reshape(tf.equal(index, -1 - code), [-1] + [1] * (value.shape.rank - 1 - axis)) for code in range(len(fills))]
     mean = mean_along(value, axis) if "mean" in fills else None
+    if has_means(axis_map):
+        value, index = with_means(value, index, axis, axis_map, MEAN_CODE)
     for code, fill in enumerate(fills):
         if callable(fill):
             value, index = with_drawn(value, index, axis, fill, -1 - code)
@@ -208,14 +256,7 @@ def _pad_rows(resolved: ResolvedValue, kept: Kept, filled: Filled, value: tf.Ten
         return _join_runs(resolved, 0, value, initial)
     # Nothing but the old value and the new one is in memory: no tensor of new rows.
     widths = [[0, filled.length]] + [[0, 0]] * (value.shape.rank - 1)
-    return tf.pad(_kept_run(value, 0, kept), widths, constant_values=same)
-
-
-def _kept_run(value: tf.Tensor, axis: int, run: Kept) -> tf.Tensor:
-    stop: Optional[int] = run.start + run.step * run.length
-    # A negative stop would count from the end.
-    stop = None if stop is not None and stop < 0 else stop
-    return value[(slice(None),) * axis + (slice(run.start, stop, run.step),)]
+    return tf.pad(kept_run(value, 0, kept), widths, constant_values=same)
 
 
 def _concat(pieces: List[tf.Tensor], axis: int) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import Callable, Optional, Sequence, Tuple
 import numpy as np
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.axis_map import AxisMap, Fill, Filled, Remapped
+from estimator_warmstart.adapters.axis_map import Averaged, AxisMap, Fill, Filled, Kept, Remapped
 from estimator_warmstart.graph.initial_values import call_initializer, draw_initial
 
 
@@ -58,6 +58,48 @@ def mean_along(value: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.cast(tf.round(tf.reduce_mean(tf.cast(value, tf.float64), axis, keepdims=True)), value.dtype)
 
 
+def mean_of_runs(value: tf.Tensor, axis: int, averaged: Averaged) -> tf.Tensor:
+    """Returns the means of `averaged`, by whole runs; integers are rounded to the nearest."""
+    exact = _mean_dtype(value.dtype)
+    total = tf.add_n([tf.cast(kept_run(value, axis, run), exact) for run in averaged.runs])
+    return _rounded(total / tf.cast(len(averaged.runs), exact), value.dtype)
+
+
+def mean_of_positions(value: tf.Tensor, axis: int, axis_map: AxisMap) -> tf.Tensor:
+    """Returns the means of all `Averaged` among `axis_map`, one after the other on `axis`, by one gather."""
+    rows = [
+        [run.start + run.step * number for run in segment.runs]
+        for segment in axis_map
+        if isinstance(segment, Averaged)
+        for number in range(segment.length)
+    ]
+    exact = _mean_dtype(value.dtype)
+    taken = tf.gather(value, np.concatenate(rows).astype(np.int64), axis=axis)
+    first = [axis] + [other for other in range(value.shape.rank) if other != axis]
+    owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    total = tf.math.segment_sum(tf.transpose(tf.cast(taken, exact), first), owners)
+    counts = np.reshape([len(row) for row in rows], [-1] + [1] * (value.shape.rank - 1))
+    return _rounded(tf.transpose(total / tf.cast(counts, exact), np.argsort(first)), value.dtype)
+
+
+def _mean_dtype(dtype: tf.DType) -> tf.DType:
+    if not (dtype.is_floating or dtype.is_complex):
+        return tf.float64
+    return tf.float32 if dtype.size < 4 else dtype
+
+
+def _rounded(mean: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tf.cast(mean if dtype.is_floating or dtype.is_complex else tf.round(mean), dtype)
+
+
+def kept_run(value: tf.Tensor, axis: int, run: Kept) -> tf.Tensor:
+    """Returns the positions of `run` on `axis`."""
+    stop: Optional[int] = run.start + run.step * run.length
+    # A negative stop would count from the end.
+    stop = None if stop is not None and stop < 0 else stop
+    return value[(slice(None),) * axis + (slice(run.start, stop, run.step),)]
+
+
 def where(condition: tf.Tensor, positive: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
     """Returns `positive` where `condition` is true, else `negative`, all of them broadcast."""
     return tf.compat.v2.where(condition, positive, negative)
@@ -75,14 +117,23 @@ def with_drawn(
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Returns `value` with what an initializer makes for positions of `code` behind it, and an index that points there."""
     value = not_empty(value, axis)
-    is_new = tf.equal(index, tf.constant(code, index.dtype))
-    place = tf.reshape(tf.where(is_new), [-1])
+    place = tf.reshape(tf.where(tf.equal(index, tf.constant(code, index.dtype))), [-1])
     lengths = value.shape.as_list()
     whole = lengths[:axis] + index.shape.as_list() + lengths[axis + 1 :]
     shape = tf.concat([tf.shape(value)[:axis], tf.shape(place), tf.shape(value)[axis + 1 :]], 0)
     drawn = from_initializer(initializer, shape, value.dtype, place, axis, whole)
+    return _with_rows_behind(value, index, axis, drawn, code)
+
+
+def with_means(value: tf.Tensor, index: tf.Tensor, axis: int, axis_map: AxisMap, code: int) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Returns `value` with the means of `axis_map` behind it, and an index that points there where it has `code`."""
+    return _with_rows_behind(value, index, axis, mean_of_positions(value, axis, axis_map), code)
+
+
+def _with_rows_behind(value: tf.Tensor, index: tf.Tensor, axis: int, rows: tf.Tensor, code: int) -> Tuple[tf.Tensor, tf.Tensor]:
+    is_new = tf.equal(index, tf.constant(code, index.dtype))
     behind = tf.shape(value, out_type=tf.int64)[axis] + tf.cumsum(tf.cast(is_new, tf.int64)) - 1
-    return tf.concat([value, drawn], axis), where(is_new, behind, index)
+    return tf.concat([value, rows], axis), where(is_new, behind, index)
 
 
 def not_empty(value: tf.Tensor, axis: int) -> tf.Tensor:

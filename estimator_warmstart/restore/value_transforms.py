@@ -11,7 +11,7 @@ from typing import Callable
 import numpy as np
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, ProductOfMomenta, Scale
+from estimator_warmstart.adapters.transforms import Apply, Cast, CountSteps, Elementwise, ProductOfMomenta, Scale, ShrinkPerturb
 from estimator_warmstart.errors import WarmStartError
 
 # Below it TensorFlow's powers of Adam's betas, which are float32, are rounded to few digits or to 0.
@@ -26,6 +26,8 @@ def apply_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
     Raises:
       WarmStartError: if its dtype differs from the one made while the warm start was planned.
     """
+    if transform.takes_arrays:
+        return _numpy_function(transform, value)
     planned, made = transform.dtype or value.dtype.name, tf.convert_to_tensor(transform.fn(value))
     if made.dtype.name != planned:
         raise WarmStartError(
@@ -33,6 +35,21 @@ def apply_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
             "start was planned; let it return one dtype"
         )
     return made
+
+
+def _numpy_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
+    dtype = tf.as_dtype(transform.dtype or value.dtype.name)
+
+    def checked(array: np.ndarray) -> np.ndarray:
+        made = np.asarray(transform.fn(array))
+        if made.shape != transform.shape or tf.as_dtype(made.dtype) != dtype:
+            raise ValueError(
+                f"a function of adapters.transform(numpy=True) made {made.dtype} {list(made.shape)} of {array.dtype} "
+                f"{list(array.shape)}, and the new variable needs {dtype.name} {list(transform.shape)}"
+            )
+        return made
+
+    return tf.ensure_shape(tf.numpy_function(checked, [value], dtype), transform.shape)
 
 
 def apply_elementwise(transform: Elementwise, value: tf.Tensor, read_scalar: Callable[[str], tf.Tensor]) -> tf.Tensor:
@@ -47,6 +64,8 @@ def apply_elementwise(transform: Elementwise, value: tf.Tensor, read_scalar: Cal
         return tf.cast(value, transform.dtype)
     if isinstance(transform, Scale):
         return _scaled(transform, value, read_scalar)
+    if isinstance(transform, ShrinkPerturb):
+        return _shrunk(transform, value)
     exact, beta = tf.cast(value, tf.float64), _as_multiplied(transform.beta)
     if isinstance(transform, CountSteps):
         return _counted(transform, exact, read_scalar)
@@ -74,3 +93,14 @@ def _scaled(transform: Scale, value: tf.Tensor, read_scalar: Callable[[str], tf.
     if not transform.divisor:
         return scaled
     return tf.math.divide_no_nan(scaled, tf.cast(read_scalar(transform.divisor), value.dtype))
+
+
+def _shrunk(transform: ShrinkPerturb, value: tf.Tensor) -> tf.Tensor:
+    shrunk = value * tf.cast(transform.shrink, value.dtype)
+    if not transform.noise_stddev:
+        return shrunk
+    drawn_dtype = tf.float64 if value.dtype == tf.float64 else tf.float32
+    seed = tf.constant([transform.seed, transform.place], tf.int64)
+    # Without a state: all copies of a variable, and all workers, draw the same.
+    noise = tf.random.stateless_normal(tf.shape(value), seed, 0.0, transform.noise_stddev, drawn_dtype)
+    return shrunk + tf.cast(noise, value.dtype)

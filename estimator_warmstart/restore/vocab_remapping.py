@@ -6,10 +6,10 @@ that finds old rows holds every old token, so it is destroyed as soon as the row
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Tuple, Union
 
 from estimator_warmstart._tf import tf
-from estimator_warmstart.adapters.vocabulary import VocabRemapping, Vocabulary
+from estimator_warmstart.adapters.vocabulary import HashBuckets, VocabRemapping, Vocabulary
 
 _WHOLE_LINE, _LINE_NUMBER = -2, -1  # TextFileIndex.WHOLE_LINE and LINE_NUMBER
 
@@ -31,12 +31,7 @@ def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
         table, ready = _table_of_tokens(tf.constant(names), tf.range(len(names), dtype=tf.int64))
         alias = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
         tokens = tf.compat.v2.where(tf.less(alias, 0), tokens, tf.gather(tf.constant(meant), tf.maximum(alias, 0)))
-    if old.path is None or old.has_empty_token:  # TensorFlow fills no table from a file with an empty line.
-        table, ready = _table_of_tokens(_token_tensor(old), tf.range(old.size, dtype=tf.int64))
-    else:
-        table, ready = _table_of_file(old)
-    rows = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
-    rows = tf.ensure_shape(rows, [new.size])
+    rows = tf.ensure_shape(_rows_of_tokens(old, tokens, missed), [new.size])
     if not remapping.buckets:
         return rows
     buckets = (
@@ -45,6 +40,18 @@ def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
         else tf.fill([remapping.buckets], tf.constant(missed, tf.int64))
     )
     return tf.concat([rows, buckets], 0)
+
+
+def _rows_of_tokens(old: Union[Vocabulary, HashBuckets], tokens: tf.Tensor, missed: int) -> tf.Tensor:
+    if isinstance(old, HashBuckets):
+        if old.key:
+            return tf.strings.to_hash_bucket_strong(tokens, old.size, list(old.key))
+        return tf.strings.to_hash_bucket_fast(tokens, old.size)
+    if old.path is None or old.has_empty_token:  # TensorFlow fills no table from a file with an empty line.
+        table, ready = _table_of_tokens(_token_tensor(old), tf.range(old.size, dtype=tf.int64))
+    else:
+        table, ready = _table_of_file(old)
+    return _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
 
 
 def _token_tensor(vocabulary: Vocabulary) -> tf.Tensor:
