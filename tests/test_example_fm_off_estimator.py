@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import fm_example
 from conftest import needs_estimator, save_checkpoint
-from fm_example import FOLDER, run_python
+from fm_example import FOLDER, run_example, run_python
 
 example = fm_example.example
 
@@ -133,3 +133,10 @@ def test_keras_trains_as_the_estimator_would_have_gone_on(example, tmp_path):
 
 def first_rows(features, labels):
     return {name: column[:64] for name, column in features.items()}, labels[:64]
+
+
+@pytest.mark.skipif(hasattr(tf, "estimator"), reason=f"TensorFlow {tf.__version__} has tf.estimator")
+def test_the_other_example_names_this_one_where_there_is_no_estimator():
+    done = run_example()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith("has no Estimator; off_estimator.py shows how its models go on in Keras")

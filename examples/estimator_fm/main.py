@@ -42,6 +42,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if options.criteo is not None and options.case == "vocabulary":
         parser.error("--case vocabulary goes with generated clicks and --movielens; Criteo's tokens are hashed")
     try:
+        if not hasattr(tf, "estimator"):
+            raise BadInput(
+                f"TensorFlow {tf.__version__} has no Estimator; off_estimator.py shows how its models go on in Keras"
+            )
         source = _source(options)
         directory = _output_directory(options.output_dir)
     except BadInput as error:
