@@ -16,7 +16,7 @@ DISTRIBUTED = pathlib.Path(__file__).resolve().parent / "distributed"
 collect_ignore = ["across_versions/write_old_models.py", "mutations.py", "distributed/job.py"]
 
 # `--hypothesis-profile=thorough` chooses the other. Both draw the same examples on each run, so that CI never fails by chance.
-for _profile, _examples in (("quick", 100), ("thorough", 2000)):
+for _profile, _examples in (("quick", 100), ("thorough", 1000)):
     hypothesis.settings.register_profile(_profile, max_examples=_examples, derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("quick")
 
