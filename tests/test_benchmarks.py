@@ -65,14 +65,15 @@ def test_every_contender_verified_its_values(tiny_run, benchmark):
 
 
 @pytest.mark.slow
-def test_each_run_is_a_process_of_its_own(tmp_path):
+def test_each_run_is_a_process_of_its_own(benchmark, tmp_path):
     report = tmp_path / "runs.json"
     numbers = ["--rows", str(OLD_SIZE), "--rounds", "1", "--plan-variables", "20"]
     chosen = ["--only", "same-shape/VariableRecoverHook", "--only", "plan/names alone"]
     ended = run_script("run.py", *numbers, *chosen, "--json", str(report))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     runs = {run["case"]: run["problems"] for run in json.loads(report.read_text())["runs"]}
-    assert runs == {"same-shape/cold": [], "same-shape/VariableRecoverHook": [], "plan/names alone": []}
+    baseline = benchmark("cases").task_named("same-shape").baseline
+    assert runs == {f"same-shape/{baseline}": [], "same-shape/VariableRecoverHook": [], "plan/names alone": []}
 
 
 def test_table_has_every_row(tiny_run, benchmark):
