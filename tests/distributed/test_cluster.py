@@ -12,8 +12,10 @@ import pytest
 from cluster import Cluster
 
 STARTS_A_SERVER = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 sys.path.insert(0, sys.argv[1])
+# What a shell has started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from cluster import Cluster
 with Cluster(pathlib.Path(sys.argv[2]), {"chief": 1, "ps": 1}, way="", steps=1) as job:
     server = job.start("ps")
