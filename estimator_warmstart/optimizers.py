@@ -68,7 +68,7 @@ _KERAS_SLOT_NAMES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer
 _LAST_NUMBER = re.compile(r"_\d+$")
 # AdamW's moments are the same as Adam's. It only updates the variable in another way.
 _SAME_SLOTS = {"AdamW": "Adam"}
-CORRECT_BIAS = ("Adam", "Adamax", "Nadam")
+_CORRECT_BIAS = ("Adam", "Adamax", "Nadam")
 
 
 class Meaning(NamedTuple):
@@ -93,6 +93,11 @@ class Meaning(NamedTuple):
     def title(self) -> str:
         """The name of the optimizer in its own generation."""
         return "Momentum" if self.is_tf1 and self.optimizer == "SGD" else self.optimizer
+
+
+def corrects_bias(optimizer: str) -> bool:
+    """Returns whether the optimizer of that name of Keras's divides its moments by a power of the steps."""
+    return _SAME_SLOTS.get(optimizer, optimizer) in _CORRECT_BIAS
 
 
 def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:

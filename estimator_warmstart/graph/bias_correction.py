@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Set, 
 
 from estimator_warmstart._tf import initializer_op, tf
 from estimator_warmstart.graph.initial_values import known_initial, known_number
-from estimator_warmstart.optimizers import CORRECT_BIAS, meanings_of
+from estimator_warmstart.optimizers import corrects_bias, meanings_of
 from estimator_warmstart.slots import KERAS_MOMENTS, MOMENTUM_CACHE, SlotOf, family_of, is_power
 from estimator_warmstart.tensors import Shape
 
@@ -115,7 +115,7 @@ def _counts_since_2_11(
     moments = [
         name
         for name, meaning in meanings_of(slots_by_name).items()
-        if meaning.optimizer in CORRECT_BIAS
+        if corrects_bias(meaning.optimizer)
         and name == f"{slots_by_name[name].prefix}{slots_by_name[name].slot_name}/{slots_by_name[name].primary}"
     ]
     counts = [name for name, shape in shapes.items() if shape == () and _KERAS_COUNT.search(name)] if moments else []

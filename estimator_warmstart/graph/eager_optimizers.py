@@ -15,11 +15,10 @@ from estimator_warmstart.arguments import is_number
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.eager_variables import EagerModel, new_variable
 from estimator_warmstart.graph.variables import NewVariable, OptimizerSettings
-from estimator_warmstart.optimizers import CORRECT_BIAS, OPTIMIZERS
+from estimator_warmstart.optimizers import OPTIMIZERS, corrects_bias
 from estimator_warmstart.slots import MOMENTUM_CACHE, SlotOf
 
 _KINDS = {optimizer.name for optimizer in OPTIMIZERS}
-_SAME_BIAS = {"AdamW": "Adam"}
 
 
 def choose_optimizer(model: Any, optimizer: Any, with_slots: bool) -> Optional[Any]:
@@ -70,7 +69,7 @@ def optimizer_variables(optimizer: Any, model: EagerModel, build: bool) -> Dict[
     kind = _kind(optimizer)
     settings = settings_of(optimizer)
     count, product = f"{kind}/iteration", u_product_of(optimizer)
-    powers = [count] if _SAME_BIAS.get(kind, kind) in CORRECT_BIAS else []
+    powers = [count] if corrects_bias(kind) else []
     found = [new_variable(count, optimizer.iterations, is_power=True, settings=settings)]
     if product is not None:
         powers.append(f"{kind}/{MOMENTUM_CACHE}")

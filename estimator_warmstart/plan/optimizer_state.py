@@ -11,7 +11,7 @@ from estimator_warmstart.adapters.transforms import Misfit, Scale, for_slot, res
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import first_few
 from estimator_warmstart.graph.variables import NewVariable
-from estimator_warmstart.optimizers import CORRECT_BIAS, Meaning, meanings_of
+from estimator_warmstart.optimizers import Meaning, corrects_bias, meanings_of
 from estimator_warmstart.plan.adapter_rules import AdapterRules, check_dtype, check_static_shape, transforms_between
 from estimator_warmstart.plan.old_slots import OldSlots, describe_scale
 from estimator_warmstart.plan.plan import INITIALIZED, PlannedVariable, initialized, recovered
@@ -160,7 +160,7 @@ def _notes_on_uncounted_steps(decided: Mapping[str, PlannedVariable], meanings: 
         and planned.new.slot_of is not None
         and planned.new.slot_of.prefix
         and not planned.new.powers
-        and meanings.get(planned.new.name, _UNKNOWN_MEANING).optimizer in CORRECT_BIAS
+        and corrects_bias(meanings.get(planned.new.name, _UNKNOWN_MEANING).optimizer)
         and not meanings[planned.new.name].is_tf1
     )
     return [
