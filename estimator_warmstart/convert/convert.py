@@ -101,15 +101,7 @@ def convert_checkpoint(
 
     Source: `convert_tf1_to_tf2` and `convert_tf2_to_tf1` of TensorFlow's guide on migrating checkpoints.
     """
-    check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
-    if model is not None and to != "object":
-        raise WarmStartError("model is for to='object'; leave it out for to='name'")
-    if optimizer is not None and model is None:
-        raise WarmStartError(
-            "optimizer needs model: the object paths of its slots are made from those of the model's variables"
-        )
-    if adapters is not None and model is None:
-        raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
+    _check_together(to, model, optimizer, adapters)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
     if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
@@ -129,6 +121,24 @@ def convert_checkpoint(
             copies += _graph_copies(graph, folder)
         write_bundle(os.path.join(folder, "new"), copies, show)
     return place
+
+
+def _check_together(
+    to: str,
+    model: Optional[tf.Module],
+    optimizer: Optional[tf.keras.optimizers.Optimizer],
+    adapters: Optional[AdaptersArgument],
+) -> None:
+    """Raises `WarmStartError` for a format that is not known, and for arguments that need another one."""
+    check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
+    if model is not None and to != "object":
+        raise WarmStartError("model is for to='object'; leave it out for to='name'")
+    if optimizer is not None and model is None:
+        raise WarmStartError(
+            "optimizer needs model: the object paths of its slots are made from those of the model's variables"
+        )
+    if adapters is not None and model is None:
+        raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
 
 
 def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
