@@ -14,14 +14,13 @@ import argparse
 import json
 import os
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any, Dict
 
 import measuring
+from cases import ARTICLE_ROWS
 
 _KINDS = ("idle", "copy", "operations", "convert")
 _ROWS = {
@@ -29,13 +28,12 @@ _ROWS = {
     "operations": "`RestoreV2` and `SaveV2` of each tensor, `MergeV2Checkpoints`",
     "convert": "`convert_checkpoint`",
 }
-_ARTICLE_ROWS = 4809162
 
 
 def main() -> int:
     """Measures in processes of its own and prints a table; this one imports no TensorFlow and stays small."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=_ARTICLE_ROWS, help="rows of the table (%(default)s)")
+    parser.add_argument("--rows", type=int, default=ARTICLE_ROWS, help="rows of the table (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (%(default)s)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--directory", help=argparse.SUPPRESS)
@@ -45,37 +43,20 @@ def main() -> int:
         return 0
     runs: Dict[str, Any] = {kind: [] for kind in _KINDS}
     with tempfile.TemporaryDirectory(prefix="conversion-benchmark-") as directory:
-        _start("write", options, directory)
+        measuring.run_child(__file__, "write", directory, rows=options.rows)
         old = measuring.files_below(directory)
         size = sum(os.path.getsize(path) for path in old)
         for number in range(options.rounds):
             for kind in _KINDS if number % 2 else _KINDS[::-1]:
                 measuring.warm_page_cache(old)
-                runs[kind].append(_start(kind, options, directory))
+                runs[kind].append(measuring.run_child(__file__, kind, directory, rows=options.rows))
                 shutil.rmtree(os.path.join(directory, "new"), ignore_errors=True)
     return _print(runs, size, options.rows)
 
 
-def _start(kind: str, options: argparse.Namespace, directory: str) -> Dict[str, Any]:
-    """Runs one child to its end and returns what it measured."""
-    command = [sys.executable, __file__, "--child", kind, "--rows", str(options.rows), "--directory", directory]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(ended.stdout.splitlines()[-1])
-
-
 def _print(runs: Dict[str, Any], size: int, rows: int) -> int:
-    idle = statistics.median(run["peak"] for run in runs["idle"])
-    peer = statistics.median(run["seconds"] for run in runs["copy"])
     print(f"{size / 1e6:,.0f} MB, largest tensor {rows * 64 / 1e6:,.0f} MB, TensorFlow {runs['idle'][0]['version']}\n")
-    print("| | seconds | ratio | of it CPU | peak above TensorFlow, MB |\n| --- | ---: | ---: | ---: | ---: |")
-    for kind, what in _ROWS.items():
-        seconds = [run["seconds"] for run in runs[kind]]
-        middle = statistics.median(seconds)
-        cpu = statistics.median(run["cpu"] for run in runs[kind])
-        peak = statistics.median(run["peak"] for run in runs[kind]) - idle
-        spread = f"({min(seconds):.2f} to {max(seconds):.2f})"
-        print(f"| {what} | {middle:.2f} {spread} | {middle / peer:.2f} | {cpu:.2f} | {peak / 1e6:,.0f} |")
+    measuring.print_ratios(_ROWS, runs, "copy", "TensorFlow")
     wrong = sum(run["wrong"] for run in runs["convert"])
     print(f"\n{wrong} wrong tensors" if wrong else "\nevery tensor as it was")
     return 1 if wrong else 0
@@ -109,7 +90,7 @@ def _copy(options: argparse.Namespace) -> Dict[str, Any]:
     reader = tf.train.load_checkpoint(old)
     for name in reader.get_variable_to_shape_map():
         reader.get_tensor(name)
-    return _measured(start, cpu)
+    return measuring.taken_since(start, cpu)
 
 
 def _operations(options: argparse.Namespace) -> Dict[str, Any]:
@@ -131,7 +112,7 @@ def _operations(options: argparse.Namespace) -> Dict[str, Any]:
             parts.append(f"{new}-{len(parts)}")
             session.run(tf.raw_ops.SaveV2(prefix=parts[-1], tensors=values, **tensor))
         session.run(tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=new, delete_old_dirs=False))
-    return _measured(start, cpu)
+    return measuring.taken_since(start, cpu)
 
 
 def _convert(options: argparse.Namespace) -> Dict[str, Any]:
@@ -145,20 +126,12 @@ def _convert(options: argparse.Namespace) -> Dict[str, Any]:
     old = model.checkpoint_directory(options.directory, options.rows)
     start, cpu = time.perf_counter(), time.process_time()
     new = convert_checkpoint(old, os.path.join(options.directory, "new", "model.ckpt"))
-    measured = _measured(start, cpu)
+    measured = measuring.taken_since(start, cpu)
     before, after = tf.train.load_checkpoint(old), tf.train.load_checkpoint(new)
     names = [name for name, _ in tf.train.list_variables(old)]
     keys = {name: f"vars/{name.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE" for name in names}
     wrong = [name for name, key in keys.items() if not np.array_equal(before.get_tensor(name), after.get_tensor(key))]
     return {**measured, "wrong": len(wrong)}
-
-
-def _measured(start: float, cpu: float) -> Dict[str, Any]:
-    return {
-        "seconds": time.perf_counter() - start,
-        "cpu": time.process_time() - cpu,
-        "peak": measuring.peak_memory(),
-    }
 
 
 _CHILDREN = {"write": _write, "idle": _idle, "copy": _copy, "operations": _operations, "convert": _convert}

@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any, Callable, Dict
 
 import measuring
+from cases import ARTICLE_ROWS
 
 _ROWS = {
     "checkpoint": "`tf.train.Checkpoint.restore`",
@@ -28,13 +27,12 @@ _ROWS = {
     "crop": "`recover_into`, cropped",
     "grow": "`recover_into`, grown",
 }
-_ARTICLE_ROWS = 4809162
 
 
 def main() -> int:
     """Measures in processes of its own and prints a table; this one imports no TensorFlow and stays small."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=_ARTICLE_ROWS, help="rows of the table (%(default)s)")
+    parser.add_argument("--rows", type=int, default=ARTICLE_ROWS, help="rows of the table (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (%(default)s)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--directory", help=argparse.SUPPRESS)
@@ -44,35 +42,18 @@ def main() -> int:
         return 0
     runs: Dict[str, Any] = {kind: [] for kind in ("idle", *_ROWS)}
     with tempfile.TemporaryDirectory(prefix="eager-benchmark-") as directory:
-        _start("write", options, directory)
+        measuring.run_child(__file__, "write", directory, rows=options.rows)
         old = measuring.files_below(directory)
         for number in range(options.rounds):
             for kind in list(runs)[:: 1 if number % 2 else -1]:
                 measuring.warm_page_cache(old)
-                runs[kind].append(_start(kind, options, directory))
+                runs[kind].append(measuring.run_child(__file__, kind, directory, rows=options.rows))
     return _print(runs, options.rows)
 
 
-def _start(kind: str, options: argparse.Namespace, directory: str) -> Dict[str, Any]:
-    """Runs one child to its end and returns what it measured."""
-    command = [sys.executable, __file__, "--child", kind, "--rows", str(options.rows), "--directory", directory]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(ended.stdout.splitlines()[-1])
-
-
 def _print(runs: Dict[str, Any], rows: int) -> int:
-    idle = statistics.median(run["peak"] for run in runs["idle"])
-    peer = statistics.median(run["seconds"] for run in runs["checkpoint"])
     print(f"{rows:,} rows, TensorFlow {runs['idle'][0]['version']}\n")
-    print("| | seconds | ratio | of it CPU | peak above the variables, MB |\n| --- | ---: | ---: | ---: | ---: |")
-    for kind, what in _ROWS.items():
-        seconds = [run["seconds"] for run in runs[kind]]
-        middle = statistics.median(seconds)
-        cpu = statistics.median(run["cpu"] for run in runs[kind])
-        peak = statistics.median(run["peak"] for run in runs[kind]) - idle
-        spread = f"({min(seconds):.2f} to {max(seconds):.2f})"
-        print(f"| {what} | {middle:.2f} {spread} | {middle / peer:.2f} | {cpu:.2f} | {peak / 1e6:,.0f} |")
+    measuring.print_ratios(_ROWS, runs, "checkpoint", "the variables")
     wrong = sum(run["wrong"] for kind in _ROWS for run in runs[kind])
     print(f"\n{wrong} wrong variables" if wrong else "\nevery value as it was")
     return 1 if wrong else 0
@@ -142,11 +123,7 @@ def _measured(recover: Callable[[], Any], variables: Dict[str, Any], old_rows: i
 
     start, cpu = time.perf_counter(), time.process_time()
     recover()
-    measured = {
-        "seconds": time.perf_counter() - start,
-        "cpu": time.process_time() - cpu,
-        "peak": measuring.peak_memory(),
-    }
+    measured = measuring.taken_since(start, cpu)
     wrong = 0
     for name, variable in variables.items():
         rows = np.unique(np.linspace(0, variable.shape[0] - 1, 2000).astype(int))

@@ -1,11 +1,18 @@
-"""Measures the process itself, and prepares the page cache. It imports only the standard library."""
+"""Starts a process for each measurement, measures the process itself, and prepares the page cache.
+
+It imports only the standard library.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import statistics
+import subprocess
 import sys
-from typing import List
+import time
+from typing import Any, Dict, List, Mapping
 
 
 def peak_memory() -> int:
@@ -36,3 +43,38 @@ def warm_page_cache(paths: List[str]) -> None:
         with open(path, "rb", buffering=0) as file:
             while file.read(1 << 20):
                 pass
+
+
+def environment() -> Dict[str, str]:
+    """The environment of a measured process: without a GPU, and quiet unless the caller's says otherwise."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def run_child(script: str, kind: str, directory: str, **numbers: int) -> Dict[str, Any]:
+    """Runs `script --child kind` to its end and returns what it measured, which it prints last, as JSON."""
+    command = [sys.executable, script, "--child", kind, "--directory", directory]
+    for name, number in numbers.items():
+        command += [f"--{name}", str(number)]
+    ended = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, check=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def taken_since(start: float, cpu: float) -> Dict[str, Any]:
+    """What it took since `time.perf_counter()` was `start` and `time.process_time()` was `cpu`, in seconds; and peak bytes."""
+    return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "peak": peak_memory()}
+
+
+def print_ratios(titles: Mapping[str, str], runs: Mapping[str, List[Dict[str, Any]]], peer: str, above: str) -> None:
+    """Prints medians, seconds also as a ratio to those of `peer`, and the peak above that of the runs called "idle"."""
+
+    def median(kind: str, what: str) -> float:
+        return statistics.median(run[what] for run in runs[kind])
+
+    print(f"| | seconds | ratio | of it CPU | peak above {above}, MB |\n| --- | ---: | ---: | ---: | ---: |")
+    for kind, title in titles.items():
+        seconds = [run["seconds"] for run in runs[kind]]
+        spread = f"({min(seconds):.2f} to {max(seconds):.2f})"
+        ratio = median(kind, "seconds") / median(peer, "seconds")
+        peak = median(kind, "peak") - median("idle", "peak")
+        cells = [title, f"{median(kind, 'seconds'):.2f} {spread}", f"{ratio:.2f}", f"{median(kind, 'cpu'):.2f}"]
+        print(f"| {' | '.join(cells)} | {peak / 1e6:,.0f} |")

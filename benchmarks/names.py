@@ -13,11 +13,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any, Callable, Dict, Tuple
+
+import measuring
 
 _MISSPELLED = 100
 
@@ -36,10 +37,11 @@ def main() -> int:
         return 0
     runs: Dict[str, Any] = {kind: [] for kind in _TITLES}
     with tempfile.TemporaryDirectory(prefix="names-benchmark-") as directory:
-        _start("write", options, directory)
+        numbers = {"variables": options.variables, "renamed": options.renamed}
+        measuring.run_child(__file__, "write", directory, **numbers)
         for number in range(options.rounds):
             for kind in runs if number % 2 else reversed(list(runs)):
-                runs[kind].append(_start(kind, options, directory))
+                runs[kind].append(measuring.run_child(__file__, kind, directory, **numbers))
     print("| | seconds | of it CPU |\n| --- | ---: | ---: |")
     for kind, title in _TITLES.items():
         seconds = [run["seconds"] for run in runs[kind]]
@@ -51,15 +53,6 @@ def main() -> int:
     wrong = sorted({run["wrong"] for each in runs.values() for run in each if run["wrong"]})
     print("\n" + ("\n".join(wrong) or "every name and rule as expected"))
     return 1 if wrong else 0
-
-
-def _start(kind: str, options: argparse.Namespace, directory: str) -> Dict[str, Any]:
-    """Runs one child to its end and returns what it measured."""
-    numbers = ["--variables", str(options.variables), "--renamed", str(options.renamed)]
-    command = [sys.executable, __file__, "--child", kind, "--directory", directory, *numbers]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(ended.stdout.splitlines()[-1])
 
 
 def _write(options: argparse.Namespace) -> Dict[str, Any]:
@@ -102,7 +95,7 @@ def _planned(options: argparse.Namespace, spell: Callable[[Any], Dict[str, str]]
             made: Any = plan_recovery(os.path.join(options.directory, "model"), recover_vars)
         except WarmStartError as error:
             made = str(error)
-        return made, _measured(start, cpu)
+        return made, measuring.taken_since(start, cpu)
 
 
 def _diff(options: argparse.Namespace) -> Dict[str, Any]:
@@ -113,11 +106,7 @@ def _diff(options: argparse.Namespace) -> Dict[str, Any]:
     old, new = (open_checkpoint(os.path.join(options.directory, scope)) for scope in ("enc", "encoder"))
     found = find_differences(old, new)
     is_right = found.rename == (("enc", "encoder"),) and len(found.of_kind("renamed")) == options.renamed
-    return {**_measured(start, cpu), "wrong": "" if is_right else f"diff offers {found.rename[:3]}"}
-
-
-def _measured(start: float, cpu: float) -> Dict[str, float]:
-    return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    return {**measuring.taken_since(start, cpu), "wrong": "" if is_right else f"diff offers {found.rename[:3]}"}
 
 
 _TITLES = {

@@ -104,7 +104,7 @@ def _child(command: str, keys: Sequence[str], options: argparse.Namespace, direc
         chosen = [argument for key in keys for argument in ("--case", key)]
         ended = subprocess.run(
             [sys.executable, _CHILD, command, *chosen, *numbers, *places],
-            env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+            env=measuring.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

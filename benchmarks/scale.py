@@ -62,7 +62,7 @@ def _command(task: str, point: Dict[str, Any]) -> List[str]:
 
 
 def _environment() -> Dict[str, str]:
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = measuring.environment()
     environment.pop("TF_CONFIG", None)
     return environment
 
