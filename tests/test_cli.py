@@ -20,6 +20,7 @@ import estimator_warmstart
 from conftest import save_checkpoint
 from estimator_warmstart import plan_recovery
 from estimator_warmstart.cli import main
+from estimator_warmstart.cli.commands import COMMANDS
 from estimator_warmstart.convert.convert import convert_checkpoint
 
 tf1 = tf.compat.v1
@@ -90,25 +91,43 @@ def here(fm_checkpoint, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def models_of_the_docs(here):
+    """The files that docs/cli.md and the examples of --help speak of, under relative paths: old, new and params.json."""
+    save_checkpoint(
+        "old",
+        {
+            "fm/w": np.float32([[1], [2], [3]]),
+            "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
+            "fm/w/Adagrad": np.float32([[10], [20], [30]]),
+            "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
+            "global_step": np.int64(7),
+        },
+        step=7,
+    )
+    build_new_model("new")
+    (here / "params.json").write_text(re.search(r"```json\n(.*?)```", DOCS, re.DOTALL).group(1))
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
+    def test_has_two_examples_that_run(self, models_of_the_docs, capsys, command):
+        with pytest.raises(SystemExit):
+            main([command.name, "--help"])
+        examples = re.findall(r"^  estimator-warmstart (.*)$", capsys.readouterr().out.split("examples:\n")[1], re.MULTILINE)
+        assert examples == list(command.examples) and len(examples) == 2
+        for example in examples:
+            assert shlex.split(example)[0] == command.name
+            code = main(shlex.split(example))
+            printed = capsys.readouterr()
+            assert code == (1 if command.name == "diff" else 0) and printed.out and printed.err == ""
+
+
 class TestDocs:
     def test_has_an_example_of_each_command(self):
         assert [shlex.split(command)[0] for command, _ in EXAMPLES] == ["list", "list", "diff", "plan", "convert"]
 
-    def test_every_example_prints_what_is_printed_there(self, here, capsys):
-        # Under a relative path, as in the text.
-        save_checkpoint(
-            "old",
-            {
-                "fm/w": np.float32([[1], [2], [3]]),
-                "fm/v": np.float32([[1, 2], [3, 4], [5, 6]]),
-                "fm/w/Adagrad": np.float32([[10], [20], [30]]),
-                "fm/v/Adagrad": np.float32([[10, 20], [30, 40], [50, 60]]),
-                "global_step": np.int64(7),
-            },
-            step=7,
-        )
-        build_new_model("new")
-        (here / "params.json").write_text(re.search(r"```json\n(.*?)```", DOCS, re.DOTALL).group(1))
+    def test_every_example_prints_what_is_printed_there(self, models_of_the_docs, capsys):
         codes = []
         for command, printed in EXAMPLES:
             codes.append(main(shlex.split(command)))
