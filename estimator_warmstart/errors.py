@@ -31,6 +31,15 @@ class CheckpointError(WarmStartError):
     """The old model cannot be read: it is missing, damaged or not a checkpoint."""
 
 
+def raise_together(errors: Sequence[WarmStartError]) -> None:
+    """Raises the error of one old model as it is, and those of several as one; nothing if there is none."""
+    if len(errors) > 1:
+        kind = CheckpointError if all(isinstance(error, CheckpointError) for error in errors) else WarmStartError
+        raise kind(f"{len(errors)} old models cannot be used", [str(error) for error in errors]) from errors[0]
+    if errors:
+        raise errors[0]
+
+
 class DestinationExistsError(WarmStartError):
     """The destination holds a checkpoint already, and overwriting was not asked for.
 

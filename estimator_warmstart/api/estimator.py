@@ -136,4 +136,4 @@ def _check_old_and_new(ckp_dir: PathArgument, model_dir: str) -> None:
         # The old model may be gone by now.
         logger.warning("%s is trained already (step %d): it goes on from there, nothing is recovered.", model_dir, step)
     else:
-        refuse_same_directory(open_checkpoint(ckp_dir), model_dir)
+        refuse_same_directory([open_checkpoint(ckp_dir)], model_dir)

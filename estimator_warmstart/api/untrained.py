@@ -67,7 +67,7 @@ class UntrainedRecoverHook(SessionRunHook):
         absent = [
             new
             for old, value in (self._request.recover_vars or {}).items()
-            if old not in plan.checkpoint.slots_by_name
+            if not any(old in checkpoint.slots_by_name for checkpoint in plan.checkpoints)
             for new in (value if isinstance(value, (list, tuple)) else [value])
             if isinstance(new, str) and new.rpartition(":0")[0] not in there and new not in there
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import closing
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
 from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
@@ -33,6 +33,7 @@ class OldVariable(NamedTuple):
       key: of its tensor in the checkpoint.
       slices: those in which it is stored, if it was partitioned; otherwise empty.
       path: of the object that holds it, in an object-based checkpoint; otherwise empty.
+      prefix: of the checkpoint that it is in, `Checkpoint.prefix`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class OldVariable(NamedTuple):
     key: str
     slices: Tuple[TensorSlice, ...] = ()
     path: str = ""
+    prefix: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -115,6 +117,12 @@ class Checkpoint(NamedTuple):
         return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
 
 
+def prefixes_of(checkpoints: Sequence[Checkpoint]) -> str:
+    """Returns the prefixes, for messages: `a, b and c`."""
+    *others, last = [checkpoint.prefix for checkpoint in checkpoints]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
     """Returns {old name: its other names}: its object path, and `VARIABLE/SLOT` for a slot, unless they are ambiguous."""
     spelled: Dict[str, List[str]] = {}
@@ -163,7 +171,7 @@ def open_checkpoint(ckp_dir: PathArgument, *, needs_data: bool = True) -> Checkp
     if problems and needs_data:
         raise CheckpointError(f"the checkpoint {prefix} is not whole", problems)
     _check_byte_order(prefix, index)
-    tensors = _as_variables(index.tensors())
+    tensors = _as_variables(prefix, index.tensors())
     if OBJECT_GRAPH_KEY not in tensors:
         checkpoint = _name_based(prefix, NAME_BASED, tensors)
     else:
@@ -176,9 +184,12 @@ def open_checkpoint(ckp_dir: PathArgument, *, needs_data: bool = True) -> Checkp
     return checkpoint._replace(is_saved_model=is_saved_model, problems=tuple(problems))
 
 
-def _as_variables(tensors: Mapping[str, StoredTensor]) -> Dict[str, OldVariable]:
+def _as_variables(prefix: str, tensors: Mapping[str, StoredTensor]) -> Dict[str, OldVariable]:
     """Returns {key of a tensor: the variable of that name}, sorted by name."""
-    return {key: OldVariable(key, stored.shape, stored.dtype, key, stored.slices) for key, stored in sorted(tensors.items())}
+    return {
+        key: OldVariable(key, stored.shape, stored.dtype, key, stored.slices, prefix=prefix)
+        for key, stored in sorted(tensors.items())
+    }
 
 
 def _name_based(prefix: str, format_name: str, variables: Dict[str, OldVariable]) -> Checkpoint:
@@ -188,7 +199,7 @@ def _name_based(prefix: str, format_name: str, variables: Dict[str, OldVariable]
 
 def _open_v1(prefix: str) -> Checkpoint:
     """Returns what a `Saver` with `write_version=SaverDef.V1` has written: name-based, in files without an index."""
-    variables = _as_variables(read_v1_tensors(prefix))
+    variables = _as_variables(prefix, read_v1_tensors(prefix))
     return _name_based(prefix, _NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
 
 

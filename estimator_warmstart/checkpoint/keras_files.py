@@ -253,5 +253,5 @@ def _checkpoint(path: str, found: Mapping[str, Tuple[str, _Array]]) -> Checkpoin
     variables = {}
     for place, (name, array) in found.items():
         name = place if name in shared else name
-        variables[name] = OldVariable(name, array.shape, array.dtype, place)
+        variables[name] = OldVariable(name, array.shape, array.dtype, place, prefix=path)
     return Checkpoint(path, KERAS_FILE, dict(sorted(variables.items())), {}, shared)

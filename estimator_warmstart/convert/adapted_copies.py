@@ -101,5 +101,5 @@ def _value_of(old: Checkpoint, as_it_is: str, key: str, planned: PlannedVariable
     initial = tf.ensure_shape(initial, new.shape)
     # A part in this graph: the value that the model has stands for its variable.
     part = Part(new.name, (0,) * len(new.shape), new.shape, initial, (initial,))
-    values = OldValues(old, tf.identity)
+    values = OldValues([old], tf.identity)
     return next(values.of(planned._replace(new=new._replace(parts=(part,)))))[1]

@@ -15,7 +15,8 @@ _MOST_NOTES = 5
 def likely_renames(plan: Plan) -> List[str]:
     """A note for each new variable that has just one unused old one of its layer's name and its shape."""
     notes: List[str] = []
-    unused = [old for old in plan.unused if old.name not in plan.checkpoint.slots_by_name and _layer(old.name)]
+    slots = {(checkpoint.prefix, name) for checkpoint in plan.checkpoints for name in checkpoint.slots_by_name}
+    unused = [old for old in plan.unused if (old.prefix, old.name) not in slots and _layer(old.name)]
     for planned in plan.variables:
         new = planned.new
         if planned.old is not None or not new.is_parameter:

@@ -5,11 +5,11 @@ A plan is complete and checked before anything is recovered. Reports, the graph'
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.adapters.dtypes import describe_cast
 from estimator_warmstart.adapters.transforms import Transform, count_kept, kept_share
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, prefixes_of
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.tensors import count_bytes
@@ -80,18 +80,36 @@ class Plan(NamedTuple):
     """A warm start as plain data.
 
     Attributes:
-      checkpoint: the old model.
+      checkpoints: the old models, in the user's order.
       variables: one `PlannedVariable` for each new variable, in the order of the graph.
       unused: the old variables that no new one takes.
       notes: sentences on what may surprise.
       warnings: sentences on what is probably not intended; training logs them at level WARNING.
     """
 
-    checkpoint: Checkpoint
+    checkpoints: Tuple[Checkpoint, ...]
     variables: Tuple[PlannedVariable, ...]
     unused: Tuple[OldVariable, ...]
     notes: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The old model; the first of them, if there are several."""
+        return self.checkpoints[0]
+
+    @property
+    def old_place(self) -> str:
+        """Where the old model is, or the old models are, for messages."""
+        return prefixes_of(self.checkpoints)
+
+    @property
+    def sources(self) -> Tuple[Tuple[Checkpoint, Tuple[OldVariable, ...]], ...]:
+        """Each old model with the old variables that are taken from it, each once."""
+        taken: Dict[str, Dict[OldVariable, None]] = {checkpoint.prefix: {} for checkpoint in self.checkpoints}
+        for planned in self.recovered:
+            taken[planned.source.prefix][planned.source] = None
+        return tuple((checkpoint, tuple(taken[checkpoint.prefix])) for checkpoint in self.checkpoints)
 
     @property
     def fates(self) -> Tuple[PlannedVariable, ...]:
@@ -129,7 +147,7 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{len(self.recovered)} of {len(self.variables)} new variables recovered from {self.checkpoint.prefix}, "
+            f"{len(self.recovered)} of {len(self.variables)} new variables recovered from {self.old_place}, "
             f"coverage {percent(self.coverage)}"
         )
 

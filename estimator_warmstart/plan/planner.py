@@ -172,7 +172,7 @@ class _Planner:
         ):
             notes.append("a SavedModel holds no optimizer slots: they begin as initialized")
         warnings = (*said.warnings, *misalignments([self._decided[name] for name in self._by_default]))
-        plan = Plan(self._checkpoint, decided, unused, (*notes, *said.notes), warnings)
+        plan = Plan((self._checkpoint,), decided, unused, (*notes, *said.notes), warnings)
         return check_coverage(plan, self._request.min_coverage)
 
     def _pairs(self, graph: tf.Graph) -> Tuple[Sequence[Pair], str]:

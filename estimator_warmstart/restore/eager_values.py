@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.errors import WarmStartError
@@ -24,7 +24,7 @@ def recover_eagerly(plan: Plan, check_finite: bool) -> None:
     try:
         values = _values(plan)
     except tf.errors.OpError as error:
-        raise WarmStartError(f"recovering from {plan.checkpoint.prefix} failed: {error.message}") from error
+        raise WarmStartError(f"recovering from {plan.old_place} failed: {error.message}") from error
     while values:  # Each is let go of as soon as its variable has it.
         variable, value = values.pop()
         variable.assign(value, read_value=False)
@@ -33,25 +33,29 @@ def recover_eagerly(plan: Plan, check_finite: bool) -> None:
 
 def _values(plan: Plan) -> List[Tuple[Any, Any]]:
     """Each variable with its value. What is taken as it is read by one operation, as `tf.train.Checkpoint` reads it."""
-    whole = [planned for planned in plan.recovered if not planned.steps and not planned.source.slices]
-    others = [planned for planned in plan.recovered if planned.steps or planned.source.slices]
-    found = _made(plan, others) if others else []
-    if whole:
+    decided = [planned for planned in plan.recovered if planned.steps or planned.source.slices]
+    found = _made(plan, decided) if decided else []
+    as_it_is: Dict[str, List[PlannedVariable]] = {}
+    for planned in plan.recovered:
+        if not planned.steps and not planned.source.slices:
+            as_it_is.setdefault(planned.source.prefix, []).append(planned)
+    for prefix, whole in as_it_is.items():
+        decided += whole
         with tf.device("/cpu:0"):
             found += tf.raw_ops.RestoreV2(
-                prefix=plan.checkpoint.prefix,
+                prefix=prefix,
                 tensor_names=[planned.source.key for planned in whole],
                 shape_and_slices=[""] * len(whole),
                 dtypes=[tf.as_dtype(planned.source.dtype) for planned in whole],
             )
-    return [(planned.new.parts[0].variable, value) for planned, value in zip(others + whole, found)]
+    return [(planned.new.parts[0].variable, value) for planned, value in zip(decided, found)]
 
 
 def _made(plan: Plan, decided: List[PlannedVariable]) -> List[Any]:
     """The values that are adapted, in a function: there operations wait for each other, as in the graph of a session."""
 
     def make() -> List[Any]:
-        values = OldValues(plan.checkpoint, lambda copy: tf.identity(copy))
+        values = OldValues(plan.checkpoints, lambda copy: tf.identity(copy))
         # Of a mirrored variable that for the first copy: the assignment hands it on.
         return [next(values.of(planned))[1] for planned in decided]
 

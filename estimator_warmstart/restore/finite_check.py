@@ -6,11 +6,12 @@ No other part of a recovery reads values in the client. Here it is a few MB at a
 from __future__ import annotations
 
 from contextlib import closing
-from typing import List
+from typing import List, Sequence
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import count_not_finite, value_reader, values_in_pieces
-from estimator_warmstart.errors import CheckpointError, WarmStartError
+from estimator_warmstart.errors import CheckpointError, WarmStartError, raise_together
 from estimator_warmstart.plan.plan import Plan
 
 
@@ -25,54 +26,61 @@ def check_old_values(plan: Plan, check_finite: bool) -> None:
       WarmStartError: listing the old variables with NaN or infinity, with how many of each.
       CheckpointError: if a value cannot be read, or strings are not as long as the file says.
     """
-    if check_finite:
-        _refuse_not_finite(plan)
-    _refuse_damaged_strings(plan)
+    errors: List[WarmStartError] = []
+    for checkpoint, taken in plan.sources:
+        try:
+            if check_finite:
+                _refuse_not_finite(checkpoint, taken)
+            _refuse_damaged_strings(checkpoint, taken)
+        except WarmStartError as error:
+            errors.append(error)
+    raise_together(errors)
 
 
-def _refuse_not_finite(plan: Plan) -> None:
+def _refuse_not_finite(checkpoint: Checkpoint, taken: Sequence[OldVariable]) -> None:
     """Raises if an old value that is to be recovered is not finite.
 
     Raises:
       WarmStartError: listing the old variables with NaN or infinity, with how many of each.
       CheckpointError: if a value cannot be read.
     """
+    numbers = [old for old in taken if tf.as_dtype(old.dtype).is_floating]
+    if not numbers:
+        return
     problems: List[str] = []
-    with closing(value_reader(plan.checkpoint)) as reader:
-        for old in dict.fromkeys(planned.source for planned in plan.recovered):
-            if not tf.as_dtype(old.dtype).is_floating:
-                continue
+    with closing(value_reader(checkpoint)) as reader:
+        for old in numbers:
             nans = infinities = 0
             try:
                 for values in values_in_pieces(reader, old):
                     more_nans, more_infinities = count_not_finite(values)
                     nans, infinities = nans + more_nans, infinities + more_infinities
             except CheckpointError as error:
-                raise CheckpointError(f"the old {old.name!r} cannot be read from {plan.checkpoint.prefix}: {error}") from error
+                raise CheckpointError(f"the old {old.name!r} cannot be read from {checkpoint.prefix}: {error}") from error
             if nans or infinities:
                 problems.append(
                     f"the old {old.name!r} {list(old.shape)} has {nans:,} NaN and {infinities:,} infinite values; leave it out "
                     "of recover_vars, or take an older checkpoint"
                 )
     if problems:
-        raise WarmStartError(f"the old model {plan.checkpoint.prefix} is not finite", problems)
+        raise WarmStartError(f"the old model {checkpoint.prefix} is not finite", problems)
 
 
-def _refuse_damaged_strings(plan: Plan) -> None:
+def _refuse_damaged_strings(checkpoint: Checkpoint, taken: Sequence[OldVariable]) -> None:
     """Raises if old strings that are to be recovered are not as long as the file says: TensorFlow would end the process.
 
     Raises:
       CheckpointError: listing them.
     """
-    strings = [old for old in dict.fromkeys(planned.source for planned in plan.recovered) if old.dtype == "string"]
+    strings = [old for old in taken if old.dtype == "string"]
     if not strings:
         return
     problems: List[str] = []
-    with closing(value_reader(plan.checkpoint)) as reader:
+    with closing(value_reader(checkpoint)) as reader:
         for old in strings:
             try:
                 reader.check_strings(old.key)
             except CheckpointError as error:
                 problems.append(str(error))
     if problems:
-        raise CheckpointError(f"the checkpoint {plan.checkpoint.prefix} is not whole", problems)
+        raise CheckpointError(f"the checkpoint {checkpoint.prefix} is not whole", problems)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import (
     copies_of,
@@ -99,7 +99,7 @@ class GraphRecovery(NamedTuple):
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
         except tf.errors.OpError as error:
-            raise WarmStartError(f"recovering from {self.plan.checkpoint.prefix} failed: {error.message}") from error
+            raise WarmStartError(f"recovering from {self.plan.old_place} failed: {error.message}") from error
         self._tell(f"Recovered in {time.monotonic() - started:.1f} s.")
 
     def keep(self, session: tf.compat.v1.Session, step: int, is_new: bool) -> None:
@@ -178,7 +178,7 @@ class GraphRecovery(NamedTuple):
         """Raises `WarmStartError` if the session was restored from the directory that the old model is in."""
         for saver in session.graph.get_collection(tf1.GraphKeys.SAVERS):
             for path in saver.last_checkpoints:
-                refuse_same_directory(self.plan.checkpoint, os.path.dirname(path))
+                refuse_same_directory(self.plan.checkpoints, os.path.dirname(path))
 
 
 def checked_plan(request: Request, graph: tf.Graph) -> Plan:
@@ -189,7 +189,7 @@ def checked_plan(request: Request, graph: tf.Graph) -> Plan:
     """
     plan = plan_request(request, graph)
     if request.model_dir is not None:
-        refuse_same_directory(plan.checkpoint, request.model_dir)
+        refuse_same_directory(plan.checkpoints, request.model_dir)
     check_old_values(plan, request.check_finite)
     return plan
 
@@ -241,9 +241,10 @@ def _count_variables(graph: tf.Graph) -> int:
     return len(graph.get_collection(tf1.GraphKeys.GLOBAL_VARIABLES))
 
 
-def refuse_same_directory(checkpoint: Checkpoint, model_dir: str) -> None:
-    """Raises `WarmStartError` if `model_dir` is the directory that the old model is in."""
-    if os.path.realpath(model_dir) == os.path.realpath(os.path.dirname(checkpoint.prefix)):
+def refuse_same_directory(checkpoints: Sequence[Checkpoint], model_dir: str) -> None:
+    """Raises `WarmStartError` if `model_dir` is the directory that one of the old models is in."""
+    own = os.path.realpath(model_dir)
+    if any(own == os.path.realpath(os.path.dirname(checkpoint.prefix)) for checkpoint in checkpoints):
         raise WarmStartError(
             f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
             "give the new model another model_dir, or leave the hook out"

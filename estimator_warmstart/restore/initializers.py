@@ -82,7 +82,7 @@ class Initializers:
         copies = [copy for planned in plan.recovered for part in planned.new.parts for copy in part.copies]
         # A session ignores changes to an operation that it has seen.
         self._names_seen = set() if session is None else _find_seen_names(session, graph, copies)
-        _claim([planned for planned in plan.recovered if not self._is_seen(planned)], plan, graph, is_lasting=session is None)
+        _claim([planned for planned in plan.recovered if not self._is_seen(planned)], graph, is_lasting=session is None)
 
     def _is_seen(self, planned: PlannedVariable) -> bool:
         return any(copy.name in self._names_seen for part in planned.new.parts for copy in part.copies)
@@ -171,7 +171,7 @@ def _find_seen_names(session: tf.compat.v1.Session, graph: tf.Graph, copies: Lis
     return set(ordered[:low])
 
 
-def _claim(decided: Sequence[PlannedVariable], plan: Plan, graph: tf.Graph, is_lasting: bool) -> None:
+def _claim(decided: Sequence[PlannedVariable], graph: tf.Graph, is_lasting: bool) -> None:
     """Claims the initializers of these variables; raises if another plan has one of them to itself."""
     claims = _CLAIMS.setdefault(graph, {})
     twice = [planned for planned in decided if planned.new.name in claims]
@@ -182,12 +182,12 @@ def _claim(decided: Sequence[PlannedVariable], plan: Plan, graph: tf.Graph, is_l
             "a variable cannot be recovered twice",
             [
                 f"the new {planned.new.name!r} already takes its value from {claims[planned.new.name]}, now "
-                f"{plan.checkpoint.prefix} is to fill it; {advice}"
+                f"{planned.source.prefix} is to fill it; {advice}"
                 for planned in twice
             ],
         )
     if is_lasting:
-        claims.update((planned.new.name, plan.checkpoint.prefix) for planned in decided)
+        claims.update((planned.new.name, planned.source.prefix) for planned in decided)
 
 
 def _replace_in_place(copy: tf.Variable, value: tf.Tensor, set_recovered: Optional[tf.Operation]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
@@ -27,13 +27,13 @@ class OldValues:
     each other.
 
     Args:
-      old: the old model.
+      checkpoints: the old models.
       initial_of: makes a tensor of the initial value of a physical variable.
     """
 
-    def __init__(self, old: Checkpoint, initial_of: Callable[[tf.Variable], tf.Tensor]):
-        self._reader, self._old = _SliceReader(old.prefix), old.variables
-        self._initial_of = initial_of
+    def __init__(self, checkpoints: Sequence[Checkpoint], initial_of: Callable[[tf.Variable], tf.Tensor]):
+        self._old = {checkpoint.prefix: checkpoint.variables for checkpoint in checkpoints}
+        self._reader, self._initial_of = _SliceReader(), initial_of
         self._indices: Dict[str, AxisIndices] = {}
         self._queues: Dict[str, _MemoryQueue] = {}
 
@@ -59,7 +59,7 @@ class OldValues:
             return _copy_slice(wholes[device], old_slice)
 
         def read_scalar(old_name: str) -> tf.Tensor:
-            return self._reader.read(self._old[old_name], whole_slice(()), name, device)
+            return self._reader.read(self._old[planned.source.prefix][old_name], whole_slice(()), name, device)
 
         resolved = resolve(planned.steps, planned.source.shape, TensorSlice(part.offset, part.shape))
         as_it_is = resolved.slice_as_it_is
@@ -101,9 +101,7 @@ class _MemoryQueue:
 class _SliceReader:
     """Reads slices of old variables."""
 
-    def __init__(self, prefix: str):
-        self._prefix = prefix
-        self._path_in_names = re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
+    def __init__(self) -> None:
         self._constants: Dict[Tuple[str, str], tf.Tensor] = {}
 
     def read(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
@@ -111,12 +109,12 @@ class _SliceReader:
         if old.slices and old.dtype in _NO_SLICES:
             return self._read_stored_slices(old, old_slice, name, device)
         value = tf.raw_ops.RestoreV2(
-            prefix=self._constant(device, self._prefix),
+            prefix=self._constant(device, old.prefix),
             tensor_names=[old.key],
             shape_and_slices=self._constant(device, slice_spec(old, old_slice), vector=True),
             dtypes=[tf.as_dtype(old.dtype)],
             # The session's error about a damaged file names the operation, and on 1.15 nothing else.
-            name=f"restore/{name}/from/{self._path_in_names}",
+            name=f"restore/{name}/from/{_path_in_names(old.prefix)}",
         )[0]
         # If the checkpoint is replaced between the plan and the session, that is an error, not another shape.
         return tf.ensure_shape(value, old_slice.shape, name="ensure_shape")
@@ -134,6 +132,11 @@ class _SliceReader:
             with tf1.control_dependencies(None):
                 self._constants[key] = tf.constant([text] if vector else text)
         return self._constants[key]
+
+
+def _path_in_names(prefix: str) -> str:
+    """Returns `prefix` with the characters that names of operations may have."""
+    return re.sub(r"[^A-Za-z0-9_./-]+", "_", prefix).replace("//", "/").strip("/")
 
 
 def _copy_slice(value: tf.Tensor, old_slice: TensorSlice) -> tf.Tensor:

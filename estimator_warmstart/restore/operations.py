@@ -51,7 +51,7 @@ def build_recovery(
     initializers = Initializers(plan, graph, session)
     with own_scope(graph):
         flag = flag or Flag(graph)
-        values = OldValues(plan.checkpoint, lambda copy: first_value(copy, graph))
+        values = OldValues(plan.checkpoints, lambda copy: first_value(copy, graph))
         assigns: List[tf.Operation] = []
         for planned in plan.recovered:
             for copy, value in values.of(planned):

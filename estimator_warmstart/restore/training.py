@@ -46,7 +46,7 @@ class Training:
             self._flag_without_plan = flag if session_has_own_variables() else None
             return
         if not self.graph_recovery.is_chief:
-            watch_initialization(graph, self.graph_recovery.plan.checkpoint.prefix, max_wait_secs)
+            watch_initialization(graph, self.graph_recovery.plan.old_place, max_wait_secs)
         call_when_finalized(graph, self._complete)
 
     def begin(self) -> None:
@@ -98,8 +98,7 @@ class Training:
         elif is_recovered:
             graph_recovery.tell_recovered(step, is_first=begins)
         elif not acts:
-            prefix = graph_recovery.plan.checkpoint.prefix
-            wait_for_chief(graph_recovery.flag.is_set, session, coord, prefix, self._max_wait_secs)
+            wait_for_chief(graph_recovery.flag.is_set, session, coord, graph_recovery.plan.old_place, self._max_wait_secs)
         elif step or (graph_recovery.step is None and self._is_restored(session, coord, is_initialized)):
             graph_recovery.keep(session, step, is_new=True)
         else:
