@@ -22,7 +22,7 @@ from estimator_warmstart.checkpoint.index_file import BundleIndex, read_index, w
 from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
-from estimator_warmstart.tensors import count_elements
+from estimator_warmstart.tensors import Shape, TensorSlice, count_elements
 from estimator_warmstart.text_output import Progress
 
 # What is done to each value of a tensor; the result may have another dtype.
@@ -67,6 +67,15 @@ class BundleReader:
         yield new_key.encode("utf-8"), entry
         for part in entry.slices:
             yield slice_key(new_key.encode("utf-8"), part), self.index.entries[slice_key(key.encode("utf-8"), part)]
+
+    def stored_slices(self, key: str) -> List[Tuple[TensorSlice, Iterator[bytes]]]:
+        """Returns the slices that a tensor is stored in, or the whole, each with its bytes in pieces, as `read_entry` does."""
+        whole = self.index.entries[key.encode("utf-8")]
+        return [
+            (TensorSlice(_offset_of(number, whole), entry_shape(entry)), self.read_entry(key, entry))
+            for number, (_, entry) in enumerate(self.entries(key, key), -1)
+            if number >= 0 or not whole.slices
+        ]
 
     def read_tensor(self, key: str) -> Iterator[bytes]:
         """Yields the stored bytes of a tensor in pieces, its slices one after the other; raises as `read_entry` does."""
@@ -161,6 +170,11 @@ class BundleReader:
         if self._file is not None:
             self._file.close()
         self._path, self._file = "", None
+
+
+def _offset_of(number: int, entry: tensor_bundle_pb2.BundleEntryProto) -> Shape:
+    """Returns where a slice begins, by its number in the entry of its tensor; -1 is for the whole."""
+    return (0,) * len(entry.shape.dim) if number < 0 else tuple(extent.start for extent in entry.slices[number].extent)
 
 
 class TensorCopy(NamedTuple):

@@ -19,6 +19,7 @@ from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.text_output import Progress
 
 Number = Union[int, float]
+Reader = Union[BundleReader, V1Reader]
 
 # A piece is widened to float64 for its sums: up to eight times its size for a moment.
 _PIECE_BYTES = 1 << 20
@@ -52,7 +53,7 @@ def has_statistics(old: OldVariable) -> bool:
     return old.dtype == _BFLOAT16 or ((dtype.is_floating or dtype.is_integer or dtype.is_bool) and not dtype.is_quantized)
 
 
-def value_reader(checkpoint: Checkpoint) -> Union[BundleReader, V1Reader]:
+def value_reader(checkpoint: Checkpoint) -> Reader:
     """Returns a reader of the checkpoint's values, to be closed after use."""
     return V1Reader(checkpoint.prefix) if checkpoint.files else BundleReader(checkpoint.prefix)
 
@@ -88,7 +89,7 @@ def value_statistics(checkpoint: Checkpoint, variables: Iterable[OldVariable], p
     return found
 
 
-def values_in_pieces(reader: Union[BundleReader, V1Reader], old: OldVariable) -> Iterator[np.ndarray]:
+def values_in_pieces(reader: Reader, old: OldVariable) -> Iterator[np.ndarray]:
     """Yields the values of a variable that has statistics, a few MB at a time, its slices one after the other.
 
     Raises:

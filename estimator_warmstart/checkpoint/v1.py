@@ -24,7 +24,7 @@ from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.leveldb_table import block_entries, is_table, table_blocks
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, open_file
-from estimator_warmstart.tensors import count_elements
+from estimator_warmstart.tensors import TensorSlice, count_elements
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
@@ -114,18 +114,25 @@ class V1Reader:
     def __init__(self, prefix: str):
         self._prefix, self._tensors = prefix, read_v1_tensors(prefix)
 
+    def stored_slices(self, key: str) -> List[Tuple[TensorSlice, Iterator[bytes]]]:
+        """Returns the slices that a tensor is stored in, or the whole, each with its bytes; all of it is in memory."""
+        return [(box, iter([values.tobytes()])) for box, values in self._read_slices(key)]
+
     def read_tensor(self, key: str) -> Iterator[bytes]:
         """Yields the values of a tensor as bytes, its slices one after the other.
 
         Raises:
           CheckpointError: if they cannot be read or are damaged.
         """
+        return (values.tobytes() for _, values in self._read_slices(key))
+
+    def _read_slices(self, key: str) -> Iterator[Tuple[TensorSlice, np.ndarray]]:
         size = 0
         begin, tensor = slice_key_prefix(key.encode("utf-8")), self._tensors[key]
         for path in v1_files(self._prefix):
-            for values in _read_table(path, lambda file, length: _stored_values(file, length, begin, tensor)):
+            for box, values in _read_table(path, lambda file, length: _stored_values(file, length, begin, tensor)):
                 size += values.size
-                yield values.tobytes()
+                yield box, values
         if size != count_elements(tensor.shape):
             raise CheckpointError(
                 f"{key!r} in {self._prefix} is damaged: {size:,} of its {count_elements(tensor.shape):,} values are there"
@@ -178,8 +185,10 @@ def _listed_tensors(file: IO[bytes], length: int) -> Iterator[Tuple[str, StoredT
         yield tensor.name, StoredTensor(shape, tf.as_dtype(tensor.type).name, slices)
 
 
-def _stored_values(file: IO[bytes], length: int, begin: bytes, tensor: StoredTensor) -> Iterator[np.ndarray]:
-    """Yields the values under each key that begins with `begin`."""
+def _stored_values(
+    file: IO[bytes], length: int, begin: bytes, tensor: StoredTensor
+) -> Iterator[Tuple[TensorSlice, np.ndarray]]:
+    """Yields the slice and its values under each key that begins with `begin`."""
     blocks = table_blocks(file, length)
     first = bisect.bisect_left([block.last_key for block in blocks], begin)
     for number, block in enumerate(blocks[first:], first):
@@ -190,16 +199,16 @@ def _stored_values(file: IO[bytes], length: int, begin: bytes, tensor: StoredTen
                 yield _decode_slice(value, tensor)
 
 
-def _decode_slice(value: bytes, tensor: StoredTensor) -> np.ndarray:
+def _decode_slice(value: bytes, tensor: StoredTensor) -> Tuple[TensorSlice, np.ndarray]:
     stored = saved_tensor_slice_pb2.SavedTensorSlices.FromString(value).data
     problem = slice_problem(stored.slice, tensor.shape)
     if problem is not None:
         raise ValueError(f"{stored.name!r} {problem}")
-    proto, shape = stored.data, tensor_slice_of(stored.slice, tensor.shape).shape
+    proto, box = stored.data, tensor_slice_of(stored.slice, tensor.shape)
     # TensorFlow itself only fills in the values.
     proto.dtype = tf.as_dtype(tensor.dtype).as_datatype_enum
-    proto.tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    proto.tensor_shape.CopyFrom(tf.TensorShape(box.shape).as_proto())
     count = sum(len(values) for field, values in proto.ListFields() if field.name.endswith("_val"))
-    if count != count_elements(shape) * (2 if tensor.dtype.startswith("complex") else 1):
-        raise ValueError(f"{stored.name!r} has {count:,} values where {count_elements(shape):,} are needed")
-    return tf.make_ndarray(proto)
+    if count != count_elements(box.shape) * (2 if tensor.dtype.startswith("complex") else 1):
+        raise ValueError(f"{stored.name!r} has {count:,} values where {count_elements(box.shape):,} are needed")
+    return box, tf.make_ndarray(proto)
