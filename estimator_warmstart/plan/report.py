@@ -7,17 +7,14 @@ short.
 from __future__ import annotations
 
 import json
-import re
-from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence
 
+from estimator_warmstart.plan.folding import Foldable, fold_lines
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
 from estimator_warmstart.tensors import Shape
 from estimator_warmstart.text_output import format_table
 
-# A number without a leading zero that is not part of a fold ({0..11}).
-_FOLDABLE_NUMBER = re.compile(r"(?<![\d.{])(?:0|[1-9]\d*)(?![\d.}])")
-_QUOTED = re.compile(r"'[^']*'")
 _NO_NAME = "-"
 
 
@@ -147,78 +144,18 @@ def fold(rows: Sequence[Row]) -> List[Row]:
       >>> folded.old, folded.new, folded.nbytes, folded.folded
       ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
     """
-    rows = list(rows)
-    # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A folded number is not folded again.
-    for place in (-1, -2, -1, -3, -2, -1):
-        groups: Dict[Tuple, List[Tuple[int, Row]]] = {}
-        for row in rows:
-            key, number = _fold_key(row, place)
-            groups.setdefault(key, []).append((number, row))
-        rows = [row for members in groups.values() for row in _fold_runs(members, place)]
-    return rows
+    folded = []
+    for line in fold_lines([_foldable(row) for row in rows]):
+        members = [rows[place] for place in line.members]
+        old, new = (name or _NO_NAME for name in line.names)
+        nbytes, count = sum(row.nbytes for row in members), sum(row.folded for row in members)
+        folded.append(members[0]._replace(old=old, new=new, what=line.words, nbytes=nbytes, folded=count))
+    return folded
 
 
-def _fold_key(row: Row, place: int) -> Tuple[Tuple, int]:
-    """Returns what rows must share to be folded at one place of their names, and the number there; -1 if there is none."""
-    names = [name for name in (row.old, row.new) if name not in ("", _NO_NAME)]
-    numbers = {match.group() if match else "" for match in (_scope_number(name, place) for name in names)}
-    number = numbers.pop() if len(numbers) == 1 else ""
-    if not number:
-        return (row,), -1
-    blank = row._replace(
-        old=_replace_number(row.old, place, "#"),
-        new=_replace_number(row.new, place, "#"),
-        what=_replace_quoted_number(row.what, place, number, "#"),
-    )
-    return tuple(blank), int(number)
-
-
-def _scope_number(name: str, place: int) -> Optional[Match]:
-    numbers = list(_FOLDABLE_NUMBER.finditer(name, 0, name.rfind("/") + 1))
-    return numbers[place] if len(numbers) >= -place else None
-
-
-def _replace_number(name: str, place: int, text: str) -> str:
-    match = _scope_number(name, place)
-    return name[: match.start()] + text + name[match.end() :] if match else name
-
-
-def _replace_quoted_number(what: str, place: int, number: str, text: str) -> str:
-    """Replaces the number at `place` of the names that `what` quotes, if it is `number`."""
-
-    def put(quoted: Match) -> str:
-        match = _scope_number(quoted.group(), place)
-        return _replace_number(quoted.group(), place, text) if match and match.group() == number else quoted.group()
-
-    return _QUOTED.sub(put, what)
-
-
-def _fold_runs(members: List[Tuple[int, Row]], place: int) -> List[Row]:
-    """Folds each run of consecutive numbers."""
-    if len(members) == 1:
-        return [members[0][1]]
-    folded: List[Row] = []
-    run: List[Tuple[int, Row]] = []
-    for member in sorted(members, key=lambda member: member[0]):
-        if run and member[0] != run[-1][0] + 1:
-            folded.append(_fold_run(run, place))
-            run = []
-        run.append(member)
-    return folded + [_fold_run(run, place)]
-
-
-def _fold_run(run: List[Tuple[int, Row]], place: int) -> Row:
-    (first, row), (last, _) = run[0], run[-1]
-    if len(run) == 1:
-        return row
-    span = f"{{{first}..{last}}}"
-    return row._replace(
-        old=_replace_number(row.old, place, span),
-        new=_replace_number(row.new, place, span),
-        what=_replace_quoted_number(row.what, place, str(first), span),
-        nbytes=sum(member.nbytes for _, member in run),
-        folded=sum(member.folded for _, member in run),
-    )
+def _foldable(row: Row) -> Foldable:
+    old, new = ("" if name == _NO_NAME else name for name in (row.old, row.new))
+    return Foldable((old, new), row.what, tuple(row._replace(old="", new="", what="")))
 
 
 def _row_of(planned: PlannedVariable) -> Row:
