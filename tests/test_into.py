@@ -156,8 +156,16 @@ class TestModels:
         problem = problem_of(model, old, {"net/head/bias": other})
         assert "'net/head/bias': the variable 'mine' is not one of the model's" in problem
 
-    @pytest.mark.skipif(not hasattr(tf.distribute, "MirroredStrategy"), reason="no strategy")
-    def test_under_a_strategy(self, old):
+    @pytest.mark.parametrize(
+        "strategy, copies",
+        [
+            ("MirroredStrategy(['CPU:0', 'CPU:1'])", 2),
+            ("OneDeviceStrategy('CPU:1')", 1),
+            ("experimental.MultiWorkerMirroredStrategy()", 1),
+        ],
+        ids=["mirrored", "one device", "multi-worker"],
+    )
+    def test_under_a_strategy(self, old, strategy, copies):
         code = (
             "import sys, tensorflow as tf\n"
             "tf1 = tf.compat.v1\n"
@@ -165,7 +173,7 @@ class TestModels:
             "config, cpu = tf.config.experimental, tf.config.experimental.list_physical_devices('CPU')[0]\n"
             "config.set_virtual_device_configuration(cpu, [config.VirtualDeviceConfiguration()] * 2)\n"
             "from estimator_warmstart import recover_into\n"
-            "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+            f"strategy = tf.distribute.{strategy}\n"
             "with strategy.scope():\n"
             "  K = tf.keras\n"
             "  model = K.Sequential([K.layers.InputLayer((3,))])\n"
@@ -182,9 +190,9 @@ class TestModels:
         save_checkpoint(old, {**OLD, "net/hidden/bias/Adagrad": np.float32([2, 3]), "global_step": np.int64(5)})
         done = run_python(code, old)
         assert done.stdout.splitlines() == [
-            "hidden/bias 2 [[7.0, 8.0, 0.0], [7.0, 8.0, 0.0]] 2",
-            f"Adagrad/accumulator/hidden/bias 2 [[2.0, 3.0, {START}], [2.0, 3.0, {START}]] 2",
-            "head/bias 2 [[11.0], [11.0]] 2",
+            f"hidden/bias {copies} {[[7.0, 8.0, 0.0]] * copies} {copies}",
+            f"Adagrad/accumulator/hidden/bias {copies} {[[2.0, 3.0, START]] * copies} {copies}",
+            f"head/bias {copies} {[[11.0]] * copies} {copies}",
         ], done.stderr
 
 
