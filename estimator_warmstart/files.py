@@ -5,6 +5,7 @@ Only regular files are opened: reading a pipe would hang, and a device may never
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import IO, Union
@@ -58,6 +59,19 @@ def check_regular(path: str) -> None:
     for is_of_type, what in _IRREGULAR:
         if is_of_type(mode):
             raise OSError(f"it is {what}, not a file")
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Writes a file, or replaces it, such that it is never there in part; may raise any of `FILE_ERRORS`."""
+    part = path + ".part"
+    try:
+        with open_file(part, "wb") as file:
+            file.write(data)
+        tf.io.gfile.rename(part, path, overwrite=True)
+    except BaseException:
+        with contextlib.suppress(*FILE_ERRORS):
+            tf.io.gfile.remove(part)
+        raise
 
 
 def sync(file: IO[bytes]) -> None:

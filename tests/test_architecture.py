@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "graph": BELOW,
     "adapters": BELOW,
     "plan": BELOW | {"checkpoint", "graph", "adapters"},
-    "restore": BELOW | {"checkpoint", "graph", "adapters", "plan"},
+    "page": BELOW | {"checkpoint", "adapters", "plan"},
+    "restore": BELOW | {"checkpoint", "graph", "adapters", "plan", "page"},
     "convert": BELOW | {"checkpoint", "graph", "adapters", "plan", "restore"},
-    "api": BELOW | {"checkpoint", "graph", "adapters", "plan", "restore", "convert"},
-    "cli": BELOW | {"checkpoint", "plan", "convert", "api"},
+    "api": BELOW | {"checkpoint", "graph", "adapters", "plan", "page", "restore", "convert"},
+    "cli": BELOW | {"checkpoint", "plan", "page", "convert", "api"},
 }
 # The two that join the folders to a package and to a program.
 ENTRANCES = ("__init__", "__main__")
@@ -95,7 +96,7 @@ class TestFolders:
                 del left[module]
         assert left == {}
 
-    @pytest.mark.parametrize("folder", ["checkpoint", "cli"])
+    @pytest.mark.parametrize("folder", ["checkpoint", "page", "cli"])
     def test_a_folder_sees_no_graph(self, folder):
         seen = {module: attributes(module) & (OF_GRAPHS | OF_SESSIONS) for module in MODULES if folder_of(module) == folder}
         assert len(seen) > 3

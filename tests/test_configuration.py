@@ -549,6 +549,7 @@ PLAIN = [
     {"hash_buckets": 0},
 ]
 NEEDED = {
+    "html": {"model_dir": "new"},
     "rehash_rows": {"old_buckets": 1, "new_buckets": 1},
     # With the tokens that aliases and similar speak of.
     "remap_rows": {
@@ -564,7 +565,7 @@ def places():
     """Functions that put a value somewhere into a warm start, by the name of the place."""
     yield "", lambda value: value
     for key in HOOK_OPTIONS:
-        yield key, lambda value, key=key: {**ONE, key: value}
+        yield key, lambda value, key=key: {**ONE, **NEEDED.get(key, {}), key: value}
     for name, kind in ADAPTERS.items():
         yield name, lambda value, name=name: {**ONE, "adapters": {"v": {name: value}}}
         for key in kind.schema.get("properties", ()):
@@ -595,6 +596,11 @@ class TestSchema:
         for mine, theirs in itertools.product([None, {"a": "a"}], [None, [] if key != "collection" else "a"]):
             value = {**ONE, "recover_vars": mine, key: theirs}
             assert VALIDATOR.is_valid(value) == (not problems_of(value)) == (mine is None or theirs is None)
+
+    def test_a_page_needs_a_place(self):
+        for page, place in itertools.product([False, True], [{}, {"model_dir": None}, {"model_dir": "new"}]):
+            value = {**ONE, "html": page, **place}
+            assert VALIDATOR.is_valid(value) == (not problems_of(value)) == (not page or place == {"model_dir": "new"})
 
     def test_has_every_argument_of_the_hooks(self):
         assert sorted(HOOK_OPTIONS) == sorted(inspect.signature(ShapeAdaptingRecoverHook).parameters)
@@ -651,7 +657,7 @@ class TestDocs:
         example = json.loads(ROWS[key][2])
         needed = {**NEEDED, "remap_rows": {"old_vocab": "films_old.txt", "new_vocab": "films_new.txt"}}
         if name in HOOK_OPTIONS:
-            value = {**ONE, name: example}
+            value = {**ONE, **needed.get(name, {}), name: example}
         else:
             value = {**ONE, "adapters": {"v": {name: {**needed.get(name, {}), argument: example} if argument else example}}}
         assert problems_of(value) == []

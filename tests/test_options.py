@@ -43,6 +43,7 @@ OPTIONS = {
     "min_coverage": None,
     "check_finite": False,
     "model_dir": None,
+    "html": False,
     "max_wait_secs": 7200.0,
 }
 WAYS = {
@@ -57,9 +58,9 @@ WAYS = {
 WITHOUT = {
     "VariableRecoverHook": {"adapters"},  # Shapes are the same.
     "recover_scaffold": {"when", "max_wait_secs"},  # It recovers when a model is initialized; TensorFlow waits for the chief.
-    "plan_recovery": {"when", "check_finite", "model_dir", "max_wait_secs"},  # It reads no values and runs nothing.
+    "plan_recovery": {"when", "check_finite", "model_dir", "html", "max_wait_secs"},  # It reads no values and runs nothing.
     # Eager variables are in no collection and no session.
-    "recover_into": {"collection", "when", "model_dir", "max_wait_secs"},
+    "recover_into": {"collection", "when", "model_dir", "html", "max_wait_secs"},
     "match_variables": {
         option for option in OPTIONS if option not in ("ckp_dir", "include", "exclude", "rename", "collection")
     },
@@ -95,6 +96,7 @@ WRONG = {
     "missing": "?",
     "min_coverage": 2,
     "check_finite": "no",
+    "html": "no",
     "max_wait_secs": -1,
 }
 HOOK_SCHEMA = json.loads(pkgutil.get_data("estimator_warmstart", "params_schema.json").decode())["definitions"]["hook"]

@@ -266,6 +266,7 @@ class TestJson:
         found = json.loads(report_as_json(plan))
         first, step, slot = found.pop("variables")
         assert found == {
+            "report_version": 1,
             "checkpoint": plan.checkpoint.prefix,
             "format": "name-based",
             "is_saved_model": False,

@@ -35,7 +35,7 @@ def contents(directory: Path) -> Dict[str, bytes]:
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in directory.rglob("*")
-        if path.suffix in (".json", ".py", ".typed")
+        if path.suffix in (".css", ".html", ".js", ".json", ".py", ".typed")
     }
 
 

@@ -40,10 +40,9 @@ class VariableRecoverHook(SessionRunHook):
       ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
         directory; name-based or object-based.
       recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
-        checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned
-        one's parts, a variable's name, or a list of several of these when one old variable fills several new ones.
-        `None`: every new variable that the checkpoint has under its own name, except the global step. Shapes and dtypes must be
-        the same on both sides.
+        checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned one's parts, a variable's
+        name, or a list of several of these when one old variable fills several new ones. `None`: every new variable that the
+        checkpoint has under its own name, except the global step. Shapes and dtypes must be the same on both sides.
       include: a pattern or a list of patterns of new names. This and the next three replace `recover_vars`: they choose
         variables by name when the graph is there, as `match_variables` does.
       exclude: patterns of new names to leave as initialized.
@@ -52,8 +51,7 @@ class VariableRecoverHook(SessionRunHook):
         worker and in resumed runs too, so the default `local_init_op` gives them their old values each time. An old checkpoint
         holds them only if its `Saver` was told to save them.
       with_slots: whether each recovered variable's optimizer slots are recovered too, and Adam's powers with its moments.
-      when: `"fresh"`, or `"every_train"` to recover at the start of each `train()`, trained or not (never on a recovery
-        inside it).
+      when: `"fresh"`, or `"every_train"`: at the start of each `train()`, trained or not (never on a recovery inside it).
       missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`,
         `rename` (its new scope) or `collection` chooses: `"error"`, or `"keep"` the new variable as initialized and report it.
       min_coverage: 0 to 1, the least share of the new model's bytes that old values must fill; `begin` raises where they fill
@@ -62,6 +60,7 @@ class VariableRecoverHook(SessionRunHook):
       model_dir: the new model's own directory, if it is known. `begin` then refuses a `ckp_dir` that is the same directory, a
         resumed run goes on when the old model is gone, and the record of the warm start is written there: `warm_start.json`
         and a summary for TensorBoard.
+      html: whether that record is written as a page for a browser too, `warm_start.html`.
       max_wait_secs: how many seconds a worker waits for the chief to recover before it gives up.
 
     Attributes:
@@ -107,11 +106,12 @@ class VariableRecoverHook(SessionRunHook):
         min_coverage: Optional[float] = None,
         check_finite: bool = False,
         model_dir: Optional[str] = None,
+        html: bool = False,
         max_wait_secs: float = 7200.0,
     ):
         chosen = (include, exclude, rename, collection)
         self._request = make_request(
-            ckp_dir, recover_vars, self._adapters, *chosen, with_slots, missing, min_coverage, check_finite, model_dir
+            ckp_dir, recover_vars, self._adapters, *chosen, with_slots, missing, min_coverage, check_finite, model_dir, html
         )
         check_choice("when", when, ("fresh", "every_train"))
         if not (is_number(max_wait_secs) and max_wait_secs > 0):
@@ -224,6 +224,7 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
         min_coverage: Optional[float] = None,
         check_finite: bool = False,
         model_dir: Optional[str] = None,
+        html: bool = False,
         max_wait_secs: float = 7200.0,
     ):
         self._adapters = {} if adapters is None else adapters
@@ -240,6 +241,7 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
             min_coverage=min_coverage,
             check_finite=check_finite,
             model_dir=model_dir,
+            html=html,
             max_wait_secs=max_wait_secs,
         )
 

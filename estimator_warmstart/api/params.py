@@ -94,6 +94,7 @@ HOOK_OPTIONS: Dict[str, ValueKind] = {
     "min_coverage": either(A_SHARE, NULL),
     "check_finite": A_BOOLEAN,
     "model_dir": either(A_PATH, NULL),
+    "html": A_BOOLEAN,
     "max_wait_secs": A_POSITIVE_NUMBER,
 }
 _A_HOOK = record(HOOK_OPTIONS, required=("ckp_dir",))
@@ -101,16 +102,23 @@ _A_HOOK = record(HOOK_OPTIONS, required=("ckp_dir",))
 
 def params_schema() -> Schema:
     """Returns the JSON Schema of the value under the key, which the package has as `params_schema.json`."""
-    names_or_patterns = {
+    names_or_patterns: Schema = {
         "if": {"properties": {"recover_vars": {"not": {"type": "null"}}}, "required": ["recover_vars"]},
         "then": {"properties": {name: {"type": "null"} for name in _MATCHING}},
+    }
+    page_needs_a_place: Schema = {
+        "if": {"properties": {"html": {"const": True}}, "required": ["html"]},
+        "then": {"properties": {"model_dir": {"not": {"type": "null"}}}, "required": ["model_dir"]},
     }
     one: Schema = {"$ref": "#/definitions/hook"}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "What to recover from an old model (estimator_warmstart.hooks_from_params)",
         "anyOf": [{"type": "null"}, one, {"type": "array", "items": one}],
-        "definitions": {"hook": {**_A_HOOK.schema, **names_or_patterns}, "adapter": AN_ADAPTER.schema},
+        "definitions": {
+            "hook": {**_A_HOOK.schema, "allOf": [names_or_patterns, page_needs_a_place]},
+            "adapter": AN_ADAPTER.schema,
+        },
     }
 
 

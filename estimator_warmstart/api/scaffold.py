@@ -41,6 +41,7 @@ def recover_scaffold(
     min_coverage: Optional[float] = None,
     check_finite: bool = False,
     model_dir: Optional[str] = None,
+    html: bool = False,
     init_op: Optional[tf.Operation] = None,
     init_fn: Optional[InitFn] = None,
     local_init_op: Optional[tf.Operation] = None,
@@ -93,7 +94,9 @@ def recover_scaffold(
     """
     with_slots = adapters is not None if with_slots is None else with_slots
     chosen = (include, exclude, rename, collection)
-    request = make_request(ckp_dir, recover_vars, adapters, *chosen, with_slots, missing, min_coverage, check_finite, model_dir)
+    request = make_request(
+        ckp_dir, recover_vars, adapters, *chosen, with_slots, missing, min_coverage, check_finite, model_dir, html
+    )
     fields = dict(init_op=init_op, local_init_op=local_init_op, summary_op=summary_op)
     saver = _new_saver(saver_options, saver_format, copy_from_scaffold)
     scaffold = _RecoverScaffold(request, init_fn, copy_from_scaffold, saver=saver, **fields)

@@ -31,7 +31,7 @@ class UntrainedRecoverHook(SessionRunHook):
 
     def __init__(self, request: Request, model_dir: str):
         # The graph lacks what training alone has: its slots, and their share of what must be covered.
-        self._request = request._replace(lacks_some=True, min_coverage=None, model_dir=None)
+        self._request = request._replace(lacks_some=True, min_coverage=None, model_dir=None, html=False)
         self._model_dir = model_dir
         self._graph_recovery: Optional[GraphRecovery] = None
         self._problem: Optional[WarmStartError] = None

@@ -9,7 +9,9 @@ from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoi
 from estimator_warmstart.checkpoint.keras_files import is_keras_file, open_keras_file
 from estimator_warmstart.cli.command import DIFFERS, OLD_MODEL, SUCCEEDED, Command, add_json
 from estimator_warmstart.cli.output import print_json, print_table
+from estimator_warmstart.cli.pages import add_page, check_page, print_page, write_page_of_differences
 from estimator_warmstart.cli.params_file import check_no_params, write_params
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.differences import (
     KINDS_OF_DIFFERENCE,
     ONLY_NEW,
@@ -48,21 +50,27 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "ends in .yaml or .yml, else JSON",
     )
     add_json(parser)
+    add_page(parser)
 
 
 def _run(arguments: Namespace) -> int:
+    check_page(arguments)
     if arguments.write_params is not None:
         check_no_params(arguments.write_params)
     opened = open_keras_file if is_keras_file(arguments.new) else open_checkpoint
+    if arguments.values and opened is open_keras_file:
+        raise WarmStartError("--values: the values of a Keras file are not read; give a checkpoint of the new model")
     differences = find_differences(open_checkpoint(arguments.old), opened(arguments.new))
     if arguments.write_params is not None:
         write_params(arguments.write_params, {"warm_start": warm_start_params(differences, arguments.old)})
+    write_page_of_differences(arguments, differences)
     if arguments.json:
         print_json(differences_as_dict(differences))
     else:
         _print_differences(differences)
         if arguments.write_params is not None:
             print(f"Params: {printable(arguments.write_params)}, to be edited")
+        print_page(arguments)
     return DIFFERS if differences.differs else SUCCEEDED
 
 

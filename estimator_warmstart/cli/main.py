@@ -31,8 +31,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
       arguments: without the program's name; `None`: those of this process.
 
     Returns:
-      The exit code: 0 for success; 1 if `diff` finds differences, `plan` finds too little coverage or nothing to recover, or
-      `list` finds that data files are missing; 2 for an error.
+      The exit code: 0 for success; 1 if `diff` finds differences, `plan` finds too little coverage, nothing to recover or a
+      change since its baseline, or `list` finds that data files are missing; 2 for an error.
 
     Raises:
       SystemExit: for `--help`, `--version` and invalid arguments.
@@ -92,8 +92,8 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROGRAM,
         description="Shows what is in old checkpoints, and what a warm start from them would do.",
-        epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage or nothing to recover, or list that data "
-        "files are missing; 2 after an error.",
+        epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage, nothing to recover or a change since its "
+        "baseline, or list that data files are missing; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")

@@ -40,13 +40,13 @@ def read_params_with(key: str, path: str) -> Mapping[str, object]:
     return params
 
 
-def read_params(path: str) -> object:
-    """Reads a file as YAML if its name ends in .yaml or .yml, else as JSON.
+def read_params(path: str, argument: str = "config") -> object:
+    """Reads the file that `argument` names as YAML if its name ends in .yaml or .yml, else as JSON.
 
     Raises:
       WarmStartError: if the file cannot be read; the message says where in the file the problem is.
     """
-    path = checked_path("config", path, "a JSON or YAML file")
+    path = checked_path(argument, path, "a JSON or YAML file")
     try:
         with open_file(path, "rb") as file:
             text = file.read().decode("utf-8-sig")

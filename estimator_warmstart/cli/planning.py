@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import Sequence
 
 from estimator_warmstart.api.dry_run import plans_from_params
 from estimator_warmstart.cli.command import SUCCEEDED, Command, add_json, complain
 from estimator_warmstart.cli.output import print_json
+from estimator_warmstart.cli.pages import (
+    Changes,
+    add_page,
+    changes_of,
+    check_page,
+    print_page,
+    read_baseline,
+    write_page_of_plans,
+)
 from estimator_warmstart.cli.params_file import read_params_with
-from estimator_warmstart.plan.plan import joint_coverage
+from estimator_warmstart.plan.plan import Plan, joint_coverage
 from estimator_warmstart.plan.report import format_report, report_as_dict
+from estimator_warmstart.printable import printable
 
 
 def _coverage(text: str) -> float:
@@ -37,22 +48,43 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="SHARE",
         help="exit with 1 if old values fill less than this share, 0 to 1, of the new model's bytes",
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="compare with what `plan --json` has printed before, and exit with 1 if anything has changed",
+    )
     add_json(parser)
+    add_page(parser)
 
 
 def _run(arguments: Namespace) -> int:
+    check_page(arguments)
+    baseline = read_baseline(arguments.baseline)
     params = read_params_with(arguments.key, arguments.config)
     plans = plans_from_params(params, arguments.key, arguments.graph)
+    changes = changes_of(plans, baseline)
+    write_page_of_plans(arguments, plans, changes)
     if arguments.json:
-        print_json([report_as_dict(plan) for plan in plans])
+        reports = [report_as_dict(plan) for plan in plans]
+        print_json(reports if baseline is None else {"plans": reports, "changes": changes})
     else:
         print("\n\n".join(map(format_report, plans)) or f"No warm start: {arguments.key!r} asks for none")
+        print_page(arguments)
+    return _exit_code(arguments, plans, changes)
+
+
+def _exit_code(arguments: Namespace, plans: Sequence[Plan], changes: Changes) -> int:
+    problems = []
     coverage, required = joint_coverage(plans), arguments.require_coverage
     if required is not None and coverage < required:
-        return complain(f"coverage is {100 * coverage:.4g} %, {100 * required:.4g} % is required")
+        problems.append(f"coverage is {100 * coverage:.4g} %, {100 * required:.4g} % is required")
     if plans and all(plan.recovers_nothing for plan in plans):
-        return complain("nothing is recovered")
-    return SUCCEEDED
+        problems.append("nothing is recovered")
+    if changes:
+        told = "".join(f"\n  {printable(change['text'])}" for change in changes)
+        count = f"{len(changes):,} change{'s' if len(changes) > 1 else ''}"
+        problems.append(f"{count} since {printable(arguments.baseline)}:{told}")
+    return max(map(complain, problems), default=SUCCEEDED)
 
 
 PLAN = Command(

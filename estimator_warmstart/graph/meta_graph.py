@@ -14,7 +14,7 @@ from estimator_warmstart._tf import is_variable, tf, tf1
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import FILE_ERRORS, PathArgument, check_regular, checked_path, error_text, open_file
 
-_SUFFIX = ".meta"
+META_SUFFIX = ".meta"
 _VARIABLE_COLLECTIONS = (
     tf1.GraphKeys.GLOBAL_VARIABLES,
     tf1.GraphKeys.LOCAL_VARIABLES,
@@ -35,7 +35,7 @@ def import_graph(path: PathArgument) -> tf.Graph:
     Raises:
       WarmStartError: if there is no such file, or this TensorFlow cannot import it.
     """
-    meta_path = _meta_path(checked_path("graph", path, _WHAT))
+    meta_path = find_meta_file(path)
     try:
         with open_file(meta_path, "rb") as file:
             meta = tf1.MetaGraphDef.FromString(file.read())
@@ -62,7 +62,7 @@ def import_graph(path: PathArgument) -> tf.Graph:
 
 def _why_no_latest(directory: str) -> str:
     """Returns what is wrong with a directory whose latest checkpoint is not known."""
-    found = sorted(name for name in tf.io.gfile.listdir(directory) if name.endswith(_SUFFIX))
+    found = sorted(name for name in tf.io.gfile.listdir(directory) if name.endswith(META_SUFFIX))
     if not found:
         return f"no checkpoint in it; give {_WHAT}"
     return (
@@ -88,23 +88,24 @@ def _check_collections(meta_path: str, graph: tf.Graph) -> None:
         raise WarmStartError(f"graph {meta_path!r} was not written by a Saver", problems[:_MOST_COLLECTION_PROBLEMS] + more)
 
 
-def _meta_path(path: str) -> str:
-    """Returns the path of the `.meta` file that `path` is or leads to."""
+def find_meta_file(path: PathArgument) -> str:
+    """Returns the path of the `.meta` file that `path` is or leads to; raises as `import_graph` does."""
+    path = checked_path("graph", path, _WHAT)
     try:
         if not tf.io.gfile.isdir(path):
-            found = path + _SUFFIX if tf.io.gfile.exists(path + _SUFFIX) else path
+            found = path + META_SUFFIX if tf.io.gfile.exists(path + META_SUFFIX) else path
         else:
             check_regular(os.path.join(path, "checkpoint"))
             latest = tf.train.latest_checkpoint(path)
             if latest is None:
                 raise WarmStartError(f"graph {path!r} is a directory with {_why_no_latest(path)}")
-            found = latest + _SUFFIX
+            found = latest + META_SUFFIX
         if not tf.io.gfile.exists(found):
             raise WarmStartError(
                 f"graph {found!r} does not exist; give {_WHAT} (a Saver writes the file unless write_meta_graph=False)"
             )
     except FILE_ERRORS as error:
         raise WarmStartError(f"graph {path!r} cannot be read: {error_text(error)}") from error
-    if not found.endswith(_SUFFIX):
+    if not found.endswith(META_SUFFIX):
         raise WarmStartError(f"graph {os.path.basename(found)!r} ({found}) is not a .meta file; give {_WHAT}")
     return found

@@ -6,7 +6,7 @@ Names, shapes and dtypes are compared, values are not. A slot is compared with i
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
@@ -127,11 +127,16 @@ def _cannot_be_cast(old: OldVariable, new: OldVariable) -> bool:
     return old.dtype != new.dtype and bool(why_no_cast(old.dtype, new.dtype))
 
 
-def differences_as_dict(differences: Differences) -> Dict[str, object]:
+def differences_as_dict(differences: Differences) -> Dict[str, Any]:
     """Returns differences as plain dicts and lists, for JSON."""
 
     def plain(variable: Optional[OldVariable]) -> Optional[Dict[str, object]]:
-        return variable and {"name": variable.name, "shape": list(variable.shape), "dtype": variable.dtype}
+        return variable and {
+            "name": variable.name,
+            "shape": list(variable.shape),
+            "dtype": variable.dtype,
+            "bytes": variable.nbytes,
+        }
 
     return {
         "old": differences.old.prefix,

@@ -16,6 +16,8 @@ from estimator_warmstart.tensors import Shape
 from estimator_warmstart.text_output import format_table
 
 _NO_NAME = "-"
+# Of the JSON. It changes when a key gets another name or another meaning, not when one is added.
+REPORT_VERSION = 1
 
 
 class Row(NamedTuple):
@@ -72,9 +74,9 @@ def format_report(plan: Plan) -> str:
 def report_as_json(plan: Plan) -> str:
     """Formats a plan as a JSON object.
 
-    Its keys: `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`, `unused`, `notes`,
-    `warnings`. Nothing is folded: each new variable has an object of its own, with the share of it that old values fill
-    (`old_share`) and the share of the old variable that it keeps (`kept_share`).
+    Its keys: `report_version`, `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`,
+    `unused`, `notes`, `warnings`. Nothing is folded: each new variable has an object of its own, with the share of it that old
+    values fill (`old_share`) and the share of the old variable that it keeps (`kept_share`).
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -101,6 +103,7 @@ def report_as_json(plan: Plan) -> str:
 def report_as_dict(plan: Plan) -> Dict[str, Any]:
     """Returns what `report_as_json` writes, as plain dicts and lists."""
     return {
+        "report_version": REPORT_VERSION,
         "checkpoint": plan.checkpoint.prefix,
         "format": plan.checkpoint.format,
         "is_saved_model": plan.checkpoint.is_saved_model,

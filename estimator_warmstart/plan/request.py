@@ -28,6 +28,7 @@ class Request(NamedTuple):
       min_coverage: the least share of the new model's bytes that must be recovered, or `None`.
       check_finite: whether to refuse old values that are not finite.
       model_dir: the new model's own directory, or `None` if it is not known.
+      html: whether the record in `model_dir` is written as a page too.
       lacks_some: whether the graph may lack variables that training has, as an evaluation's lacks the optimizer's slots. Names
         and rules that fit nothing there are not a problem then.
     """
@@ -41,6 +42,7 @@ class Request(NamedTuple):
     min_coverage: Optional[float]
     check_finite: bool
     model_dir: Optional[str]
+    html: bool = False
     lacks_some: bool = False
 
 
@@ -57,6 +59,7 @@ def make_request(
     min_coverage: Optional[float] = None,
     check_finite: bool = False,
     model_dir: Optional[str] = None,
+    html: bool = False,
 ) -> Request:
     """Checks and compiles the arguments of `plan_recovery`, all but its graph.
 
@@ -74,7 +77,12 @@ def make_request(
     check_choice("missing", missing, ("error", "keep"))
     check_share("min_coverage", min_coverage)
     check_bool("check_finite", check_finite)
-    return Request(ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage, check_finite, model_dir)
+    check_bool("html", html)
+    if html and model_dir is None:
+        raise WarmStartError("html=True writes warm_start.html to model_dir, which is not known; give model_dir")
+    return Request(
+        ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage, check_finite, model_dir, html
+    )
 
 
 def _check_recover_vars(recover_vars: object) -> None:

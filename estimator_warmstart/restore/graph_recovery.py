@@ -133,7 +133,7 @@ class GraphRecovery(NamedTuple):
         log_recovered(self.plan, what)
         if self.trace_dir is not None:
             with self.graph.as_default():  # Summary writers are for graphs.
-                write_trace(self.plan, self.trace_dir, time.monotonic() - self.started)
+                write_trace(self.plan, self.trace_dir, time.monotonic() - self.started, self.request.html)
 
     def complete(self) -> GraphRecovery:
         """Takes variables into the plan that were made since; what was planned before stays as it is.

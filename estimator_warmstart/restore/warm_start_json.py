@@ -1,4 +1,4 @@
-"""Writes what stays of a warm start next to the new model's checkpoints: `warm_start.json`, and a summary for TensorBoard.
+"""Writes what stays of a warm start next to the new model's checkpoints: `warm_start.json`, a page, a summary for TensorBoard.
 
 If one of them cannot be written, that is logged, and training goes on.
 """
@@ -13,28 +13,35 @@ from typing import Any, Dict, Optional
 
 from estimator_warmstart._tf import logger, tensorflow_version, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
+from estimator_warmstart.files import write_whole
+from estimator_warmstart.page.contents import contents_of_plans
+from estimator_warmstart.page.page import write_page
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.report import format_report, report_as_dict
 from estimator_warmstart.version import VERSION
 
-FILE_NAME = "warm_start.json"
+FILE_NAME, PAGE_NAME = "warm_start.json", "warm_start.html"
+# What the page says of where it comes from.
+_SHOWN = ("time", "tensorflow", "source_step", "seconds")
 
 
-def write_trace(plan: Plan, model_dir: str, seconds: float) -> None:
+def write_trace(plan: Plan, model_dir: str, seconds: float, html: bool = False) -> None:
     """Writes `warm_start.json`, and a report and scalars of coverage for TensorBoard, to `model_dir`.
 
     Args:
       plan: what was recovered.
       model_dir: the new model's directory, on any filesystem that `tf.io.gfile` writes.
       seconds: from the plan until the values were seen in the session.
+      html: whether to write `warm_start.html` too, which shows the same. It shows no values: none are read again for it.
     """
     path = os.path.join(model_dir, FILE_NAME)
     try:
         tf.io.gfile.makedirs(model_dir)
-        # Written whole or not at all: it may be read at any time.
-        with tf.io.gfile.GFile(path + ".part", "w") as file:
-            file.write(json.dumps(trace_of(plan, seconds), indent=2) + "\n")
-        tf.io.gfile.rename(path + ".part", path, overwrite=True)
+        trace = trace_of(plan, seconds)
+        write_whole(path, (json.dumps(trace, indent=2) + "\n").encode("ascii"))
+        if html:
+            path = os.path.join(model_dir, PAGE_NAME)
+            write_page(path, contents_of_plans([plan], made={key: trace[key] for key in _SHOWN}))
         writer = tf1.summary.FileWriterCache.get(model_dir)  # The one that the Estimator's own summaries go to.
         writer.add_summary(summary_of(plan), 0)
         writer.flush()
