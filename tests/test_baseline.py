@@ -106,6 +106,18 @@ class TestChanges:
             ("slot_coverage lower", "coverage of the optimizer's state: was 100.0 %; is 0.0 % now")
         ]
 
+    def test_another_of_several_old_models(self):
+        def report(folder, number):
+            models = [{"checkpoint": f"{folder}/{name}"} for name in ("a", "b")]
+            found = report_as_dict(plans.plan_of(W))
+            rows = [{**row, "checkpoint": models[number]["checkpoint"]} for row in found["variables"]]
+            return {**found, "checkpoints": models, "variables": rows}
+
+        assert changes_since([report("here", 0)], [report("there", 0)]) == []
+        (change,) = changes_since([report("here", 0)], [report("there", 1)])
+        assert change["change"] == "source"
+        assert change["text"] == "w: was restored from 'w' of old model 1; is restored from 'w' of old model 2 now"
+
     def test_another_number_of_warm_starts(self):
         report = report_as_dict(plans.plan_of(W))
         assert [each["text"] for each in changes_since([report], [report, report])] == ["1 warm starts before, 2 now"]
@@ -128,6 +140,8 @@ BAD = {
         r"is of another version of the report \(None, this one is 1\)",
     ),
     "no coverage": ([{**GOOD, "coverage": None}], "(?s)is damaged.*plan 0: 'coverage' is None"),
+    "a coverage that is none": ([{**GOOD, "coverage": 10**399}], "(?s)is damaged.*plan 0: 'coverage' is 1000"),
+    "old models of another kind": ([{**GOOD, "checkpoints": 3}], "(?s)is damaged.*plan 0: 'checkpoints' is 3"),
     "variables of another kind": ([{**GOOD, "variables": {}}], "(?s)is damaged.*plan 0: 'variables' is {}"),
     "a variable of another kind": ([{**GOOD, "variables": [3]}], "(?s)is damaged.*plan 0, variable 0: not a mapping"),
     "a variable without an action": (

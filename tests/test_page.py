@@ -224,7 +224,7 @@ class TestContents:
         plan = plans.plan_of(plans.restored("w", (3,)))
         (other,) = plan._replace(checkpoints=(plan.checkpoint._replace(prefix="other/model.ckpt"),)).checkpoints
         (shown,) = contents_of_plans([plan._replace(checkpoints=(plan.checkpoint, other))])["reports"]
-        assert shown["checkpoints"] == ["old/model.ckpt-7", "other/model.ckpt"]
+        assert shown["old_models"] == ["old/model.ckpt-7", "other/model.ckpt"]
         assert unpack(shown["variables"])[0]["source"] == "old/model.ckpt-7"
 
     def test_of_differences(self, tmp_path):

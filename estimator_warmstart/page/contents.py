@@ -39,7 +39,7 @@ def contents_of_plans(
             values = histograms(plan.checkpoints, new, pairs)
         rows = zip(report["variables"], plan.variables, values)
         report["variables"] = _packed([{**row, **_more_of(plan, planned), **value} for row, planned, value in rows])
-        report["checkpoints"] = [checkpoint.prefix for checkpoint in plan.checkpoints]
+        report["old_models"] = [checkpoint.prefix for checkpoint in plan.checkpoints]
         report["unused"] = _packed(report["unused"])
         reports.append(report)
     values_of = new.prefix if new and with_values else None

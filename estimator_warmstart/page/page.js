@@ -498,7 +498,7 @@ function show(number) {
 function heading(number) {
   const many = contents.reports.length > 1;
   const title = isPlan ? "Warm start" : "Old and new model";
-  const source = isPlan ? report.checkpoints.length > 1 ? report.checkpoints.map((each) => make("p", {}, "from ", named(each)))
+  const source = isPlan ? report.old_models.length > 1 ? report.old_models.map((each) => make("p", {}, "from ", named(each)))
     : [make("p", {}, "from ", named(report.checkpoint), ` (${report.format}${report.is_saved_model ? " SavedModel" : ""})`)]
     : [make("p", {}, "old: ", named(report.old)), make("p", {}, "new: ", named(report.new))];
   return make("header", {}, make("h1", {}, title), ...source,

@@ -5,8 +5,9 @@ Plans are compared as the dictionaries of their reports. Where the old model's f
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, cast
 
+from estimator_warmstart.arguments import is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import INITIALIZED, percent
 from estimator_warmstart.plan.report import REPORT_VERSION
@@ -14,16 +15,40 @@ from estimator_warmstart.plan.report import REPORT_VERSION
 Report = Mapping[str, Any]
 
 _AGAIN = "; save it again: estimator-warmstart plan ... --json > FILE"
-# What is looked at, and of which type it must be.
-_OF_A_REPORT = {"coverage": (int, float), "slot_coverage": (int, float), "variables": list}
+
+
+def _is_share(value: object) -> bool:
+    return is_number(value) and 0 <= cast(float, value) <= 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_list_or_none(value: object) -> bool:
+    return value is None or isinstance(value, list)
+
+
+# What is looked at, and what it must be.
+_OF_A_REPORT = {
+    "coverage": _is_share,
+    "slot_coverage": _is_share,
+    "variables": lambda value: isinstance(value, list),
+    "checkpoints": _is_list_or_none,
+}
 _OF_A_VARIABLE = {
-    "new": str,
-    "new_shape": (list, type(None)),
-    "dtype": str,
-    "action": str,
-    "old": (str, type(None)),
-    "old_share": (int, float),
-    "reason": str,
+    "new": _is_text,
+    "new_shape": _is_list_or_none,
+    "dtype": _is_text,
+    "action": _is_text,
+    "old": _is_text_or_none,
+    "old_share": _is_share,
+    "reason": _is_text,
+    "checkpoint": _is_text_or_none,
 }
 
 
@@ -53,8 +78,8 @@ def reports_of_baseline(path: str, saved: object) -> List[Report]:
     return reports
 
 
-def _problems_of(found: Mapping[str, Any], types: Mapping[str, Any]) -> List[str]:
-    wrong = [key for key, expected in types.items() if not isinstance(found.get(key), expected)]
+def _problems_of(found: Mapping[str, Any], rules: Mapping[str, Callable[[object], bool]]) -> List[str]:
+    wrong = [key for key, is_right in rules.items() if not is_right(found.get(key))]
     return [f"{key!r} is {found.get(key)!r}"[:200] for key in wrong]
 
 
@@ -94,6 +119,7 @@ def _change(variable: Optional[str], kind: str, before: Any, now: Any, text: str
 def _changes_of_plan(was: Report, now: Report) -> List[Dict[str, Any]]:
     before = {variable["new"]: variable for variable in was["variables"]}
     after = {variable["new"]: variable for variable in now["variables"]}
+    before, after = _with_models(was, before), _with_models(now, after)
     changes = [
         _change(name, "gone", before[name]["action"], None, f"{name}: is no longer in the model; was {_fate(before[name])}")
         for name in before
@@ -118,6 +144,7 @@ def _changes_of_variable(name: str, was: Report, now: Report) -> List[Dict[str, 
     looked_at = (
         (lost if not is_taken else "action", "action", f"was {_fate(was)}; is {_fate(now)} now"),
         ("source", "old", f"was {_fate(was)}; is {_fate(now)} now"),
+        ("source", "old_model", f"was {_fate(was)}; is {_fate(now)} now"),
         ("shape", "new_shape", f"its shape was {was['new_shape']}; is {now['new_shape']} now"),
         ("dtype", "dtype", f"its dtype was {was['dtype']}; is {now['dtype']} now"),
         ("old share", "old_share", f"was {_old_share(was)} old; is {_old_share(now)} old now"),
@@ -139,4 +166,15 @@ def _fate(variable: Report) -> str:
     if variable["action"] == INITIALIZED:
         return f"left as initialized ({variable['reason']})"
     how = f" ({variable['reason']})" if variable["reason"] else ""
-    return f"{variable['action']} from {variable['old']!r}{how}"
+    model = f" of old model {variable['old_model']}" if variable["old_model"] else ""
+    return f"{variable['action']} from {variable['old']!r}{model}{how}"
+
+
+def _with_models(report: Report, variables: Mapping[str, Report]) -> Dict[str, Report]:
+    """Returns the variables with the number of their old model, from 1 on; 0 if there is only one.
+
+    A number, since the same old models may be elsewhere.
+    """
+    models = [str(each.get("checkpoint")) for each in report.get("checkpoints") or () if isinstance(each, Mapping)]
+    numbers = {model: number for number, model in enumerate(models, 1)} if len(models) > 1 else {}
+    return {name: {**each, "old_model": numbers.get(str(each.get("checkpoint")), 0)} for name, each in variables.items()}
