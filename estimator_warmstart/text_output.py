@@ -1,6 +1,6 @@
 """Tables, colours and a progress line: text for terminals, files and logs.
 
-Lines are plain and as long as they need to be, unless a terminal shows them.
+A table is as wide as it needs to be; `tables.py` makes one that fits a terminal.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, TextIO
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TextIO
 
 from estimator_warmstart.printable import printable
 
@@ -18,8 +18,6 @@ PROGRAM = "estimator-warmstart"
 Progress = Callable[[int, int], None]
 
 _CODES: Dict[str, str] = {"red": "31", "green": "32", "yellow": "33"}
-# A shorter cell is not readable.
-_NARROWEST = 12
 
 
 def is_coloured(stream: TextIO) -> bool:
@@ -32,25 +30,27 @@ def paint(text: str, colour: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if colour else text
 
 
-def width_of(stream: TextIO) -> Optional[int]:
-    """Returns the number of columns of the terminal `stream`; `None` if it is not a terminal."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+class Screen(NamedTuple):
+    """The size of a terminal, in characters."""
+
+    width: int
+    height: int
+
+
+def screen_of(stream: TextIO) -> Optional[Screen]:
+    """Returns the size of the terminal `stream`; `None` if it is not a terminal."""
+    return Screen(*shutil.get_terminal_size()) if stream.isatty() else None
 
 
 def format_table(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    right: Sequence[str] = (),
-    width: Optional[int] = None,
-    ends_with_text: bool = False,
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), ends_with_text: bool = False
 ) -> List[str]:
-    r"""Returns aligned lines: the header, a rule, and a line for each of `rows`.
+    r"""Returns aligned lines of any length: the header, a rule, and a line for each of `rows`.
 
     Args:
       header: the names of the columns.
       rows: a cell for each column.
       right: the names of the columns that are aligned to the right.
-      width: the desired length of the longest line: the widest cells are shortened in the middle. `None`: any length.
       ends_with_text: whether the last column holds sentences: its rule is as long as its header, whatever their length.
 
     Example:
@@ -62,26 +62,15 @@ def format_table(
     """
     cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
-    while width is not None and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
     rules = [*widths[:-1], len(header[-1])] if ends_with_text else widths
     cells.insert(1, ["-" * length for length in rules])
     lines = []
     for line in cells:
-        shortened = [_without_middle(cell, length) for cell, length in zip(line, widths)]
         padded = [
-            cell.rjust(length) if name in right else cell.ljust(length) for name, cell, length in zip(header, shortened, widths)
+            cell.rjust(length) if name in right else cell.ljust(length) for name, cell, length in zip(header, line, widths)
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-def _without_middle(text: str, length: int) -> str:
-    """Shortens `text` to `length` in the middle: the ends of a variable's name tell most."""
-    if len(text) <= length:
-        return text
-    end = (length - 3) // 2
-    return f"{text[: length - 3 - end]}...{text[len(text) - end :]}"
 
 
 @contextmanager

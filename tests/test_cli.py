@@ -125,14 +125,14 @@ class TestHelp:
 
 class TestDocs:
     def test_has_an_example_of_each_command(self):
-        assert [shlex.split(command)[0] for command, _ in EXAMPLES] == ["list", "list", "diff", "plan", "convert"]
+        assert [shlex.split(command)[0] for command, _ in EXAMPLES] == ["plan", "list", "list", "diff", "plan", "convert"]
 
     def test_every_example_prints_what_is_printed_there(self, models_of_the_docs, capsys):
         codes = []
         for command, printed in EXAMPLES:
             codes.append(main(shlex.split(command)))
             assert capsys.readouterr().out == printed
-        assert codes == [0, 0, 1, 1, 0]
+        assert codes == [0, 0, 0, 1, 1, 0]
 
 
 class TestList:
@@ -553,13 +553,14 @@ class TestTerminal:
         red, green, yellow = (
             [line for line in shown.splitlines() if line.startswith(f"\x1b[{colour}m")] for colour in (31, 32, 33)
         )
-        assert (code, len(red), len(green), len(yellow)) == (1, 2, 1, 1)
+        # What differs of fm/w takes two lines.
+        assert (code, len(red), len(green), len(yellow)) == (1, 2, 1, 2)
         assert "..." in green[0] and "fm/w" in yellow[0]
 
     def test_lines_are_no_longer_than_its_width(self, here, on_terminal):
         save_checkpoint(here / "new", {"a_scope_with_a_long_name/inside_of_it/kernel": zeros(2)})
         _, shown = on_terminal("list", "new")
-        assert max(len(line) for line in shown.splitlines()[1:4]) == 60
+        assert max(len(line) for line in shown.splitlines()[1:4]) <= 60
 
     def test_no_color_is_respected(self, here, on_terminal, monkeypatch):
         monkeypatch.setenv("NO_COLOR", "1")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -151,6 +151,24 @@ class _RunningSums:
             self._sum / numbers,
             math.sqrt(self._sum_of_squares),
         )
+
+
+def pool_statistics(members: Sequence[Statistics]) -> Statistics:
+    """Returns the statistics of the values of several variables, one or more, together."""
+    if len(members) == 1:
+        return members[0]
+    counts = [each.size - each.nan_count for each in members]
+    numbers = sum(counts)
+    minima = [each.minimum for each in members if each.minimum is not None]
+    maxima = [each.maximum for each in members if each.maximum is not None]
+    return Statistics(
+        sum(each.size for each in members),
+        sum(each.nan_count for each in members),
+        min(minima, default=None),
+        max(maxima, default=None),
+        sum(each.mean * count for each, count in zip(members, counts) if each.mean is not None) / numbers if numbers else None,
+        math.sqrt(sum(each.norm * each.norm for each in members)),
+    )
 
 
 def as_plain(statistics: Optional[Statistics]) -> Optional[Dict[str, Union[Number, str, None]]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from argparse import Namespace
-from typing import Callable, NamedTuple, NoReturn, Tuple
+from typing import Callable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.printable import printable
 from estimator_warmstart.text_output import PROGRAM
 
@@ -43,9 +45,91 @@ class Command(NamedTuple):
     examples: Tuple[str, str]
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that `list`, `diff` and `plan` share."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+class View(NamedTuple):
+    """What of a table is shown, and how.
+
+    Attributes:
+      only: the kinds of rows; empty: those that are shown by themselves.
+      pattern: patterns of names; `None`: all.
+      sort: the order; `None`: that of the table.
+      depth: of the scopes of which only totals are shown, or `None`.
+      all: whether nothing is folded, and nothing left out for want of room.
+    """
+
+    only: Tuple[str, ...] = ()
+    pattern: Optional[Tuple[str, ...]] = None
+    sort: Optional[str] = None
+    depth: Optional[int] = None
+    all: bool = False
+
+
+def add_view(parser: argparse.ArgumentParser, orders: Sequence[str], kinds: Sequence[str] = ()) -> None:
+    """Adds the options of what a table shows, and `--json`.
+
+    Args:
+      parser: of the command; it has a `--pattern` of its own.
+      orders: what the rows can be sorted by.
+      kinds: what `--only` can choose; empty: there is no `--only`.
+    """
+    parser.add_argument("--json", action="store_true", help="print JSON, of everything")
+    if kinds:
+        parser.add_argument(
+            "--only",
+            action="append",
+            type=_kinds_among(kinds),
+            metavar="KIND",
+            help=f"show only these rows: {', '.join(kinds)}; several with commas, or by giving it several times",
+        )
+    parser.add_argument("--sort", choices=orders, help="the order of the rows, the most first")
+    parser.add_argument("--depth", type=_depth, metavar="N", help="show the totals of scopes, so many levels of them")
+    parser.add_argument("--all", action="store_true", help="show each variable, however many lines that are")
+
+
+def add_pattern(parser: argparse.ArgumentParser, what_is_done: str) -> None:
+    """Adds `--pattern`."""
+    parser.add_argument(
+        "--pattern",
+        action="append",
+        help=f"{what_is_done} only variables and scopes whose whole name this regular expression matches; may be given several "
+        "times",
+    )
+
+
+def view_of(arguments: Namespace, *others: str) -> View:
+    """Returns the view that the options ask for.
+
+    Args:
+      arguments: of the command.
+      *others: the other options that say what a table shows.
+
+    Raises:
+      WarmStartError: if JSON is asked for too, which has everything.
+    """
+    only = tuple(dict.fromkeys(kind for kinds in getattr(arguments, "only", None) or () for kind in kinds))
+    pattern = None if arguments.pattern is None else tuple(arguments.pattern)
+    view = View(only, pattern, arguments.sort, arguments.depth, arguments.all)
+    given = [f"--{name}" for name in (*others, "only", "sort", "depth", "all") if getattr(view, name) not in ((), None, False)]
+    if arguments.json and given:
+        raise WarmStartError(f"--json prints everything, in the order of the model; leave out {', '.join(given)}")
+    return view
+
+
+def _kinds_among(kinds: Sequence[str]) -> Callable[[str], List[str]]:
+    def parse(text: str) -> List[str]:
+        given = [kind.strip() for kind in text.split(",")]
+        for kind in given:
+            if kind not in kinds:
+                hint = did_you_mean(kind, kinds)
+                raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(kinds)}{hint}")
+        return given
+
+    return parse
+
+
+def _depth(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"must be a number of scopes, 1 or more, got {text!r}")
+    return int(text)
 
 
 def complain(problem: str) -> int:

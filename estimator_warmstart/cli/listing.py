@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
-from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
+from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.checkpoint.listing import Listing, count_all, list_variables, listing_as_dict
+from estimator_warmstart.checkpoint.listing_rows import (
+    ListedRow,
+    ListedTensor,
+    listed_scopes_table,
+    listing_rows,
+    total_listed,
+)
 from estimator_warmstart.checkpoint.statistics import Number, Statistics, value_statistics
-from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, add_json, complain
-from estimator_warmstart.cli.output import print_json, print_table
+from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, View, add_pattern, add_view, complain, view_of
+from estimator_warmstart.cli.output import is_folded, print_json, print_rows
+from estimator_warmstart.plan.views import BY_BYTES, BY_NAME
 from estimator_warmstart.printable import printable
+from estimator_warmstart.tables import NAME, NUMBER, WORDS, Column, Table
 from estimator_warmstart.text_output import progress_line
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CKPT", help=OLD_MODEL)
-    parser.add_argument(
-        "--pattern",
-        action="append",
-        help="list only variables and scopes whose whole name this regular expression matches; may be given several times",
-    )
+    add_pattern(parser, "list")
     parser.add_argument("--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN")
-    add_json(parser)
+    add_view(parser, (BY_BYTES, BY_NAME))
 
 
 def _run(arguments: Namespace) -> int:
+    view = view_of(arguments)
     checkpoint = open_checkpoint(arguments.checkpoint, needs_data=arguments.stats)
     listing = list_variables(checkpoint, arguments.pattern, "--pattern")
     statistics: Dict[str, Statistics] = {}
@@ -35,36 +41,58 @@ def _run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(listing_as_dict(listing, statistics))
     else:
-        _print_listing(listing, statistics, arguments.stats)
+        _print_listing(listing, statistics, arguments.stats, view)
     if not checkpoint.problems:
         return SUCCEEDED
     problems = "; ".join(checkpoint.problems)
     return complain(f"the checkpoint is not whole, and the list is what its index says: {problems}")
 
 
-def _print_listing(listing: Listing, statistics: Dict[str, Statistics], with_statistics: bool) -> None:
-    has_paths = listing.has_paths
-    numbers = ["min", "max", "mean", "norm", "NaN"]
-    header = ["variable"] + ["path"] * has_paths + ["shape", "dtype", "bytes"] + (numbers if with_statistics else ["slots"])
-    rows = []
-    for entry in listing.entries:
-        last = _statistics_cells(statistics.get(entry.variable.name)) if with_statistics else [", ".join(entry.slot_labels)]
-        rows.append([entry.variable.name, *_variable_cells(entry.variable, has_paths), *last])
-        for slot, label in zip(entry.slots, entry.slot_labels) if with_statistics else ():
-            last = _statistics_cells(statistics.get(slot.variable.name))
-            rows.append([f"  {label}", *_variable_cells(slot.variable, has_paths), *last])
+def _print_listing(listing: Listing, statistics: Dict[str, Statistics], with_statistics: bool, view: View) -> None:
     print(printable(listing.checkpoint.title))
-    has_nan = [with_statistics and row[-1] not in ("", "0") for row in rows]
-    print_table(header, rows, ["red" if nan else "" for nan in has_nan], ["bytes"] + numbers * with_statistics)
+    if view.depth is not None:
+        print_rows(total_listed(listing, view.depth, is_folded(view)), lambda totals: [listed_scopes_table(totals)], view)
+    else:
+        tables_of = _statistics_tables if with_statistics else _tables
+        print_rows(listing_rows(listing, statistics, is_folded(view)), tables_of, view)
     count, nbytes = count_all(entry.variable for entry in listing.entries)
     slot_count, slot_bytes = count_all(slot.variable for entry in listing.entries for slot in entry.slots)
     print(f"Variables: {count:,}, {nbytes:,} bytes; slots: {slot_count:,}, {slot_bytes:,} bytes")
 
 
-def _variable_cells(variable: OldVariable, with_path: bool) -> List[str]:
-    parts = f" in {len(variable.slices)} parts" if variable.slices else ""
-    path = [variable.path if variable.path != variable.name else ""] if with_path else []
-    return [*path, f"{list(variable.shape)}{parts}", variable.dtype, f"{variable.nbytes:,}"]
+def _tables(rows: Sequence[ListedRow]) -> List[Table]:
+    paths = [Column("path", NAME)] if any(row.variable.path for row in rows) else []
+    columns = [Column("variable", NAME), *paths, Column("shape"), Column("dtype", is_optional=True), Column("bytes", NUMBER)]
+    cells = [
+        [row.name, *([row.variable.path] if paths else []), row.variable.shape, row.variable.dtype, f"{row.nbytes:,}"]
+        for row in rows
+    ]
+    labels = [", ".join(slot.name for slot in row.slots) for row in rows]
+    return [Table([*columns, Column("slots", WORDS)], [[*line, label] for line, label in zip(cells, labels)])]
+
+
+def _statistics_tables(rows: Sequence[ListedRow]) -> List[Table]:
+    tensors = [tensor for row in rows for tensor in (row.variable, *(_indented(slot) for slot in row.slots))]
+    paths = [Column("path", NAME, is_optional=True)] if any(each.path for each in tensors) else []
+    columns = [Column("variable", NAME), *paths, Column("shape"), Column("dtype", is_optional=True)]
+    columns += [Column("bytes", NUMBER, is_optional=True)]
+    columns += [Column(title, NUMBER) for title in ("min", "max", "mean", "norm", "NaN")]
+    cells = [
+        [
+            each.name,
+            *([each.path] if paths else []),
+            each.shape,
+            each.dtype,
+            f"{each.nbytes:,}",
+            *_statistics_cells(each.statistics),
+        ]
+        for each in tensors
+    ]
+    return [Table(columns, cells, ["red" if line[-1] not in ("", "0") else "" for line in cells])]
+
+
+def _indented(slot: ListedTensor) -> ListedTensor:
+    return slot._replace(name=f"  {slot.name}")
 
 
 def _statistics_cells(statistics: Optional[Statistics]) -> List[str]:

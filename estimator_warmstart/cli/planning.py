@@ -7,8 +7,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Sequence
 
 from estimator_warmstart.api.dry_run import plans_from_params
-from estimator_warmstart.cli.command import SUCCEEDED, Command, add_json, complain
-from estimator_warmstart.cli.output import print_json
+from estimator_warmstart.cli.command import SUCCEEDED, Command, View, add_pattern, add_view, complain, view_of
+from estimator_warmstart.cli.output import print_json, print_rows
 from estimator_warmstart.cli.pages import (
     Changes,
     add_page,
@@ -20,7 +20,25 @@ from estimator_warmstart.cli.pages import (
 )
 from estimator_warmstart.cli.params_file import read_params_with
 from estimator_warmstart.plan.plan import Plan, joint_coverage
-from estimator_warmstart.plan.report import format_report, report_as_dict
+from estimator_warmstart.plan.report import (
+    recovery_rows,
+    remarks,
+    report_as_dict,
+    report_tables,
+    title_line,
+    totals_line,
+    unused_rows,
+    unused_table,
+)
+from estimator_warmstart.plan.views import (
+    BY_BYTES,
+    BY_CHANGE,
+    BY_NAME,
+    KINDS_OF_PLANNED,
+    choose_planned,
+    scopes_table,
+    total_planned,
+)
 from estimator_warmstart.printable import printable
 
 
@@ -53,11 +71,13 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="compare with what `plan --json` has printed before, and exit with 1 if anything has changed",
     )
-    add_json(parser)
+    add_pattern(parser, "show")
+    add_view(parser, (BY_BYTES, BY_NAME, BY_CHANGE), KINDS_OF_PLANNED)
     add_page(parser)
 
 
 def _run(arguments: Namespace) -> int:
+    view = view_of(arguments, "pattern")
     check_page(arguments)
     baseline = read_baseline(arguments.baseline)
     params = read_params_with(arguments.key, arguments.config)
@@ -68,7 +88,7 @@ def _run(arguments: Namespace) -> int:
         reports = [report_as_dict(plan) for plan in plans]
         print_json(reports if baseline is None else {"plans": reports, "changes": changes})
     else:
-        print("\n\n".join(map(format_report, plans)) or f"No warm start: {arguments.key!r} asks for none")
+        _print_plans(plans, view, f"No warm start: {arguments.key!r} asks for none")
         print_page(arguments)
     return _exit_code(arguments, plans, changes)
 
@@ -87,10 +107,35 @@ def _exit_code(arguments: Namespace, plans: Sequence[Plan], changes: Changes) ->
     return max(map(complain, problems), default=SUCCEEDED)
 
 
+def _print_plans(plans: Sequence[Plan], view: View, if_none: str) -> None:
+    if not plans:
+        print(if_none)
+    for number, plan in enumerate(plans):
+        if number:
+            print()
+        _print_plan(plan, view)
+
+
+def _print_plan(plan: Plan, view: View) -> None:
+    """Prints the report of training, or what a view shows of it. Like that report, it is folded in a file too."""
+    folded, chosen = not view.all, choose_planned(plan, view.only, view.pattern)
+    print(title_line(plan))
+    if view.depth is not None:
+        print_rows(total_planned(chosen, view.depth, folded), lambda totals: [scopes_table(totals, True)], view, 1, "  ")
+    elif chosen.variables or not view.only:
+        print_rows(recovery_rows(chosen, folded), report_tables, view, 2 / 3 if chosen.unused else 1, "  ")
+    print(totals_line(plan))
+    if chosen.unused:
+        print(f"Old variables not used: {len(chosen.unused):,}")
+        print_rows(unused_rows(chosen, folded), lambda rows: [unused_table(rows)], view, 1 / 3, "  ")
+    for line in remarks(plan):
+        print(line)
+
+
 PLAN = Command(
     "plan",
     "show what training with these params would recover; no session is made",
     _add_arguments,
     _run,
-    ("plan params.json --graph new", "plan params.json --graph new/model.ckpt-0.meta --require-coverage 0.6"),
+    ("plan params.json --graph new --require-coverage 0.6", "plan params.json --graph new --only cold,adapted --sort bytes"),
 )

@@ -7,13 +7,13 @@ short.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from estimator_warmstart.plan.folding import Foldable, fold_lines
+from estimator_warmstart.folding import Foldable, fold_lines
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
+from estimator_warmstart.tables import NAME, NUMBER, SENTENCE, Column, Table, fit_table
 from estimator_warmstart.tensors import Shape
-from estimator_warmstart.text_output import format_table
 
 _NO_NAME = "-"
 # Of the JSON. It changes when a key gets another name or another meaning, not when one is added.
@@ -21,7 +21,7 @@ REPORT_VERSION = 1
 
 
 class Row(NamedTuple):
-    """One line of the table before it is aligned. It stands for `folded` variables."""
+    """One line of the table before it is aligned. It stands for `folded` variables, `changed` of whose bytes are not old."""
 
     old: str
     old_shape: str
@@ -30,6 +30,22 @@ class Row(NamedTuple):
     what: str
     nbytes: int
     folded: int = 1
+    changed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The new variable's name, or the old one's if there is no new one."""
+        return self.new if self.new not in ("", _NO_NAME) else self.old
+
+    @property
+    def shapes(self) -> str:
+        """Both shapes; one if they are equal or there is only one."""
+        return " -> ".join(dict.fromkeys(shape for shape in (self.old_shape, self.new_shape) if shape))
+
+    @property
+    def words(self) -> str:
+        """What is said of the row where `name` is all that is shown of its names."""
+        return f"from {self.old}: {self.what}" if self.old not in (_NO_NAME, self.name) else self.what
 
 
 def format_report(plan: Plan) -> str:
@@ -57,18 +73,13 @@ def format_report(plan: Plan) -> str:
       >>> print(report.splitlines()[-1])
       Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
     """
-    recovered = [_row_of(planned) for planned in plan.variables if planned.old is not None]
-    kept = [_row_of(planned) for planned in plan.variables if planned.old is None]
-    lines = [f"Warm start from {printable(plan.checkpoint.title)}"]
-    lines += _table_of(fold(recovered) + fold(kept))
-    lines.append(_totals_line(plan))
+    lines = [title_line(plan)]
+    lines += [f"  {line}" for line in fit_table(report_tables(recovery_rows(plan))[0])]
+    lines.append(totals_line(plan))
     if plan.unused:
-        unused = fold([Row(old.name, _shape_text(old.shape), "", "", "", old.nbytes) for old in plan.unused])
         lines.append(f"Old variables not used: {len(plan.unused)}")
-        lines += [f"  {printable(row.old)} {row.old_shape}" for row in unused]
-    lines += [f"Warning: {printable(warning)}" for warning in plan.warnings]
-    lines += [f"Note: {printable(note)}" for note in plan.notes]
-    return "\n".join(lines)
+        lines += [f"  {line}" for line in fit_table(unused_table(unused_rows(plan)))[2:]]
+    return "\n".join(lines + remarks(plan))
 
 
 def report_as_json(plan: Plan) -> str:
@@ -138,7 +149,19 @@ def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
     }
 
 
-def fold(rows: Sequence[Row]) -> List[Row]:
+def recovery_rows(plan: Plan, folded: bool = True) -> List[Row]:
+    """Returns the rows of the new variables: first of those that take an old value, then of those that take none."""
+    recovered = [_row_of(planned) for planned in plan.variables if planned.old is not None]
+    kept = [_row_of(planned) for planned in plan.variables if planned.old is None]
+    return fold(recovered, folded) + fold(kept, folded)
+
+
+def unused_rows(plan: Plan, folded: bool = True) -> List[Row]:
+    """Returns the rows of the old variables that no new one takes."""
+    return fold([Row(old.name, shape_text(old.shape), "", "", "", old.nbytes) for old in plan.unused], folded)
+
+
+def fold(rows: Sequence[Row], folded: bool = True) -> List[Row]:
     """Folds rows that differ only in one number of a scope, which is the same in the old and the new name.
 
     Example:
@@ -147,13 +170,13 @@ def fold(rows: Sequence[Row]) -> List[Row]:
       >>> folded.old, folded.new, folded.nbytes, folded.folded
       ('enc/layer{0..1}/kernel', 'layer{0..1}/kernel', 128, 2)
     """
-    folded = []
-    for line in fold_lines([_foldable(row) for row in rows]):
+    found = []
+    for line in fold_lines([_foldable(row) for row in rows], folded):
         members = [rows[place] for place in line.members]
-        old, new = (name or _NO_NAME for name in line.names)
-        nbytes, count = sum(row.nbytes for row in members), sum(row.folded for row in members)
-        folded.append(members[0]._replace(old=old, new=new, what=line.words, nbytes=nbytes, folded=count))
-    return folded
+        old, new = line.names[0] or members[0].old, line.names[1] or members[0].new
+        nbytes, count, changed = (sum(numbers) for numbers in zip(*((row.nbytes, row.folded, row.changed) for row in members)))
+        found.append(members[0]._replace(old=old, new=new, what=line.words, nbytes=nbytes, folded=count, changed=changed))
+    return found
 
 
 def _foldable(row: Row) -> Foldable:
@@ -171,22 +194,40 @@ def _row_of(planned: PlannedVariable) -> Row:
         what += f": {planned.reason}"
     return Row(
         old.name if old else _NO_NAME,
-        _shape_text(old.shape) if old else "",
+        shape_text(old.shape) if old else "",
         planned.new.name,
-        _shape_text(planned.new.shape) if planned.new.has_static_shape else "[?]",
+        shape_text(planned.new.shape) if planned.new.has_static_shape else "[?]",
         what,
         planned.new.nbytes,
+        changed=planned.new.nbytes - planned.recovered_bytes,
     )
 
 
-def _shape_text(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
+    """Returns a shape as reports show it."""
     return f"[{', '.join(str(length) for length in shape)}]"
 
 
-def _table_of(rows: Sequence[Row]) -> List[str]:
-    header = ("old variable", "shape", "new variable", "shape", "bytes", "what happens")
-    cells = [(row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what) for row in rows]
-    return [f"  {line}" for line in format_table(header, cells, right=["bytes"], ends_with_text=True)]
+def report_tables(rows: Sequence[Row]) -> Tuple[Table, Table]:
+    """Returns the rows of new variables as the table of the report, and as one of fewer columns."""
+    wide = [
+        Column("old variable", NAME),
+        Column("shape"),
+        Column("new variable", NAME),
+        Column("shape"),
+        Column("bytes", NUMBER),
+        Column("what happens", SENTENCE),
+    ]
+    narrow = [Column("new variable", NAME), Column("shape"), Column("bytes", NUMBER), Column("what happens", SENTENCE)]
+    return (
+        Table(wide, [[row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what] for row in rows]),
+        Table(narrow, [[row.name, row.shapes, f"{row.nbytes:,}", row.words] for row in rows]),
+    )
+
+
+def unused_table(rows: Sequence[Row]) -> Table:
+    """Returns the rows of old variables as a table without a header."""
+    return Table([Column("", NAME)], [[f"{row.old} {row.old_shape}"] for row in rows])
 
 
 def _byte_totals(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
@@ -202,7 +243,8 @@ def _share_text(decided: Sequence[PlannedVariable], share: float, whole: str) ->
     return f"{percent(share)} of {whole} ({found['recovered']:,} of {found['total']:,} bytes)"
 
 
-def _totals_line(plan: Plan) -> str:
+def totals_line(plan: Plan) -> str:
+    """Returns the line that says how much is recovered."""
     found = _byte_totals(plan.variables)
     slots = [planned for planned in plan.variables if planned.new.is_optimizer_state]
     share = _share_text(
@@ -212,3 +254,13 @@ def _totals_line(plan: Plan) -> str:
         share += ", " + _share_text(slots, plan.slot_coverage, "its optimizer's state")
     count = f"{len(plan.recovered)} of {len(plan.variables)} new variables"
     return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"
+
+
+def title_line(plan: Plan) -> str:
+    """Returns the line that says what a plan is of."""
+    return f"Warm start from {printable(plan.checkpoint.title)}"
+
+
+def remarks(plan: Plan) -> List[str]:
+    """Returns a line for each warning and each note."""
+    return [f"Warning: {printable(warning)}" for warning in plan.warnings] + [f"Note: {printable(note)}" for note in plan.notes]

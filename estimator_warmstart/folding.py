@@ -38,22 +38,26 @@ class Folded(NamedTuple):
     members: Tuple[int, ...]
 
 
-def fold_lines(lines: Sequence[Foldable]) -> List[Folded]:
+def fold_lines(lines: Sequence[Foldable], folded: bool = True) -> List[Folded]:
     """Folds lines that differ only in one number of a scope, which is the same in all names of a line.
+
+    Args:
+      lines: in the order of the table.
+      folded: whether to fold at all; `False`: each line stands for itself.
 
     Example:
       >>> fold_lines([Foldable(("enc/l0/k", "l0/k")), Foldable(("enc/l1/k", "l1/k"))])
       [Folded(names=('enc/l{0..1}/k', 'l{0..1}/k'), words='', members=(0, 1))]
     """
-    folded = [Folded(line.names, line.words, (place,)) for place, line in enumerate(lines)]
+    found = [Folded(line.names, line.words, (place,)) for place, line in enumerate(lines)]
     # Innermost scope first: tower{0..1}/layer{0..11}/kernel. A folded number is not folded again.
-    for position in (-1, -2, -1, -3, -2, -1):
+    for position in (-1, -2, -1, -3, -2, -1) if folded else ():
         groups: Dict[Tuple, List[Tuple[int, Folded]]] = {}
-        for each in folded:
+        for each in found:
             key, number = _fold_key(each, lines[each.members[0]].same, position)
             groups.setdefault(key, []).append((number, each))
-        folded = [each for members in groups.values() for each in _fold_runs(members, position)]
-    return folded
+        found = [each for members in groups.values() for each in _fold_runs(members, position)]
+    return found
 
 
 def _fold_key(line: Folded, same: Tuple[object, ...], position: int) -> Tuple[Tuple, int]:
