@@ -13,10 +13,10 @@ from typing import Any, Callable, Mapping, Optional
 
 from estimator_warmstart._tf import copies_of, initializer_op, tf, tf1
 from estimator_warmstart.api.saver import make_saver
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.variables import global_step
-from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.patterns import PatternsArgument, RenamesArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.request import Request, make_request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
@@ -27,14 +27,14 @@ _SAVER_OPTIONS = [name for name in inspect.signature(make_saver).parameters if n
 
 
 def recover_scaffold(
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     *,
     saver_format: str = "name",
     include: PatternsArgument = None,
     exclude: PatternsArgument = None,
-    rename: RenameArgument = None,
+    rename: RenamesArgument = None,
     collection: Optional[str] = None,
     with_slots: Optional[bool] = None,
     missing: str = "error",

@@ -75,6 +75,8 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
     Source: `tf.compat.v1.train.warm_start` and `tf.train.VocabInfo`, without their silent misses.
     """
     check_has_estimator("warm_start_settings")
+    if isinstance(ckp_dir, (list, tuple)):
+        raise WarmStartError("WarmStartSettings know one old model; VariableRecoverHook takes a list of several")
     checkpoint = open_checkpoint(ckp_dir)
     sources, problems = _check_names(recover_vars)
     found = {old: checkpoint.find(old) for old in sources.values()}

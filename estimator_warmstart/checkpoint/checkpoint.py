@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import closing
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
 from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
@@ -95,12 +95,17 @@ class Checkpoint(NamedTuple):
 
     def _slots_called(self, name: str) -> List[str]:
         spellings = {name, name.strip("/")}
+        if not any(self._has_variable(name[:at]) for name in spellings for at, letter in enumerate(name) if letter == "/"):
+            return []  # Most names that are not found are no slots: looking at each slot takes long for thousands of them.
         return [
             slot for slot, slot_of in self.slots_by_name.items() if not spellings.isdisjoint(_slot_spellings(self, slot_of))
         ]
 
-    def why_not(self, name: str) -> str:
-        """Returns why `find` has no variable for `name`, with close spellings."""
+    def _has_variable(self, name: str) -> bool:
+        return name in self.variables or (self.find_by_path is not None and self.find_by_path(name) is not None)
+
+    def why_ambiguous(self, name: str) -> str:
+        """Returns which variables `name` stands for, if `find` has none since there are several; else an empty string."""
         if name in self.shared_names:
             return (
                 f"{len(self.shared_names[name])} variables of the checkpoint have the name {name!r}; give an object path: "
@@ -109,18 +114,20 @@ class Checkpoint(NamedTuple):
         slots = self._slots_called(name)
         if len(slots) > 1:
             return f"{len(slots)} slots of the checkpoint are called {name!r}; give the name of one: {first_few(sorted(slots))}"
+        return ""
+
+    def spellings(self) -> List[str]:
+        """Returns all that `find` knows variables by, but for the names and numbers of objects on other paths to them."""
         known = list(self.variables) + [
             spelling for slot_of in self.slots_by_name.values() for spelling in _slot_spellings(self, slot_of)
         ]
         if self.find_by_path is not None:
             known += [old.path for old in self.variables.values() if old.path != old.name]
-        return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
+        return known
 
-
-def prefixes_of(checkpoints: Sequence[Checkpoint]) -> str:
-    """Returns the prefixes, for messages: `a, b and c`."""
-    *others, last = [checkpoint.prefix for checkpoint in checkpoints]
-    return f"{', '.join(others)} and {last}" if others else last
+    def why_not(self, name: str) -> str:
+        """Returns why `find` has no variable for `name`, with close spellings."""
+        return self.why_ambiguous(name) or f"the checkpoint has no {name!r}{did_you_mean(name, self.spellings())}"
 
 
 def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:

@@ -50,22 +50,31 @@ def write_trace(plan: Plan, model_dir: str, seconds: float, html: bool = False) 
 
 
 def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
-    """Returns what `warm_start.json` holds: the report as a dict, and where, when and by which versions it was made."""
-    checkpoint = plan.checkpoint
-    fingerprint = None  # A V1 checkpoint has no index file, and its files are as large as its values.
-    if not checkpoint.files:
-        with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
-            fingerprint = hashlib.sha256(file.read()).hexdigest()
+    """Returns what `warm_start.json` holds: the report as a dict, and where, when and by which versions it was made.
+
+    What it says of a checkpoint is of the first old model; `checkpoints` has the same of each.
+    """
+    found = report_as_dict(plan)
+    origins = [_origin_of(checkpoint) for checkpoint in plan.checkpoints]
+    found["checkpoints"] = [{**said, **origin} for said, origin in zip(found["checkpoints"], origins)]
     return {
         "estimator_warmstart": VERSION,
         "tensorflow": tensorflow_version,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 3),
-        "source_step": read_step(checkpoint),
-        "index_sha256": fingerprint,
+        **origins[0],
         "recovered_bytes": sum(planned.recovered_bytes for planned in plan.variables),
-        **report_as_dict(plan),
+        **found,
     }
+
+
+def _origin_of(checkpoint: Checkpoint) -> Dict[str, Any]:
+    """Returns at which step an old model was written, and what its index file is known by again."""
+    fingerprint = None  # A V1 checkpoint has no index file, and its files are as large as its values.
+    if not checkpoint.files:
+        with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
+            fingerprint = hashlib.sha256(file.read()).hexdigest()
+    return {"source_step": read_step(checkpoint), "index_sha256": fingerprint}
 
 
 def read_step(checkpoint: Checkpoint) -> Optional[int]:
