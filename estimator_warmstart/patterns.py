@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 from estimator_warmstart.errors import WarmStartError, close_spellings
 from estimator_warmstart.slots import MOST_PARTS
@@ -55,6 +55,8 @@ Renames = Tuple[Pattern, ...]
 # What a user gives as `include` or `exclude`, and as `rename`.
 PatternsArgument = Union[None, str, Iterable[str]]
 RenameArgument = Union[None, Mapping[str, Union[str, Sequence[str]]], Iterable[Tuple[str, Union[str, Sequence[str]]]]]
+# What a user gives as `rename` where there may be several old models: one for all of them, or a list of one for each.
+RenamesArgument = Union[RenameArgument, Sequence[RenameArgument]]
 
 
 def compile_patterns(patterns: PatternsArgument, argument: str) -> Optional[Tuple[Pattern, ...]]:
@@ -72,7 +74,45 @@ def compile_patterns(patterns: PatternsArgument, argument: str) -> Optional[Tupl
     return tuple(compile_pattern(pattern, argument) for pattern in patterns)
 
 
-def compile_renames(rename: RenameArgument) -> Optional[Tuple[Renames, ...]]:
+def is_rename_of_each(rename: object) -> bool:
+    """Whether `rename` is a list of one rename for each old model, and not a list of pairs.
+
+    A pair begins with a string. A rename of its own is a dict, a list of pairs, or `None`; one in the list tells.
+    """
+    return isinstance(rename, (list, tuple)) and any(
+        item is None
+        or isinstance(item, Mapping)
+        or (isinstance(item, (list, tuple)) and (not item or isinstance(item[0], (list, tuple))))
+        for item in rename
+    )
+
+
+def compile_renames_of_each(rename: RenamesArgument, count: int) -> Tuple[Optional[Tuple[Renames, ...]], ...]:
+    """Compiles `rename` for each of `count` old models.
+
+    Raises:
+      WarmStartError: as `compile_renames` does, for all of them; also if there is not one for each old model.
+    """
+    if not is_rename_of_each(rename):
+        return (compile_renames(cast(RenameArgument, rename)),) * count
+    renames = cast(Sequence[RenameArgument], rename)
+    compiled, problems = [], []
+    if len(renames) != count:
+        problems.append(
+            f"rename is a list of {len(renames)}, one for each old model, but ckp_dir names {count}; {{}} is for a model "
+            "without renames, and a dict instead of the list is for all of them"
+        )
+    for number, each in enumerate(renames):
+        try:
+            compiled.append(compile_renames(each, f"rename[{number}]") or ())
+        except WarmStartError as error:
+            problems += error.problems
+    if problems:
+        raise WarmStartError("rename does not fit the old models", problems)
+    return tuple(compiled)
+
+
+def compile_renames(rename: RenameArgument, argument: str = "rename") -> Optional[Tuple[Renames, ...]]:
     """Compiles `{old pattern: new name or scope, or a list of them}`, or a sequence of such pairs, in order.
 
     Returns:
@@ -85,26 +125,26 @@ def compile_renames(rename: RenameArgument) -> Optional[Tuple[Renames, ...]]:
         return None
     pairs: Iterable[Any] = list(rename.items()) if isinstance(rename, Mapping) else rename
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
-        raise WarmStartError(f"rename must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
+        raise WarmStartError(f"{argument} must be a dict {{old pattern: new name or scope}} or a list of pairs, got {rename!r}")
     compiled = []
     for pair in pairs:
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
-            raise WarmStartError(f"rename must be made of pairs (old pattern, new name or scope), got {pair!r}")
+            raise WarmStartError(f"{argument} must be made of pairs (old pattern, new name or scope), got {pair!r}")
         replacements = pair[1] if isinstance(pair[1], (list, tuple)) else [pair[1]]
         if not replacements or not all(isinstance(replacement, str) for replacement in replacements):
             raise WarmStartError(
-                f"rename must be made of pairs (old pattern, new name or scope, or a list of several), got {pair!r}"
+                f"{argument} must be made of pairs (old pattern, new name or scope, or a list of several), got {pair!r}"
             )
-        pattern = compile_pattern(pair[0], "rename")
-        compiled.append(tuple(dict.fromkeys(_with_replacement(pattern, replacement) for replacement in replacements)))
+        pattern = compile_pattern(pair[0], argument)
+        compiled.append(tuple(dict.fromkeys(_with_replacement(pattern, replacement, argument) for replacement in replacements)))
     return tuple(compiled)
 
 
-def _with_replacement(pattern: Pattern, replacement: str) -> Pattern:
+def _with_replacement(pattern: Pattern, replacement: str, argument: str) -> Pattern:
     try:
         pattern.regex.sub(replacement.strip("/"), "")  # Checks the group references, without a match.
     except (re.error, IndexError) as error:
-        raise WarmStartError(f"rename[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
+        raise WarmStartError(f"{argument}[{pattern.text!r}]: the replacement {replacement!r} is not valid: {error}") from error
     return pattern._replace(replacement=replacement.strip("/"))
 
 

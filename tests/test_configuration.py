@@ -363,8 +363,8 @@ def remap(**more):
 
 BAD = [
     ({}, ".ckp_dir is missing"),
-    ({"ckp_dir": ""}, ".ckp_dir must be a path, got ''"),
-    ({"ckp_dir": "a\0b"}, r".ckp_dir must be a path, got 'a\x00b'"),
+    ({"ckp_dir": ""}, ".ckp_dir must be a path or a list of paths, got ''"),
+    ({"ckp_dir": "a\0b"}, r".ckp_dir must be a path or a list of paths, got 'a\x00b'"),
     ({"model_dir": "a\0b"}, r".model_dir must be a path or null, got 'a\x00b'"),
     ({"ckpt_dir": "a"}, ".ckpt_dir is not known (did you mean 'ckp_dir'"),
     ({"recover_vars": {}}, ".recover_vars must be a mapping or list of pairs: old name, new name or names or null, got {}"),

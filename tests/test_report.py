@@ -270,6 +270,14 @@ class TestJson:
             "checkpoint": plan.checkpoint.prefix,
             "format": "name-based",
             "is_saved_model": False,
+            "checkpoints": [
+                {
+                    "checkpoint": plan.checkpoint.prefix,
+                    "format": "name-based",
+                    "is_saved_model": False,
+                    "recovered_bytes": 12,
+                }
+            ],
             "coverage": 1.0,
             "slot_coverage": 0.0,
             "bytes": {
@@ -278,10 +286,10 @@ class TestJson:
                 "all": {"recovered": 12, "total": 32},
             },
             "unused": [
-                {"name": "fm/v", "shape": [3, 2], "dtype": "float32"},
-                {"name": "fm/v/Adagrad", "shape": [3, 2], "dtype": "float32"},
-                {"name": "fm/w/Adagrad", "shape": [3, 1], "dtype": "float32"},
-                {"name": "global_step", "shape": [], "dtype": "int64"},
+                {"name": "fm/v", "shape": [3, 2], "dtype": "float32", "checkpoint": plan.checkpoint.prefix},
+                {"name": "fm/v/Adagrad", "shape": [3, 2], "dtype": "float32", "checkpoint": plan.checkpoint.prefix},
+                {"name": "fm/w/Adagrad", "shape": [3, 1], "dtype": "float32", "checkpoint": plan.checkpoint.prefix},
+                {"name": "global_step", "shape": [], "dtype": "int64", "checkpoint": plan.checkpoint.prefix},
             ],
             "notes": [],
             "warnings": [],
@@ -294,6 +302,7 @@ class TestJson:
             "action": "restored",
             "old": "fm/w",
             "old_shape": [3, 1],
+            "checkpoint": plan.checkpoint.prefix,
             "recovered_bytes": 12,
             "old_share": 1.0,
             "kept_share": 1.0,
@@ -308,6 +317,7 @@ class TestJson:
             "action": "initialized",
             "old": None,
             "old_shape": None,
+            "checkpoint": None,
             "recovered_bytes": 0,
             "old_share": 0.0,
             "kept_share": None,

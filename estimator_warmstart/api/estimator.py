@@ -14,9 +14,10 @@ from estimator_warmstart._tf_estimator import check_has_estimator, exporting_cla
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook
 from estimator_warmstart.api.untrained import UntrainedRecoverHook, checkpoint_of_untrained
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument, open_checkpoints
 from estimator_warmstart.errors import WarmStartError, did_you_mean
-from estimator_warmstart.files import PathArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
+from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.graph_recovery import refuse_same_directory
 from estimator_warmstart.restore.warm_start_json import read_step
 
@@ -27,7 +28,7 @@ _HOOKS_OF = {_TRAIN: "training_hooks", "eval": "evaluation_hooks", "infer": "pre
 
 def warm_started(
     estimator: tf.estimator.Estimator,
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     **options: Any,
@@ -44,8 +45,8 @@ def warm_started(
 
     Args:
       estimator: a `tf.estimator.Estimator` or `tf.compat.v1.estimator.Estimator`.
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's directory, or
+        an `.npz` or `.safetensors` file; name-based or object-based; or a list of several, as for `VariableRecoverHook`.
       recover_vars: as for `VariableRecoverHook`; give the new variables by name, since they do not exist yet.
       adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
       **options: the keyword-only arguments of that hook, with its defaults.
@@ -84,7 +85,7 @@ def warm_started(
         return hook_class(ckp_dir, recover_vars, **options)
 
     request = make_hook().request  # Says now what is wrong with the arguments.
-    _check_old_and_new(ckp_dir, estimator.model_dir)
+    _check_old_and_new(request, estimator.model_dir)
 
     def model_fn(features: Any, labels: Any, mode: str, params: Any, config: Any) -> Any:
         spec = estimator.model_fn(features, labels, mode, config)
@@ -128,7 +129,7 @@ def _check_estimator(estimator: object) -> None:
         )
 
 
-def _check_old_and_new(ckp_dir: PathArgument, model_dir: str) -> None:
+def _check_old_and_new(request: Request, model_dir: str) -> None:
     """Warns or raises, before anything is trained, if the two directories leave nothing to recover."""
     latest = tf.train.latest_checkpoint(model_dir)
     step = 0 if latest is None else read_step(open_checkpoint(latest)) or 0
@@ -136,4 +137,4 @@ def _check_old_and_new(ckp_dir: PathArgument, model_dir: str) -> None:
         # The old model may be gone by now.
         logger.warning("%s is trained already (step %d): it goes on from there, nothing is recovered.", model_dir, step)
     else:
-        refuse_same_directory([open_checkpoint(ckp_dir)], model_dir)
+        refuse_same_directory(open_checkpoints(request.ckp_dirs), model_dir)

@@ -13,9 +13,9 @@ from typing import Any, Mapping, Optional
 
 from estimator_warmstart._tf import SessionRunHook, logger, tf, tf1
 from estimator_warmstart.arguments import check_choice, is_number
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import PathArgument
-from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.patterns import PatternsArgument, RenamesArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.request import Request, make_request
@@ -32,13 +32,14 @@ class VariableRecoverHook(SessionRunHook):
 
     A resumed run is never touched: what the new model has learned beats the old values, on a restart, a recovery or a late
     worker. A model without a global step counts as resumed if TensorFlow has restored a checkpoint. `model.ckpt-0` holds the
-    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks recover several old models. In a job of
-    many processes, give each process the same hooks in the same order. Variables that later hooks make are planned when the
+    recovered values, also with an `init_op` or `init_fn` of your own. Several hooks may recover different variables. In a job
+    of many processes, give each process the same hooks in the same order. Variables that later hooks make are planned when the
     graph is finalized. One hook may serve several trainings, also at once.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's directory, or
+        an `.npz` or `.safetensors` file; name-based or object-based. Or a list of these: a new variable takes its value from
+        the first that has it.
       recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
         checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned one's parts, a variable's
         name, or a list of several of these when one old variable fills several new ones. `None`: every new variable that the
@@ -46,7 +47,7 @@ class VariableRecoverHook(SessionRunHook):
       include: a pattern or a list of patterns of new names. This and the next three replace `recover_vars`: they choose
         variables by name when the graph is there, as `match_variables` does.
       exclude: patterns of new names to leave as initialized.
-      rename: `{old pattern: new name or scope, or a list of several}`.
+      rename: `{old pattern: new name or scope, or a list of several}`; or a list of one such dict for each old model.
       collection: a name from `tf.compat.v1.GraphKeys`. `"local_variables"`: those are initialized in each session, on every
         worker and in resumed runs too, so the default `local_init_op` gives them their old values each time. An old checkpoint
         holds them only if its `Saver` was told to save them.
@@ -93,12 +94,12 @@ class VariableRecoverHook(SessionRunHook):
 
     def __init__(
         self,
-        ckp_dir: PathArgument,
+        ckp_dir: OldModelsArgument,
         recover_vars: Optional[Mapping[str, Any]] = None,
         *,
         include: PatternsArgument = None,
         exclude: PatternsArgument = None,
-        rename: RenameArgument = None,
+        rename: RenamesArgument = None,
         collection: Optional[str] = None,
         with_slots: bool = False,
         when: str = "fresh",
@@ -210,13 +211,13 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
     def __init__(
         self,
-        ckp_dir: PathArgument,
+        ckp_dir: OldModelsArgument,
         recover_vars: Optional[Mapping[str, Any]] = None,
         adapters: Optional[AdaptersArgument] = None,
         *,
         include: PatternsArgument = None,
         exclude: PatternsArgument = None,
-        rename: RenameArgument = None,
+        rename: RenamesArgument = None,
         collection: Optional[str] = None,
         with_slots: bool = True,
         when: str = "fresh",
@@ -248,7 +249,7 @@ class ShapeAdaptingRecoverHook(VariableRecoverHook):
 
 def recover_variables(
     session: tf.compat.v1.Session,
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     **options: Any,

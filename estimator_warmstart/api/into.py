@@ -7,11 +7,11 @@ from typing import Any, Dict, Mapping, Optional
 from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart._tf_objects import set_step, tensorflow_variable
 from estimator_warmstart.arguments import check_bool
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.eager_optimizers import choose_optimizer, optimizer_variables
 from estimator_warmstart.graph.eager_variables import EagerModel, eager_model
-from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.patterns import PatternsArgument, RenamesArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.planner import plan_eager
@@ -21,14 +21,14 @@ from estimator_warmstart.restore.eager_values import recover_eagerly
 
 def recover_into(
     model: Any,
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     *,
     optimizer: Any = None,
     include: PatternsArgument = None,
     exclude: PatternsArgument = None,
-    rename: RenameArgument = None,
+    rename: RenamesArgument = None,
     with_slots: bool = False,
     missing: str = "error",
     min_coverage: Optional[float] = None,
@@ -49,8 +49,8 @@ def recover_into(
     Args:
       model: a Keras model (`tf.keras`, `tf_keras`, Keras 3 on the TensorFlow backend), a `tf.Module`, or
         `{name: tf.Variable}`. Under a `tf.distribute` strategy one that was made in `strategy.scope()`.
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's directory, or
+        an `.npz` or `.safetensors` file; name-based or object-based; or a list of several, as for `VariableRecoverHook`.
       recover_vars: `{old name: new}`, where *new* is a variable, its name, or a list of several of these. `None`: every
         variable that the checkpoint has under its own name.
       adapters: `{name of a new variable or pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes
@@ -58,7 +58,7 @@ def recover_into(
       optimizer: a Keras optimizer; `None`: the one that the model was compiled with.
       include: instead of `recover_vars`: choose by name, as `match_variables` does; also the next two.
       exclude: patterns of new names to leave as they are.
-      rename: `{old pattern: new name or scope, or a list of several}`.
+      rename: `{old pattern: new name or scope, or a list of several}`; or a list of one such dict for each old model.
       with_slots: whether the optimizer's slots are recovered too, and its iterations with them: from the slots and steps of
         any generation of optimizers, TensorFlow 1's first of all. An optimizer that is not built is built.
       missing: what to do where the checkpoint does not have an old name of `recover_vars`, or a new variable that `include`

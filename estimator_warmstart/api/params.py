@@ -22,13 +22,14 @@ from estimator_warmstart.api.params_schema import (
     Schema,
     ValueKind,
     array,
+    as_mapping,
     choice,
     either,
     mapping_of,
     record,
 )
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.patterns import compile_pattern, compile_renames
+from estimator_warmstart.patterns import compile_pattern, compile_renames, is_rename_of_each
 
 _MATCHING = ("include", "exclude", "rename", "collection")
 
@@ -49,10 +50,16 @@ def _read_rename(value: object, place: str, problems: List[str]) -> object:
     pairs = cast(Dict[str, object], _RENAME_PAIRS.convert(value, place, problems))
     for old, new in pairs.items():
         try:
-            compile_renames([(old, name) for name in (new if isinstance(new, list) else [new]) if isinstance(name, str)])
+            compile_renames([(old, name) for name in (new if isinstance(new, list) else [new]) if isinstance(name, str)], place)
         except WarmStartError as error:
-            problems.append(f"{place[: -len('rename')]}{error}")  # The message begins with "rename".
+            problems.append(str(error))
     return pairs
+
+
+def _is_rename_of_each(value: object) -> bool:
+    """Whether the value is a list of renames, one for each old model, as `is_rename_of_each` tells that of plain mappings."""
+    items = value if isinstance(value, (list, tuple)) else ()
+    return is_rename_of_each([item if isinstance(item, (list, tuple)) else as_mapping(item) or item for item in items])
 
 
 _A_PATTERN = ValueKind("a pattern", A_STRING.takes, A_STRING.schema, _read_pattern)
@@ -63,10 +70,13 @@ _RENAME_PAIRS = mapping_of(
     "a mapping or list of pairs: old pattern, new name or scope or list of these",
     least=0,
 )
+_A_RENAME = _RENAME_PAIRS._replace(convert=_read_rename)
+_RENAME_OF_EACH = array(either(_A_RENAME, NULL), "a list of renames")._replace(takes=_is_rename_of_each)
+_RENAMES = either(_RENAME_OF_EACH, _A_RENAME)._replace(says=f"{_RENAME_PAIRS.says}, or one of these for each old model")
 _ADAPTER_BY_REFERENCE = AN_ADAPTER._replace(schema={"$ref": "#/definitions/adapter"})
 
 HOOK_OPTIONS: Dict[str, ValueKind] = {
-    "ckp_dir": A_PATH,
+    "ckp_dir": either(A_PATH, array(A_PATH, "a list of paths")),
     "recover_vars": either(
         mapping_of(
             A_NAME,
@@ -86,7 +96,7 @@ HOOK_OPTIONS: Dict[str, ValueKind] = {
     ),
     "include": _PATTERNS,
     "exclude": _PATTERNS,
-    "rename": either(_RENAME_PAIRS._replace(convert=_read_rename), NULL),
+    "rename": either(_RENAMES, NULL),
     "collection": either(A_NAME, NULL),
     "with_slots": A_BOOLEAN,
     "when": choice("fresh", "every_train"),

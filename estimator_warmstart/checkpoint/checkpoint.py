@@ -5,22 +5,25 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import closing
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
+from estimator_warmstart.checkpoint.arrays import NPZ, StoredArray
 from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
 from estimator_warmstart.checkpoint.index_file import BundleIndex, StoredTensor, read_index
 from estimator_warmstart.checkpoint.locate import find_checkpoint
+from estimator_warmstart.checkpoint.npz import read_npz
 from estimator_warmstart.checkpoint.object_graph import ATTRIBUTES_MARK, OBJECT_GRAPH_KEY, ObjectGraph, names_of_variables
+from estimator_warmstart.checkpoint.safetensors import read_safetensors
 from estimator_warmstart.checkpoint.v1 import read_v1_tensors, v1_files
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.slots import SlotOf, find_slots
+from estimator_warmstart.slots import SlotOf, bias_correction, find_slots, hyperparameters
 from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_elements, whole_slice
 
 NAME_BASED = "name-based"
 OBJECT_BASED = "object-based"
-_NAME_BASED_V1 = "name-based, V1"
+NAME_BASED_V1 = "name-based, V1"
 
 
 class OldVariable(NamedTuple):
@@ -34,6 +37,7 @@ class OldVariable(NamedTuple):
       slices: those in which it is stored, if it was partitioned; otherwise empty.
       path: of the object that holds it, in an object-based checkpoint; otherwise empty.
       prefix: of the checkpoint that it is in, `Checkpoint.prefix`.
+      stored: where its bytes lie in a `.npz` or `.safetensors` file; otherwise `None`.
     """
 
     name: str
@@ -43,6 +47,7 @@ class OldVariable(NamedTuple):
     slices: Tuple[TensorSlice, ...] = ()
     path: str = ""
     prefix: str = ""
+    stored: Optional[StoredArray] = None
 
     @property
     def nbytes(self) -> int:
@@ -59,14 +64,14 @@ class Checkpoint(NamedTuple):
     """An old model: where it is and what it holds.
 
     Attributes:
-      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`.
-      format: `"name-based"`, `"object-based"` or `"name-based, V1"`.
+      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`; else the file.
+      format: `"name-based"`, `"object-based"`, `"name-based, V1"`, `"npz"` or `"safetensors"`.
       variables: {old name: variable}, sorted by name.
       slots_by_name: {name of an old slot: whose slot it is}.
       shared_names: {full name that several variables have: their object paths}. These variables are named by their paths.
       find_by_path: returns the old name of the variable at an object path, or `None`; for an object-based checkpoint.
       is_saved_model: whether it is part of a SavedModel.
-      files: those of a V1 checkpoint; otherwise empty.
+      files: those of a V1 checkpoint, or the file of arrays; otherwise empty.
       problems: what is wrong with its data files, if it was opened with `needs_data=False`.
     """
 
@@ -85,6 +90,13 @@ class Checkpoint(NamedTuple):
         """Where it is and in which format, for messages."""
         return f"{self.prefix} ({self.format}{' SavedModel' if self.is_saved_model else ''})"
 
+    @property
+    def optimizer_state(self) -> Set[str]:
+        """The names of slots, of settings such as learning rates, and of powers and counts of bias corrections."""
+        shapes = {name: old.shape for name, old in self.variables.items()}
+        corrections = {name for name, shape in shapes.items() if bias_correction(name, shape)}
+        return {*self.slots_by_name, *hyperparameters(shapes, self.slots_by_name), *corrections}
+
     def find(self, name: str) -> Optional[OldVariable]:
         """Returns the variable of that name or at that object path, or the slot `VARIABLE/SLOT`; `None` if there is none."""
         if name in self.variables:
@@ -95,12 +107,17 @@ class Checkpoint(NamedTuple):
 
     def _slots_called(self, name: str) -> List[str]:
         spellings = {name, name.strip("/")}
+        if not any(self._has_variable(name[:at]) for name in spellings for at, letter in enumerate(name) if letter == "/"):
+            return []  # Most names that are not found are no slots: looking at each slot takes long for thousands of them.
         return [
             slot for slot, slot_of in self.slots_by_name.items() if not spellings.isdisjoint(_slot_spellings(self, slot_of))
         ]
 
-    def why_not(self, name: str) -> str:
-        """Returns why `find` has no variable for `name`, with close spellings."""
+    def _has_variable(self, name: str) -> bool:
+        return name in self.variables or (self.find_by_path is not None and self.find_by_path(name) is not None)
+
+    def why_ambiguous(self, name: str) -> str:
+        """Returns which variables `name` stands for, if `find` has none since there are several; else an empty string."""
         if name in self.shared_names:
             return (
                 f"{len(self.shared_names[name])} variables of the checkpoint have the name {name!r}; give an object path: "
@@ -109,18 +126,20 @@ class Checkpoint(NamedTuple):
         slots = self._slots_called(name)
         if len(slots) > 1:
             return f"{len(slots)} slots of the checkpoint are called {name!r}; give the name of one: {first_few(sorted(slots))}"
+        return ""
+
+    def spellings(self) -> List[str]:
+        """Returns all that `find` knows variables by, but for the names and numbers of objects on other paths to them."""
         known = list(self.variables) + [
             spelling for slot_of in self.slots_by_name.values() for spelling in _slot_spellings(self, slot_of)
         ]
         if self.find_by_path is not None:
             known += [old.path for old in self.variables.values() if old.path != old.name]
-        return f"the checkpoint has no {name!r}{did_you_mean(name, known)}"
+        return known
 
-
-def prefixes_of(checkpoints: Sequence[Checkpoint]) -> str:
-    """Returns the prefixes, for messages: `a, b and c`."""
-    *others, last = [checkpoint.prefix for checkpoint in checkpoints]
-    return f"{', '.join(others)} and {last}" if others else last
+    def why_not(self, name: str) -> str:
+        """Returns why `find` has no variable for `name`, with close spellings."""
+        return self.why_ambiguous(name) or f"the checkpoint has no {name!r}{did_you_mean(name, self.spellings())}"
 
 
 def other_spellings(checkpoint: Checkpoint) -> Dict[str, List[str]]:
@@ -154,18 +173,21 @@ def open_checkpoint(ckp_dir: PathArgument, *, needs_data: bool = True) -> Checkp
     """Opens the old model at `ckp_dir`.
 
     Args:
-      ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
-        directory, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a prefix next to it, the
-        one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the prefix.
+      ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, a SavedModel's directory,
+        or an `.npz` or `.safetensors` file, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a
+        prefix next to it, the one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the
+        prefix.
       needs_data: whether an error is raised if its data files are not whole. Otherwise `problems` says what is wrong with them,
         and keys stand for the names of an object-based checkpoint whose object graph cannot be read.
 
     Raises:
       CheckpointError: if there is no whole checkpoint; the message says what is there instead.
     """
-    prefix, is_saved_model, is_v1 = find_checkpoint(ckp_dir)
+    prefix, is_saved_model, is_v1, array_format = find_checkpoint(ckp_dir)
     if is_v1:
         return _open_v1(prefix)
+    if array_format:
+        return _open_arrays(prefix, array_format)
     index = read_index(prefix)
     problems = _data_file_problems(prefix, index)
     if problems and needs_data:
@@ -200,7 +222,17 @@ def _name_based(prefix: str, format_name: str, variables: Dict[str, OldVariable]
 def _open_v1(prefix: str) -> Checkpoint:
     """Returns what a `Saver` with `write_version=SaverDef.V1` has written: name-based, in files without an index."""
     variables = _as_variables(prefix, read_v1_tensors(prefix))
-    return _name_based(prefix, _NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
+    return _name_based(prefix, NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
+
+
+def _open_arrays(path: str, array_format: str) -> Checkpoint:
+    """Returns what a `.npz` or `.safetensors` file has: an array for each variable, under the variable's name."""
+    arrays = read_npz(path) if array_format == NPZ else read_safetensors(path)
+    variables = {
+        name: OldVariable(name, stored.shape, stored.dtype, name, prefix=path, stored=stored)
+        for name, stored in sorted(arrays.items())
+    }
+    return _name_based(path, array_format, variables)._replace(files=(path,))
 
 
 def _object_based(prefix: str, index: BundleIndex, tensors: Mapping[str, OldVariable]) -> Checkpoint:

@@ -6,32 +6,32 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from contextlib import closing
+from typing import Dict, List, Optional, Sequence
 
-from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+import numpy as np
+
+from estimator_warmstart._tf import object_graph_pb2, tf
 from estimator_warmstart.arguments import check_choice
-from estimator_warmstart.checkpoint.checkpoint import (
-    NAME_BASED,
-    OBJECT_BASED,
-    Checkpoint,
-    OldVariable,
-    open_checkpoint,
-    slice_spec,
-)
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
+from estimator_warmstart.checkpoint.bundle_writer import BundleWriter
+from estimator_warmstart.checkpoint.checkpoint import NAME_BASED, NAME_BASED_V1, OBJECT_BASED, Checkpoint, open_checkpoint
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
-from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
-from estimator_warmstart.convert.destination import checked_destination, staged
+from estimator_warmstart.checkpoint.index_file import StoredTensor
+from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
+from estimator_warmstart.convert.array_files import arrays_to_write, write_arrays
+from estimator_warmstart.convert.chosen import chosen_variables
+from estimator_warmstart.convert.destination import checked_destination, checked_file, source_directory, staged
 from estimator_warmstart.convert.keras import copies_into_model
-from estimator_warmstart.convert.renamed import renamed_variables
-from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
+from estimator_warmstart.convert.renamed import copy_of, renamed_variables
+from estimator_warmstart.convert.v1_copies import rewritten_as_v2
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.patterns import RenameArgument, Renames, compile_renames
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
-from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
-_BATCH_BYTES = 1 << 26
-_FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED}
+_FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED, **{each: each for each in ARRAY_FORMATS}}
 
 
 def convert_checkpoint(
@@ -42,11 +42,13 @@ def convert_checkpoint(
     model: Optional[tf.Module] = None,
     optimizer: Optional[tf.keras.optimizers.Optimizer] = None,
     rename: RenameArgument = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
     adapters: Optional[AdaptersArgument] = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
-    """Writes a whole checkpoint in the other format, name-based or object-based.
+    """Writes a whole checkpoint in another format: name-based, object-based, `.npz` or `.safetensors`.
 
     Every tensor is kept bit for bit, including the slots and the step, and partitioned variables keep their slices. The
     checksums are verified. A few MB are in memory at a time, however large the tensors are. The new checkpoint is moved to its
@@ -54,12 +56,15 @@ def convert_checkpoint(
     the old one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
 
     Args:
-      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
-      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
-        directories that are missing are made.
+      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory, or an
+        `.npz` or `.safetensors` file.
+      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, or the path of the new file, such as
+        `new/model.npz`; not in the source's directory. Directories that are missing are made.
       to: `"object"`: a name-based source becomes a checkpoint that `tf.train.Checkpoint` restores. `"name"`: an object-based
         source becomes one that `tf.compat.v1.train.Saver` restores under the variables' names; so does a V1 checkpoint, whose
-        largest tensor is in memory then.
+        largest tensor is in memory then. `"npz"`, `"safetensors"`: a file of arrays by the variables' names, for `numpy.load`,
+        or `safetensors`. Partitioned variables become whole. What such a file cannot hold, as strings, is an error that names
+        it. In an `.npz` file bfloat16 is NumPy's `V2`, to be viewed as `tf.bfloat16.as_numpy_dtype`.
       model: for `to="object"`: a built Keras model or a `tf.Module`. The variables get the object paths of the model's
         variables of the same names, for `tf.train.Checkpoint(model=model)` and for `model.load_weights`. `None`: they go into
         a dict by their names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
@@ -69,6 +74,9 @@ def convert_checkpoint(
       rename: `{old pattern: new name or scope, or a list of several}`, as a hook takes it. Slots go with their variables.
         Without `model`, the variables get these names in the new checkpoint, and the others keep theirs; a name-based source
         may then stay name-based.
+      include: a pattern or list of patterns of old names, as a hook takes it: only these variables are converted, with their
+        slots. A slot may be chosen by its own name too. `None`: everything that the checkpoint holds, slots and step too.
+      exclude: the same for what is left out, also of what `include` chooses.
       adapters: with `model`: `{name of a variable of the model or pattern: adapter or list of adapters}`, as a hook takes it,
         for shapes and dtypes that differ. Slots follow. New positions take the values that the model and the optimizer have.
         One adapted value at a time is in memory.
@@ -76,7 +84,7 @@ def convert_checkpoint(
       progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
     Returns:
-      The new checkpoint's prefix.
+      The new checkpoint's prefix, or the new file's path.
 
     Raises:
       WarmStartError: for bad arguments, a damaged source, a model that the source does not fit, or a place that cannot be
@@ -104,14 +112,18 @@ def convert_checkpoint(
     _check_together(to, model, optimizer, adapters)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
-    if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
-        raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
-    read_only = os.path.dirname(old.prefix)
-    if old.is_saved_model:  # Its prefix is variables/variables in its directory.
-        read_only = os.path.dirname(read_only)
+    _check_differs(old, to, bool(renames) or include is not None or exclude is not None)
+    read_only = source_directory(old)
+    old = chosen_variables(old, include, exclude)
+    if to in ARRAY_FORMATS:
+        place = checked_file(destination, read_only, to, overwrite)
+        arrays = arrays_to_write(old, _names_of_all(old, renames or ()), to)
+        with staged(place, overwrite, is_file=True) as folder, progress_line(os.path.basename(place), progress) as show:
+            write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
+        return place
     place = checked_destination(destination, read_only, overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = _rewritten_as_v2(old, folder) if old.files else old
+        old = rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
         if to == "name":
             copies = _copies_by_name(old, renames or ())
         elif model is None:
@@ -132,7 +144,7 @@ def _check_together(
     """Raises `WarmStartError` for a format that is not known, and for arguments that need another one."""
     check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
     if model is not None and to != "object":
-        raise WarmStartError("model is for to='object'; leave it out for to='name'")
+        raise WarmStartError(f"model is for to='object'; leave it out for to={to!r}")
     if optimizer is not None and model is None:
         raise WarmStartError(
             "optimizer needs model: the object paths of its slots are made from those of the model's variables"
@@ -141,42 +153,23 @@ def _check_together(
         raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
 
 
-def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
-    """Writes a V1 checkpoint as V2 in `folder`, with a few variables or one large one in memory at a time.
-
-    Raises:
-      CheckpointError: if a value cannot be read.
-    """
-    prefix = os.path.join(folder, "v2")
-    written: List[str] = []
-    try:
-        with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-            for batch in _in_batches(old.variables.values()):
-                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_slice(each.shape)]]
-                names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
-                dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
-                values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
-                written.append(f"{prefix}-{len(written)}")
-                session.run(tf.raw_ops.SaveV2(prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
-            session.run(
-                tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False)
-            )
-    except tf.errors.OpError as error:
-        raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
-    return open_checkpoint(prefix)
-
-
-def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
-    batches: List[List[OldVariable]] = [[]]
-    for old in variables:
-        if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
-            batches.append([])
-        batches[-1].append(old)
-    return batches
+def _check_differs(old: Checkpoint, to: str, is_changed: bool) -> None:
+    """Raises `WarmStartError` if the source has the new format already, and nothing is changed that could be there."""
+    if old.format != _FORMAT_OF_CHOICE[to] or (is_changed and to != "object"):
+        return
+    if is_changed:
+        raise WarmStartError(f"{old.prefix} is {old.format} already; to choose or rename variables, convert it to='name' first")
+    files = f"files, {old.prefix}.*" if old.format == NAME_BASED or old.format == OBJECT_BASED else "file"
+    raise WarmStartError(f"{old.prefix} is {old.format} already; copy its {files}")
 
 
 def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorCopy]:
     """Returns copies of all variables under their names. The object graph and the save counter are left out."""
+    return [copy_of(old.variables[source], name) for name, source in _names_of_all(old, renames).items()]
+
+
+def _names_of_all(old: Checkpoint, renames: Sequence[Renames]) -> Dict[str, str]:
+    """Returns {new name: old name} of all variables, for a format that has names only."""
     if old.shared_names:
         raise WarmStartError(
             f"names of {old.prefix} are ambiguous",
@@ -187,46 +180,24 @@ def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorC
         )
     if not old.variables:
         raise WarmStartError(f"{old.prefix} has no variables")
-    return [TensorCopy(old.prefix, old.variables[source].key, name) for name, source in renamed_variables(old, renames).items()]
+    return renamed_variables(old, renames)
 
 
 def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) -> List[TensorCopy]:
     """Returns copies of the variables under the keys of `checkpoint.vars`, and of the object graph that has them."""
     sources = renamed_variables(old, renames)
-    graph, keys = _graph_of_dict(sources)
-    copies = [TensorCopy(old.prefix, old.variables[source].key, keys[name]) for name, source in sources.items()]
+    graph, keys = graph_of_dict(sources)
+    copies = [copy_of(old.variables[source], keys[name]) for name, source in sources.items()]
     return copies + _graph_copies(graph, folder)
 
 
 def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> List[TensorCopy]:
     """Writes an object graph and a save counter in `folder`; returns the copies of both."""
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
-    counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
+    counter = add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
-    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-        added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
-        session.run(
-            tf.raw_ops.SaveV2(
-                prefix=prefix,
-                tensor_names=list(added),
-                shape_and_slices=[""] * len(added),
-                tensors=list(added.values()),
-            )
-        )
-    return [TensorCopy(prefix, key, key) for key in added]
-
-
-def _graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
-    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
-    graph = object_graph_pb2.TrackableObjectGraph()
-    graph.nodes.add().children.add(node_id=1, local_name="vars")
-    graph.nodes.add()
-    return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
-
-
-def _add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
-    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
-    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
-    key = value_key(path)
-    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
-    return key
+    with closing(BundleWriter(prefix)) as writer:
+        writer.write(counter, StoredTensor((), "int64"), [np.ones([1], np.int64)])
+        writer.write_string(OBJECT_GRAPH_KEY, graph.SerializeToString())
+        writer.finish()
+    return [TensorCopy(prefix, key, key) for key in (counter, OBJECT_GRAPH_KEY)]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Union
 
 from estimator_warmstart._tf import tf1
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, open_checkpoint, other_spellings
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, other_spellings
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument, checked_ckp_dirs, number_with, open_checkpoints
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import PathArgument
 from estimator_warmstart.graph.variables import NewVariable, names_in_collection, variables_to_choose
-from estimator_warmstart.patterns import PatternsArgument, RenameArgument
-from estimator_warmstart.plan.name_matching import Matched, NameRules, compile_name_rules, match_names
+from estimator_warmstart.patterns import PatternsArgument, RenamesArgument
+from estimator_warmstart.plan.joint_matching import compile_rules_of_each, join_matched
+from estimator_warmstart.plan.name_matching import Matched, NameRules, Pair, Problem, match_names
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 def match_variables(
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     include: PatternsArgument = None,
     exclude: PatternsArgument = None,
-    rename: RenameArgument = None,
+    rename: RenamesArgument = None,
     *,
     collection: Optional[str] = None,
     graph: Optional[tf.Graph] = None,
@@ -34,15 +35,15 @@ def match_variables(
     `rename` or `collection` chooses it. The hooks refuse that without `missing="keep"`.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
-        object-based.
+      ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, a SavedModel's directory, or an `.npz` or
+        `.safetensors` file; name-based or object-based. Or a list of several of these: the first that has a variable counts.
       include: a pattern or list of patterns of new names. A pattern is a regular expression that names a whole variable
         or a whole scope: `hidden[123]` fits `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.
       rename: `{old pattern: new name or scope, or a list of several}` or a list of such pairs; the first that fits an old
         name wins. `""` is the root scope, on either side. `\1` is the text of the first group of the pattern. A pattern that
         fits no old name is compared with object paths, and with slots as `VARIABLE/SLOT`, as `estimator-warmstart list` shows
-        them.
+        them. For a list as `ckp_dir` also a list of one rename for each old model: dicts, lists of pairs, or `None`.
       collection: a name from `tf.compat.v1.GraphKeys`. Only its variables are matched, also local ones, such as those of
         `"local_variables"`. `None`: all global variables.
       graph: a `tf.Graph`; `None`: the default graph.
@@ -53,7 +54,8 @@ def match_variables(
 
     Raises:
       WarmStartError: for a checkpoint that cannot be read; for a pattern or rename that fits nothing, with close spellings;
-        for two old variables that are renamed to one new name.
+        for two old variables that are renamed to one new name; for an old name that is meant of a later old model than the
+        first that has it, since `recover_vars` could not tell.
 
     Example:
       >>> import os, tempfile
@@ -72,33 +74,50 @@ def match_variables(
     Source: the assignment map of `tf.compat.v1.train.init_from_checkpoint`, without its silent misses.
     """
     graph = graph or tf1.get_default_graph()
-    rules = compile_name_rules(include, exclude, rename, collection)
-    new = variables_to_choose(graph, collection)
-    matched = match_graph(open_checkpoint(ckp_dir), new, graph, rules)
-    if matched.problems:
-        raise WarmStartError("the variables cannot be matched", matched.problems)
+    ckp_dirs = checked_ckp_dirs(ckp_dir)
+    rules = compile_rules_of_each(include, exclude, rename, collection, len(ckp_dirs))
+    checkpoints, new = open_checkpoints(ckp_dirs), variables_to_choose(graph, collection)
+    matched = match_graph(checkpoints, new, graph, rules)
+    problems = [*matched.problems, *_hidden(checkpoints, matched.pairs)]
+    if problems:
+        raise WarmStartError("the variables cannot be matched", problems)
     targets: Dict[str, List[Union[tf.Variable, List[tf.Variable]]]] = {}
     for pair in matched.pairs:
         targets.setdefault(pair.old, []).append(new[pair.new].target)
     return {old: found if len(found) > 1 else found[0] for old, found in targets.items()}
 
 
-def match_graph(checkpoint: Checkpoint, new: Mapping[str, NewVariable], graph: tf.Graph, rules: NameRules) -> Matched:
-    """Matches the variables of `checkpoint` with those of `graph`.
+def _hidden(checkpoints: Sequence[Checkpoint], pairs: Sequence[Pair]) -> List[str]:
+    """Returns the problems of old variables that `recover_vars` would find in an earlier old model than their rename did."""
+    found = [(pair, number_with(checkpoints, pair.old)) for pair in pairs if pair.model]
+    return [
+        f"the old {pair.old!r} for the new {pair.new!r} is that of {checkpoints[pair.model].prefix}, but recover_vars would "
+        f"take the one of {checkpoints[first].prefix}, which comes first; give rename to the hook instead"
+        for pair, first in found
+        if first != pair.model
+    ]
+
+
+def match_graph(
+    checkpoints: Sequence[Checkpoint], new: Mapping[str, NewVariable], graph: tf.Graph, rules: Sequence[NameRules]
+) -> Matched:
+    """Matches the variables of old models with those of `graph`: for each new variable the first model that has it.
 
     An optimizer's state and the global step cannot be chosen by patterns: they are not matched.
 
     Args:
-      checkpoint: the old model.
+      checkpoints: the old models.
       new: the graph's logical variables.
       graph: the graph that they are in.
-      rules: what chooses variables by name.
+      rules: for each old model, what chooses variables by name.
     """
-    named = None if rules.collection is None else set(names_in_collection(graph, rules.collection))
+    collection = rules[0].collection
+    named = None if collection is None else set(names_in_collection(graph, collection))
     candidates = [each for name, each in new.items() if (not each.is_local if named is None else name in named)]
     if not candidates:
-        key = rules.collection or tf1.GraphKeys.GLOBAL_VARIABLES
-        return Matched(unused=(f"the graph's collection {key!r} has no variable",))
+        key = collection or tf1.GraphKeys.GLOBAL_VARIABLES
+        return Matched(unused=(Problem(("collection", key), f"the graph's collection {key!r} has no variable"),))
     fillable = [each.name for each in candidates if each.is_parameter]
     others = [each for each in candidates if not each.is_parameter]
-    return match_names(other_spellings(checkpoint), fillable, rules, others)
+    found = [match_names(other_spellings(each), fillable, own, others) for each, own in zip(checkpoints, rules)]
+    return join_matched(found, rules, [checkpoint.prefix for checkpoint in checkpoints])

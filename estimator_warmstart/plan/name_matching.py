@@ -5,7 +5,7 @@ A plan, `match_variables` and the command line share it. Each of them decides wh
 
 from __future__ import annotations
 
-from typing import Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from estimator_warmstart.errors import did_you_mean
 from estimator_warmstart.graph.variables import NewVariable
@@ -22,10 +22,17 @@ from estimator_warmstart.patterns import (
 
 
 class Pair(NamedTuple):
-    """One old variable and one new variable that takes its value, by name."""
+    """One old variable and one new variable that takes its value, by name.
+
+    Attributes:
+      old: the old variable's name.
+      new: the new variable's name.
+      model: the number, from 0, of the old model that has it.
+    """
 
     old: str
     new: str
+    model: int = 0
 
 
 class NameRules(NamedTuple):
@@ -53,6 +60,10 @@ class NameRules(NamedTuple):
         """Whether the rules say which new variables are to be filled, so that each one without an old value is a problem."""
         return self.include is not None or self.collection is not None
 
+    def have(self, about: Tuple[str, Union[str, Pattern, None]]) -> bool:
+        """Whether a problem may be about these rules: each old model may have renames of its own."""
+        return about[0] != "rename" or any(about[1] in renames for renames in self.renames or ())
+
     def choose(self, name: str) -> bool:
         """Whether `include` and `exclude` let the new variable `name` be filled."""
         return (not self.include or fits_any(self.include, name)) and not fits_any(self.exclude or (), name)
@@ -74,6 +85,18 @@ def compile_name_rules(
     )
 
 
+class Problem(NamedTuple):
+    """What is wrong with a rule, or with the name of a new variable.
+
+    Attributes:
+      about: the rule or the name. What is wrong with it for one old model may be right for another.
+      says: what is wrong, in a sentence.
+    """
+
+    about: Tuple[str, Union[str, Pattern, None]]
+    says: str
+
+
 class Matched(NamedTuple):
     """The result of matching the names of two models.
 
@@ -89,14 +112,19 @@ class Matched(NamedTuple):
 
     pairs: Tuple[Pair, ...] = ()
     chosen: Tuple[str, ...] = ()
-    unused: Tuple[str, ...] = ()
-    doubled: Tuple[str, ...] = ()
-    missing: Tuple[str, ...] = ()
+    unused: Tuple[Problem, ...] = ()
+    doubled: Tuple[Problem, ...] = ()
+    missing: Tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> Tuple[str, ...]:
-        """The problems of all kinds."""
-        return self.unused + self.doubled + self.missing
+        """The problems of all kinds, in sentences."""
+        return sentences(self.unused + self.doubled + self.missing)
+
+
+def sentences(problems: Iterable[Problem]) -> Tuple[str, ...]:
+    """Returns what the problems say."""
+    return tuple(problem.says for problem in problems)
 
 
 def match_names(
@@ -125,9 +153,9 @@ def match_names(
     if not (pairs or unused or doubled or missing):
         if fillable and not wanted:
             excluding = ", ".join(repr(pattern.text) for pattern in rules.exclude or ())
-            unused = [f"exclude leaves out every new variable: {excluding}"]
+            unused = [Problem(("exclude", None), f"exclude leaves out every new variable: {excluding}")]
         else:
-            missing = [_nothing_in_common(list(olds), fillable)]
+            missing = [Problem(("names", None), _nothing_in_common(list(olds), fillable))]
     chosen = wanted if rules.include or rules.collection is not None else renaming.in_new_scopes(wanted)
     return Matched(tuple(pairs), tuple(chosen), tuple(unused), tuple(doubled), tuple(missing))
 
@@ -169,16 +197,17 @@ class _Renaming:
             by_old.update(dict.fromkeys(each.fitting, each))
         self._by_old = {old: by_old[old] for old in olds if old in by_old}
 
-    def old_names_for(self, wanted: Set[str]) -> Tuple[Dict[str, str], List[str]]:
+    def old_names_for(self, wanted: Set[str]) -> Tuple[Dict[str, str], List[Problem]]:
         """Returns {new name: old name}, renamed or of the same name, and the problems of new names with two old ones."""
         old_of: Dict[str, str] = {}
-        problems: List[str] = []
+        problems: List[Problem] = []
         for old, found in self._by_old.items():
             for _, target in found.targets(old):
                 if target not in wanted:
                     continue
                 if target in old_of:
-                    problems.append(f"rename gives the new {target!r} two old ones: {old_of[target]!r} and {old!r}")
+                    says = f"rename gives the new {target!r} two old ones: {old_of[target]!r} and {old!r}"
+                    problems.append(Problem(("new", target), says))
                 old_of.setdefault(target, old)
         for old in self._olds:
             if old not in self._by_old:
@@ -190,12 +219,12 @@ class _Renaming:
         scopes = {rename.renamed_scope(found.fitting[old]) for old, found in self._by_old.items() for rename in found.renames}
         return [name for name in wanted if scopes and not scopes.isdisjoint(_scopes_of(name))]
 
-    def why_unused(self, wanted: Set[str], fillable: Sequence[str]) -> List[str]:
+    def why_unused(self, wanted: Set[str], fillable: Sequence[str]) -> List[Problem]:
         """Returns the problems of renames that do not lead to any new variable."""
         used = {rename for old, found in self._by_old.items() for rename, target in found.targets(old) if target in wanted}
         taking = set(map(id, self._by_old.values()))
         return [
-            self._why_unused(rename, found, id(found) in taking, dict.fromkeys(fillable))
+            Problem(("rename", rename), self._why_unused(rename, found, id(found) in taking, dict.fromkeys(fillable)))
             for found in self._all
             for rename in found.renames
             if rename not in used
@@ -223,29 +252,35 @@ def _scopes_of(name: str) -> List[str]:
     return [""] + [name[:at] for at, letter in enumerate(name) if letter == "/"] + [name]
 
 
-def _why_nothing_fillable(pattern: Pattern, argument: str, fillable: Sequence[str], others: Sequence[NewVariable]) -> List[str]:
+def _why_nothing_fillable(
+    pattern: Pattern, argument: str, fillable: Sequence[str], others: Sequence[NewVariable]
+) -> List[Problem]:
     """Returns the problem of a pattern that fits none of `fillable`; nothing if it fits one."""
-    problem = fits_nothing(pattern, argument, "new variable", fillable)
-    if not problem:
+    says = fits_nothing(pattern, argument, "new variable", fillable)
+    if not says:
         return []
     other = next((each for each in others if pattern.fits(each.name)), None)
-    if other is None:
-        return [problem]
-    if other.is_step:
-        return [
+    if other is not None and other.is_step:
+        says = (
             f"{argument} {pattern.text!r} fits only the global step, which no pattern carries over: a new model counts from 0. "
             f"Leave it out; recover_vars={{{other.name!r}: {other.name!r}}}, by name, would carry it over"
-        ]
-    return [
-        f"{argument} {pattern.text!r} fits only optimizer state, such as {other.name!r}, which goes with its variable "
-        "(with_slots=True); name the variable"
-    ]
+        )
+    elif other is not None:
+        says = (
+            f"{argument} {pattern.text!r} fits only optimizer state, such as {other.name!r}, which goes with its variable "
+            "(with_slots=True); name the variable"
+        )
+    return [Problem((argument, pattern), says)]
 
 
-def _missing_includes(include: Iterable[Pattern], wanted: Sequence[str], pairs: Sequence[Pair]) -> List[str]:
+def _missing_includes(include: Iterable[Pattern], wanted: Sequence[str], pairs: Sequence[Pair]) -> List[Problem]:
     """Returns the problems of patterns that fit only new variables that the checkpoint does not have."""
     return [
-        f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed one"
+        Problem(
+            ("include", pattern),
+            f"include {pattern.text!r} fits new variables, but the checkpoint has none of them under that name or a renamed "
+            "one",
+        )
         for pattern in include
         if any(pattern.fits(name) for name in wanted) and not any(pattern.fits(pair.new) for pair in pairs)
     ]

@@ -5,11 +5,12 @@ A plan is complete and checked before anything is recovered. Reports, the graph'
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart.adapters.dtypes import describe_cast
 from estimator_warmstart.adapters.transforms import Transform, count_kept, kept_share
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, prefixes_of
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.checkpoint.old_models import prefixes_of
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable
 from estimator_warmstart.tensors import count_bytes
@@ -106,10 +107,17 @@ class Plan(NamedTuple):
     @property
     def sources(self) -> Tuple[Tuple[Checkpoint, Tuple[OldVariable, ...]], ...]:
         """Each old model with the old variables that are taken from it, each once."""
-        taken: Dict[str, Dict[OldVariable, None]] = {checkpoint.prefix: {} for checkpoint in self.checkpoints}
+        return tuple(
+            (checkpoint, tuple(dict.fromkeys(planned.source for planned in filled))) for checkpoint, filled in self.filled_by
+        )
+
+    @property
+    def filled_by(self) -> Tuple[Tuple[Checkpoint, Tuple[PlannedVariable, ...]], ...]:
+        """Each old model with the new variables that take their values from it."""
+        filled: Dict[str, List[PlannedVariable]] = {checkpoint.prefix: [] for checkpoint in self.checkpoints}
         for planned in self.recovered:
-            taken[planned.source.prefix][planned.source] = None
-        return tuple((checkpoint, tuple(taken[checkpoint.prefix])) for checkpoint in self.checkpoints)
+            filled[planned.source.prefix].append(planned)
+        return tuple((checkpoint, tuple(filled[checkpoint.prefix])) for checkpoint in self.checkpoints)
 
     @property
     def fates(self) -> Tuple[PlannedVariable, ...]:

@@ -7,8 +7,9 @@ short.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.folding import Foldable, fold_lines
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     nbytes: int
     folded: int = 1
     changed: int = 0
+    model: str = ""  # The number of the old model, if there are several.
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ def format_report(plan: Plan) -> str:
     """Formats a plan as an aligned text table.
 
     It tells the action for each new variable, why a variable is left as initialized, the totals, and the old variables that are
-    not used.
+    not used. Several old models are numbered, and a column has the number of the one that a value comes from.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -85,9 +87,10 @@ def format_report(plan: Plan) -> str:
 def report_as_json(plan: Plan) -> str:
     """Formats a plan as a JSON object.
 
-    Its keys: `report_version`, `checkpoint`, `format`, `is_saved_model`, `coverage`, `slot_coverage`, `bytes`, `variables`,
-    `unused`, `notes`, `warnings`. Nothing is folded: each new variable has an object of its own, with the share of it that old
-    values fill (`old_share`) and the share of the old variable that it keeps (`kept_share`).
+    Its keys: `report_version`, `checkpoint`, `format`, `is_saved_model`, `checkpoints`, `coverage`, `slot_coverage`, `bytes`,
+    `variables`, `unused`, `notes`, `warnings`. Nothing is folded: each new variable has an object of its own, with the share of
+    it that old values fill (`old_share`), the share of the old variable that it keeps (`kept_share`) and the prefix of the old
+    model that it comes from (`checkpoint`). The keys of a checkpoint tell of the first old model, and `checkpoints` of each.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -115,9 +118,11 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
     """Returns what `report_as_json` writes, as plain dicts and lists."""
     return {
         "report_version": REPORT_VERSION,
-        "checkpoint": plan.checkpoint.prefix,
-        "format": plan.checkpoint.format,
-        "is_saved_model": plan.checkpoint.is_saved_model,
+        **_checkpoint_as_dict(plan.checkpoint),
+        "checkpoints": [
+            {**_checkpoint_as_dict(each), "recovered_bytes": sum(planned.recovered_bytes for planned in filled)}
+            for each, filled in plan.filled_by
+        ],
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
         "bytes": {
@@ -126,10 +131,16 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
             "all": _byte_totals(plan.variables),
         },
         "variables": [_planned_as_dict(planned) for planned in plan.variables],
-        "unused": [{"name": old.name, "shape": list(old.shape), "dtype": old.dtype} for old in plan.unused],
+        "unused": [
+            {"name": old.name, "shape": list(old.shape), "dtype": old.dtype, "checkpoint": old.prefix} for old in plan.unused
+        ],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }
+
+
+def _checkpoint_as_dict(old: Checkpoint) -> Dict[str, Any]:
+    return {"checkpoint": old.prefix, "format": old.format, "is_saved_model": old.is_saved_model}
 
 
 def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
@@ -141,6 +152,7 @@ def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
         "action": planned.action,
         "old": planned.old.name if planned.old else None,
         "old_shape": list(planned.old.shape) if planned.old else None,
+        "checkpoint": planned.old.prefix if planned.old else None,
         "recovered_bytes": planned.recovered_bytes,
         "old_share": planned.old_share,
         "kept_share": planned.kept_share,
@@ -151,14 +163,19 @@ def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
 
 def recovery_rows(plan: Plan, folded: bool = True) -> List[Row]:
     """Returns the rows of the new variables: first of those that take an old value, then of those that take none."""
-    recovered = [_row_of(planned) for planned in plan.variables if planned.old is not None]
-    kept = [_row_of(planned) for planned in plan.variables if planned.old is None]
+    numbers = _numbers(plan)
+    recovered = [_row_of(planned, numbers) for planned in plan.variables if planned.old is not None]
+    kept = [_row_of(planned, numbers) for planned in plan.variables if planned.old is None]
     return fold(recovered, folded) + fold(kept, folded)
 
 
 def unused_rows(plan: Plan, folded: bool = True) -> List[Row]:
     """Returns the rows of the old variables that no new one takes."""
-    return fold([Row(old.name, shape_text(old.shape), "", "", "", old.nbytes) for old in plan.unused], folded)
+    numbers = _numbers(plan)
+    rows = [
+        Row(old.name, shape_text(old.shape), "", "", "", old.nbytes, model=numbers.get(old.prefix, "")) for old in plan.unused
+    ]
+    return fold(rows, folded)
 
 
 def fold(rows: Sequence[Row], folded: bool = True) -> List[Row]:
@@ -184,7 +201,7 @@ def _foldable(row: Row) -> Foldable:
     return Foldable((old, new), row.what, tuple(row._replace(old="", new="", what="")))
 
 
-def _row_of(planned: PlannedVariable) -> Row:
+def _row_of(planned: PlannedVariable, numbers: Mapping[str, str]) -> Row:
     old = planned.old
     what = planned.action if old is not None else "as initialized"
     if planned.steps:
@@ -200,6 +217,7 @@ def _row_of(planned: PlannedVariable) -> Row:
         what,
         planned.new.nbytes,
         changed=planned.new.nbytes - planned.recovered_bytes,
+        model=numbers.get(old.prefix, "") if old else "",
     )
 
 
@@ -210,24 +228,22 @@ def shape_text(shape: Shape) -> str:
 
 def report_tables(rows: Sequence[Row]) -> Tuple[Table, Table]:
     """Returns the rows of new variables as the table of the report, and as one of fewer columns."""
-    wide = [
-        Column("old variable", NAME),
-        Column("shape"),
-        Column("new variable", NAME),
-        Column("shape"),
-        Column("bytes", NUMBER),
-        Column("what happens", SENTENCE),
-    ]
-    narrow = [Column("new variable", NAME), Column("shape"), Column("bytes", NUMBER), Column("what happens", SENTENCE)]
-    return (
-        Table(wide, [[row.old, row.old_shape, row.new, row.new_shape, f"{row.nbytes:,}", row.what] for row in rows]),
-        Table(narrow, [[row.name, row.shapes, f"{row.nbytes:,}", row.words] for row in rows]),
-    )
+    has_several = any(row.model for row in rows)
+    of = [Column("of")] * has_several
+    old, new, shape = Column("old variable", NAME), Column("new variable", NAME), Column("shape")
+    ends = [Column("bytes", NUMBER), Column("what happens", SENTENCE)]
+    wide, narrow = [old, shape, *of, new, shape, *ends], [new, shape, *of, *ends]
+    cells: Tuple[List[List[str]], List[List[str]]] = ([], [])
+    for row in rows:
+        model, nbytes = [row.model] * has_several, f"{row.nbytes:,}"
+        cells[0].append([row.old, row.old_shape, *model, row.new, row.new_shape, nbytes, row.what])
+        cells[1].append([row.name, row.shapes, *model, nbytes, row.words])
+    return Table(wide, cells[0]), Table(narrow, cells[1])
 
 
 def unused_table(rows: Sequence[Row]) -> Table:
     """Returns the rows of old variables as a table without a header."""
-    return Table([Column("", NAME)], [[f"{row.old} {row.old_shape}"] for row in rows])
+    return Table([Column("", NAME)], [[f"{row.old} {row.old_shape}{f' of {row.model}' if row.model else ''}"] for row in rows])
 
 
 def _byte_totals(decided: Sequence[PlannedVariable]) -> Dict[str, int]:
@@ -257,8 +273,21 @@ def totals_line(plan: Plan) -> str:
 
 
 def title_line(plan: Plan) -> str:
-    """Returns the line that says what a plan is of."""
-    return f"Warm start from {printable(plan.checkpoint.title)}"
+    """Returns the line that says where the old values come from; several old models are numbered, with a line for each."""
+    if len(plan.checkpoints) == 1:
+        return f"Warm start from {printable(plan.checkpoint.title)}"
+    titles = [f"Warm start from {len(plan.checkpoints)} old models"]
+    for number, (checkpoint, filled) in enumerate(plan.filled_by, 1):
+        count, nbytes = len(filled), sum(planned.recovered_bytes for planned in filled)
+        what = f"{count} new variable{'' if count == 1 else 's'}, {nbytes:,} bytes"
+        titles.append(f"  {number}: {printable(checkpoint.title)}: {what}")
+    return "\n".join(titles)
+
+
+def _numbers(plan: Plan) -> Dict[str, str]:
+    """Returns {prefix of an old model: its number in the report}; the only one has no number."""
+    has_several = len(plan.checkpoints) > 1
+    return {each.prefix: str(number) if has_several else "" for number, each in enumerate(plan.checkpoints, 1)}
 
 
 def remarks(plan: Plan) -> List[str]:

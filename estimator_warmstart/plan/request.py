@@ -8,20 +8,22 @@ from __future__ import annotations
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart.arguments import check_bool, check_choice, check_share
+from estimator_warmstart.checkpoint.old_models import OldModelsArgument, checked_ckp_dirs
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.patterns import PatternsArgument, RenameArgument
+from estimator_warmstart.patterns import PatternsArgument, RenamesArgument
 from estimator_warmstart.plan.adapter_rules import AdapterRule, AdaptersArgument, compile_adapters
-from estimator_warmstart.plan.name_matching import NameRules, compile_name_rules
+from estimator_warmstart.plan.joint_matching import compile_rules_of_each
+from estimator_warmstart.plan.name_matching import NameRules
 
 
 class Request(NamedTuple):
     """What a warm start is asked to do, for any graph.
 
     Attributes:
-      ckp_dir: where the old model is.
+      ckp_dirs: where the old models are; a new variable takes the value of the first that has it.
       recover_vars: `{old name: new variable}`, or `None`.
-      name_rules: `include`, `exclude`, `rename` and `collection`, compiled.
+      name_rules: `include`, `exclude`, `rename` and `collection`, compiled, for each old model.
       adapter_rules: the adapters, compiled, or `None` where shapes must be the same.
       with_slots: whether slots go with their variables.
       missing: `"error"` or `"keep"`.
@@ -33,9 +35,9 @@ class Request(NamedTuple):
         and rules that fit nothing there are not a problem then.
     """
 
-    ckp_dir: PathArgument
+    ckp_dirs: Tuple[PathArgument, ...]
     recover_vars: Optional[Mapping[str, Any]]
-    name_rules: NameRules
+    name_rules: Tuple[NameRules, ...]
     adapter_rules: Optional[Tuple[AdapterRule, ...]]
     with_slots: bool
     missing: str
@@ -47,12 +49,12 @@ class Request(NamedTuple):
 
 
 def make_request(
-    ckp_dir: PathArgument,
+    ckp_dir: OldModelsArgument,
     recover_vars: Optional[Mapping[str, Any]] = None,
     adapters: Optional[AdaptersArgument] = None,
     include: PatternsArgument = None,
     exclude: PatternsArgument = None,
-    rename: RenameArgument = None,
+    rename: RenamesArgument = None,
     collection: Optional[str] = None,
     with_slots: bool = False,
     missing: str = "error",
@@ -66,12 +68,13 @@ def make_request(
     Raises:
       WarmStartError: for arguments that are not valid whatever the checkpoint and the graph are.
     """
+    ckp_dirs = checked_ckp_dirs(ckp_dir)
     _check_recover_vars(recover_vars)
     if recover_vars is not None and any(argument is not None for argument in (include, exclude, rename, collection)):
         raise WarmStartError(
             "recover_vars says by itself what goes where; leave out either it or include, exclude, rename and collection"
         )
-    name_rules = compile_name_rules(include, exclude, rename, collection)
+    name_rules = compile_rules_of_each(include, exclude, rename, collection, len(ckp_dirs))
     adapter_rules = compile_adapters(adapters)
     check_bool("with_slots", with_slots)
     check_choice("missing", missing, ("error", "keep"))
@@ -81,7 +84,7 @@ def make_request(
     if html and model_dir is None:
         raise WarmStartError("html=True writes warm_start.html to model_dir, which is not known; give model_dir")
     return Request(
-        ckp_dir, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage, check_finite, model_dir, html
+        ckp_dirs, recover_vars, name_rules, adapter_rules, with_slots, missing, min_coverage, check_finite, model_dir, html
     )
 
 

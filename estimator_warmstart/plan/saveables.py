@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
-from estimator_warmstart.checkpoint.checkpoint import OldVariable
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.errors import first_few
 from estimator_warmstart.patterns import Pattern, Renames, fits_any
 from estimator_warmstart.plan.request import Request
@@ -67,24 +67,34 @@ class Judgement(NamedTuple):
 
 
 def saveables_of_graph(
-    graph: tf.Graph, old: Mapping[str, OldVariable], new: Iterable[str], renames: Sequence[Renames]
+    graph: tf.Graph, checkpoints: Sequence[Checkpoint], new: Iterable[str], renames: Sequence[Sequence[Renames]]
 ) -> List[Saveable]:
     """Returns the saveables of `graph` that are not variables.
 
     Args:
       graph: a `tf.Graph`.
-      old: {name: old variable}.
+      checkpoints: the old models. The first that has tensors of a saveable counts.
       new: the names of the graph's variables.
-      renames: the user's, compiled.
+      renames: the user's for each old model, compiled.
     """
     collected = graph.get_collection(tf1.GraphKeys.SAVEABLE_OBJECTS)
     if not collected:
         return []
+    found: List[Saveable] = []
+    sides = [(each.variables, _renamed(each.variables, own)) for each, own in zip(checkpoints, renames)]
+    for item in collected:
+        in_each = [_describe_saveable(item, old, set(new), renamed) for old, renamed in sides]
+        found.append(next((saveable for saveable in in_each if saveable.old), in_each[0]))
+    return found
+
+
+def _renamed(old: Mapping[str, OldVariable], renames: Sequence[Renames]) -> Dict[str, OldVariable]:
+    """Returns {new name: old variable} of those that a rename fits."""
     renamed: Dict[str, OldVariable] = {}
     for name, variable in old.items():
         for rename in next((each for each in renames if each[0].fits(name)), ()):
             renamed[rename.rename(name)] = variable
-    return [_describe_saveable(item, old, set(new), renamed) for item in collected]
+    return renamed
 
 
 def _describe_saveable(
@@ -106,7 +116,7 @@ def judge(saveables: Sequence[Saveable], request: Request, has_trainable: bool) 
       request: what the user asks for.
       has_trainable: whether the graph has trainable variables. A model without them has its parameters elsewhere.
     """
-    rules = request.name_rules
+    rules = request.name_rules[0]  # Those on new names are the same for each old model.
     include, exclude = rules.include or (), rules.exclude or ()
     is_open = request.recover_vars is None and not rules._replace(exclude=None).are_given
     named = _given_names(request.recover_vars.values()) if request.recover_vars is not None else []

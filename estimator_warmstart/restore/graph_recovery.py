@@ -19,7 +19,9 @@ from estimator_warmstart._tf import (
     tf1,
     writes_files,
 )
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
+from estimator_warmstart.checkpoint.old_models import prefixes_of
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable, global_step, logical_variables
 from estimator_warmstart.plan.plan import Plan, initialized
@@ -145,7 +147,8 @@ class GraphRecovery(NamedTuple):
         if not late:
             return self
         # A checkpoint that was written since is not the one that the first variables come from.
-        whole = plan_request(self.request._replace(ckp_dir=self.plan.checkpoint.prefix), self.graph)
+        prefixes = tuple(checkpoint.prefix for checkpoint in self.plan.checkpoints)
+        whole = plan_request(self.request._replace(ckp_dirs=prefixes), self.graph)
         part = whole._replace(variables=tuple(planned for planned in whole.variables if planned.new.name in late))
         check_old_values(part, self.request.check_finite)
         recover_late_op, _ = build_recovery(part, self.graph, flag=self.flag)
@@ -242,10 +245,13 @@ def _count_variables(graph: tf.Graph) -> int:
 
 
 def refuse_same_directory(checkpoints: Sequence[Checkpoint], model_dir: str) -> None:
-    """Raises `WarmStartError` if `model_dir` is the directory that one of the old models is in."""
+    """Raises `WarmStartError` if `model_dir` is the directory that an old model is in. A file of arrays may be there."""
     own = os.path.realpath(model_dir)
-    if any(own == os.path.realpath(os.path.dirname(checkpoint.prefix)) for checkpoint in checkpoints):
+    resumable = [each for each in checkpoints if each.format not in ARRAY_FORMATS]
+    inside = [each for each in resumable if os.path.realpath(os.path.dirname(each.prefix)) == own]
+    if inside:
+        which = f" has {prefixes_of(inside)}, which is in" if len(checkpoints) > 1 else " is"
         raise WarmStartError(
-            f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
+            f"ckp_dir{which} the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
             "give the new model another model_dir, or leave the hook out"
         )

@@ -4,8 +4,10 @@ import glob
 import re
 
 import pytest
+import tensorflow as tf
 
 from cluster import Cluster
+from estimator_warmstart import convert_checkpoint
 from model_values import assert_trained_from_old, assert_untrained, save_old
 
 
@@ -30,15 +32,16 @@ def server(device):
 
 
 @pytest.mark.parametrize(
-    "distribute, way",
+    "distribute, way, options",
     [
-        pytest.param("", "hook", id="device setter, hook"),
-        pytest.param("", "warm_started", id="device setter, warm_started"),
-        pytest.param("ParameterServerStrategy", "hook", id="strategy, hook"),
-        pytest.param("ParameterServerStrategy", "scaffold", id="strategy, scaffold"),
+        pytest.param("", "hook", {}, id="device setter, hook"),
+        pytest.param("", "warm_started", {}, id="device setter, warm_started"),
+        pytest.param("ParameterServerStrategy", "hook", {}, id="strategy, hook"),
+        pytest.param("ParameterServerStrategy", "scaffold", {}, id="strategy, scaffold"),
+        pytest.param("", "scaffold", {"saver_format": "both"}, id="device setter, scaffold, both formats"),
     ],
 )
-def test_a_whole_job(tmp_path, distribute, way):
+def test_a_whole_job(tmp_path, distribute, way, options):
     old = save_old(tmp_path / "old")
     with Cluster(
         tmp_path / "job",
@@ -46,6 +49,7 @@ def test_a_whole_job(tmp_path, distribute, way):
         old=old,
         way=way,
         distribute=distribute,
+        options=options,
         steps=600,
         save_steps=500,
     ) as job:
@@ -82,6 +86,8 @@ def test_a_whole_job(tmp_path, distribute, way):
             assert not process.events("cold")
         for index in glob.glob(str(job.model_dir / "model.ckpt-*.index")):
             assert_trained_from_old(index[: -len(".index")], slack=3)
+            has_objects = "_CHECKPOINTABLE_OBJECT_GRAPH" in dict(tf.train.list_variables(index[: -len(".index")]))
+            assert has_objects == ("saver_format" in options)
 
 
 @pytest.mark.smoke
@@ -101,3 +107,16 @@ def test_a_worker_that_finds_cold_variables_waits(tmp_path):
         assert job.wait_for_end(chief, worker) == [0, 0]
         assert not worker.events("cold")
         assert_trained_from_old(job.model_dir, 20, slack=2)
+
+
+@pytest.mark.parametrize("to", ["npz", "safetensors"])
+def test_servers_read_a_file_of_arrays_themselves(tmp_path, to):
+    old = convert_checkpoint(save_old(tmp_path / "old"), tmp_path / f"old.{to}", to=to)
+    with Cluster(tmp_path / "job", {"chief": 1, "ps": 2}, old=old, way="hook", steps=2) as job:
+        job.start_all("ps")
+        chief = job.start("chief")
+        assert job.wait_for_end(chief) == [0]
+        recovering = chief.events("operations")[0]["recovering"]
+        assert all("/job:ps/" in device for kind, _, device in recovering if kind != "NoOp")
+        assert {server(device) for kind, _, device in recovering if kind == "ImmutableConst"} == {"0", "1"}
+        assert_trained_from_old(job.model_dir, 2, slack=1)
