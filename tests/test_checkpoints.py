@@ -401,7 +401,11 @@ def test_only_what_can_be_given_is_suggested(old_dir, wrong):
             id="a data file",
         ),
         pytest.param(another_file, ["is a file, not a checkpoint"], id="another file"),
-        pytest.param(lambda folder: None, ["ckp_dir must be a directory or a checkpoint prefix, got None"], id="None"),
+        pytest.param(
+            lambda folder: None,
+            ["ckp_dir must be a directory, a checkpoint prefix or an .npz or .safetensors file, got None"],
+            id="None",
+        ),
         pytest.param(lambda folder: 7, ["ckp_dir must be", "got 7"], id="int"),
         pytest.param(lambda folder: [str(folder)], ["ckp_dir must be", "got ['"], id="list"),
         pytest.param(lambda folder: "", ["ckp_dir must be", "got ''"], id="empty string"),

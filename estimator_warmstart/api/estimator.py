@@ -44,8 +44,8 @@ def warm_started(
 
     Args:
       estimator: a `tf.estimator.Estimator` or `tf.compat.v1.estimator.Estimator`.
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's
+        directory, or an `.npz` or `.safetensors` file; name-based or object-based.
       recover_vars: as for `VariableRecoverHook`; give the new variables by name, since they do not exist yet.
       adapters: `None`: shapes must be the same, as for `VariableRecoverHook`; a dict: as for `ShapeAdaptingRecoverHook`.
       **options: the keyword-only arguments of that hook, with its defaults.

@@ -37,8 +37,8 @@ class VariableRecoverHook(SessionRunHook):
     graph is finalized. One hook may serve several trainings, also at once.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's
+        directory, or an `.npz` or `.safetensors` file; name-based or object-based.
       recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
         checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned one's parts, a variable's
         name, or a list of several of these when one old variable fills several new ones. `None`: every new variable that the

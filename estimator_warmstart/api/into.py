@@ -49,8 +49,8 @@ def recover_into(
     Args:
       model: a Keras model (`tf.keras`, `tf_keras`, Keras 3 on the TensorFlow backend), a `tf.Module`, or
         `{name: tf.Variable}`. Under a `tf.distribute` strategy one that was made in `strategy.scope()`.
-      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, or a SavedModel's
-        directory; name-based or object-based.
+      ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's
+        directory, or an `.npz` or `.safetensors` file; name-based or object-based.
       recover_vars: `{old name: new}`, where *new* is a variable, its name, or a list of several of these. `None`: every
         variable that the checkpoint has under its own name.
       adapters: `{name of a new variable or pattern: adapter or list of adapters}`; the first that fits wins. `None`: shapes

@@ -16,6 +16,7 @@ from estimator_warmstart._tf_estimator import check_has_estimator
 from estimator_warmstart.adapters.transforms import Adapter
 from estimator_warmstart.adapters.vocabulary import Vocabulary, read_vocabulary
 from estimator_warmstart.arguments import is_integer
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.checkpoint import OldVariable, open_checkpoint
 from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import checked_path
@@ -45,7 +46,7 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
 
     Args:
       ckp_dir: a directory with a `checkpoint` file (the checkpoint that is its latest now), a checkpoint's prefix, or a
-        SavedModel's directory.
+        SavedModel's directory. TensorFlow reads no `.npz` or `.safetensors` file here.
       recover_vars: `{old name: new name or list of new names}`. One old variable for several new ones needs TensorFlow 2.8.
       vocabularies: `{new name: (old file, new file)}` for float32 matrices whose rows follow a vocabulary. The files are text,
         one token a line. Or `{new name: mapping}` with the keys `old_vocab` and `new_vocab`, and optionally `axis` (0 or 1),
@@ -82,6 +83,11 @@ def warm_start_settings(ckp_dir: Any, recover_vars: Mapping[str, Any], vocabular
     olds = {new: found[old] for new, old in sources.items()}
     infos, vocabulary_problems = _vocab_infos(vocabularies, olds)
     problems += vocabulary_problems + _problems_of_shared(sources, vocabularies or {})
+    if checkpoint.format in ARRAY_FORMATS:
+        problems.append(
+            f"TensorFlow itself would read it, and reads no .{checkpoint.format} file; use VariableRecoverHook, or convert the "
+            "file with convert_checkpoint(..., to='name')"
+        )
     if tf.io.gfile.isdir(checkpoint.prefix):
         problems.append(
             f"TensorFlow would look into the directory {checkpoint.prefix} for the checkpoint of that name next to it; move "

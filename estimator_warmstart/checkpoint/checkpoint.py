@@ -8,10 +8,13 @@ from contextlib import closing
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
+from estimator_warmstart.checkpoint.arrays import NPZ, StoredArray
 from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
 from estimator_warmstart.checkpoint.index_file import BundleIndex, StoredTensor, read_index
 from estimator_warmstart.checkpoint.locate import find_checkpoint
+from estimator_warmstart.checkpoint.npz import read_npz
 from estimator_warmstart.checkpoint.object_graph import ATTRIBUTES_MARK, OBJECT_GRAPH_KEY, ObjectGraph, names_of_variables
+from estimator_warmstart.checkpoint.safetensors import read_safetensors
 from estimator_warmstart.checkpoint.v1 import read_v1_tensors, v1_files
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.files import PathArgument
@@ -20,7 +23,7 @@ from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_e
 
 NAME_BASED = "name-based"
 OBJECT_BASED = "object-based"
-_NAME_BASED_V1 = "name-based, V1"
+NAME_BASED_V1 = "name-based, V1"
 
 
 class OldVariable(NamedTuple):
@@ -34,6 +37,7 @@ class OldVariable(NamedTuple):
       slices: those in which it is stored, if it was partitioned; otherwise empty.
       path: of the object that holds it, in an object-based checkpoint; otherwise empty.
       prefix: of the checkpoint that it is in, `Checkpoint.prefix`.
+      stored: where its bytes lie in a `.npz` or `.safetensors` file; otherwise `None`.
     """
 
     name: str
@@ -43,6 +47,7 @@ class OldVariable(NamedTuple):
     slices: Tuple[TensorSlice, ...] = ()
     path: str = ""
     prefix: str = ""
+    stored: Optional[StoredArray] = None
 
     @property
     def nbytes(self) -> int:
@@ -59,14 +64,14 @@ class Checkpoint(NamedTuple):
     """An old model: where it is and what it holds.
 
     Attributes:
-      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`.
-      format: `"name-based"`, `"object-based"` or `"name-based, V1"`.
+      prefix: the checkpoint's files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`; else the file.
+      format: `"name-based"`, `"object-based"`, `"name-based, V1"`, `"npz"` or `"safetensors"`.
       variables: {old name: variable}, sorted by name.
       slots_by_name: {name of an old slot: whose slot it is}.
       shared_names: {full name that several variables have: their object paths}. These variables are named by their paths.
       find_by_path: returns the old name of the variable at an object path, or `None`; for an object-based checkpoint.
       is_saved_model: whether it is part of a SavedModel.
-      files: those of a V1 checkpoint; otherwise empty.
+      files: those of a V1 checkpoint, or the file of arrays; otherwise empty.
       problems: what is wrong with its data files, if it was opened with `needs_data=False`.
     """
 
@@ -154,18 +159,21 @@ def open_checkpoint(ckp_dir: PathArgument, *, needs_data: bool = True) -> Checkp
     """Opens the old model at `ckp_dir`.
 
     Args:
-      ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, or a SavedModel's
-        directory, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a prefix next to it, the
-        one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the prefix.
+      ckp_dir: str or path: a directory with a `checkpoint` file (its latest), a checkpoint's prefix, a SavedModel's directory,
+        or an `.npz` or `.safetensors` file, on any filesystem that `tf.io.gfile` reads. Where a directory has the name of a
+        prefix next to it, the one that holds a checkpoint is taken; if both do, `PATH/` is the directory and `PATH.index` the
+        prefix.
       needs_data: whether an error is raised if its data files are not whole. Otherwise `problems` says what is wrong with them,
         and keys stand for the names of an object-based checkpoint whose object graph cannot be read.
 
     Raises:
       CheckpointError: if there is no whole checkpoint; the message says what is there instead.
     """
-    prefix, is_saved_model, is_v1 = find_checkpoint(ckp_dir)
+    prefix, is_saved_model, is_v1, array_format = find_checkpoint(ckp_dir)
     if is_v1:
         return _open_v1(prefix)
+    if array_format:
+        return _open_arrays(prefix, array_format)
     index = read_index(prefix)
     problems = _data_file_problems(prefix, index)
     if problems and needs_data:
@@ -200,7 +208,17 @@ def _name_based(prefix: str, format_name: str, variables: Dict[str, OldVariable]
 def _open_v1(prefix: str) -> Checkpoint:
     """Returns what a `Saver` with `write_version=SaverDef.V1` has written: name-based, in files without an index."""
     variables = _as_variables(prefix, read_v1_tensors(prefix))
-    return _name_based(prefix, _NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
+    return _name_based(prefix, NAME_BASED_V1, variables)._replace(files=tuple(v1_files(prefix)))
+
+
+def _open_arrays(path: str, array_format: str) -> Checkpoint:
+    """Returns what a `.npz` or `.safetensors` file has: an array for each variable, under the variable's name."""
+    arrays = read_npz(path) if array_format == NPZ else read_safetensors(path)
+    variables = {
+        name: OldVariable(name, stored.shape, stored.dtype, name, prefix=path, stored=stored)
+        for name, stored in sorted(arrays.items())
+    }
+    return _name_based(path, array_format, variables)._replace(files=(path,))
 
 
 def _object_based(prefix: str, index: BundleIndex, tensors: Mapping[str, OldVariable]) -> Checkpoint:

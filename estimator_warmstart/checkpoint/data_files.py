@@ -11,14 +11,15 @@ from __future__ import annotations
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
+from estimator_warmstart.checkpoint.arrays import ArrayReader, StoredArray
 from estimator_warmstart.checkpoint.index_checks import entry_shape, slice_key
-from estimator_warmstart.checkpoint.index_file import BundleIndex, read_index, write_index
+from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, read_index, write_index
 from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
@@ -185,18 +186,20 @@ class TensorCopy(NamedTuple):
       key: its key there.
       new_key: its key in the new checkpoint.
       change: what is done to its values; `None`: they stay as they are.
+      stored: where it lies, if `prefix` is a file of arrays.
     """
 
     prefix: str
     key: str
     new_key: str
     change: Optional[ElementwiseFn] = None
+    stored: Optional[StoredArray] = None
 
 
 class _EntryCopy(NamedTuple):
     """What one key of the new index stands for: a tensor, one slice of it, or the list of its slices."""
 
-    reader: BundleReader
+    reader: Union[BundleReader, ArrayReader]
     tensor: TensorCopy
     new_key: bytes
     entry: tensor_bundle_pb2.BundleEntryProto
@@ -219,22 +222,29 @@ def write_bundle(prefix: str, copies: Sequence[TensorCopy], progress: Progress) 
       FILE_ERRORS: if the new files cannot be written.
     """
     with ExitStack() as opened:
-        sources = dict.fromkeys(copy.prefix for copy in copies)
-        readers = {source: opened.enter_context(closing(BundleReader(source))) for source in sources}
-        header = tensor_bundle_pb2.BundleHeaderProto()
-        header.CopyFrom(readers[copies[0].prefix].index.header)
-        if any(reader.index.header.endianness != header.endianness for reader in readers.values()):
+        readers = {source: opened.enter_context(closing(reader)) for source, reader in _readers_of(copies).items()}
+        byte_order = readers[copies[0].prefix].byte_order
+        if any(reader.byte_order != byte_order for reader in readers.values()):
             raise CheckpointError(
                 f"{copies[0].prefix} was written on a machine of another byte order; convert it on such a machine"
             )
-        header.num_shards = 1
         entries = [
             _EntryCopy(readers[copy.prefix], copy, new_key, entry)
             for copy in copies
             for new_key, entry in readers[copy.prefix].entries(copy.key, copy.new_key)
         ]
         new_entries = _write_data(data_file(prefix, 0, 1), entries, progress)
-    write_index(prefix, BundleIndex(header, new_entries))
+    write_index(prefix, BundleIndex(new_header(byte_order), new_entries))
+
+
+def _readers_of(copies: Sequence[TensorCopy]) -> Dict[str, Union[BundleReader, ArrayReader]]:
+    """Returns a reader of each source, to be closed after use."""
+    arrays: Dict[str, Dict[str, StoredArray]] = {}
+    for copy in copies:
+        if copy.stored is not None:
+            arrays.setdefault(copy.prefix, {})[copy.key] = copy.stored
+    sources = dict.fromkeys(copy.prefix for copy in copies)
+    return {source: ArrayReader(arrays[source]) if source in arrays else BundleReader(source) for source in sources}
 
 
 def _write_data(path: str, entries: List[_EntryCopy], progress: Progress) -> Dict[bytes, tensor_bundle_pb2.BundleEntryProto]:
@@ -277,12 +287,13 @@ def _empty_entry(copy: _EntryCopy, offset: int) -> tensor_bundle_pb2.BundleEntry
 
 
 def _new_bytes(copy: _EntryCopy, new_entry: tensor_bundle_pb2.BundleEntryProto) -> Iterator[bytes]:
-    """Yields the new bytes in pieces; sets their size in `new_entry`, and their checksum if the values change."""
+    """Yields the new bytes in pieces; sets their size in `new_entry`, and their checksum if they do not have it already."""
     dtype, change = tf.as_dtype(copy.entry.dtype), copy.tensor.change
     checksum = 0
     for chunk in copy.reader.read_entry(copy.tensor.key, copy.entry):
         if change:
             chunk = change(np.frombuffer(chunk, dtype.as_numpy_dtype)).tobytes()
+        if change or copy.tensor.stored:
             checksum = checksums.extend(checksum, chunk)
             new_entry.crc32c = checksums.mask(checksum)
         new_entry.size += len(chunk)

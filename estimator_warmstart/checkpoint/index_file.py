@@ -105,6 +105,15 @@ def read_index(prefix: str) -> BundleIndex:
     return BundleIndex(header, entries)
 
 
+def new_header(byte_order: str) -> tensor_bundle_pb2.BundleHeaderProto:
+    """Returns the header of a checkpoint of one data file, whose values have NumPy's `byte_order`."""
+    header = tensor_bundle_pb2.BundleHeaderProto(num_shards=1)
+    header.version.producer = 1
+    if byte_order == ">":
+        header.endianness = tensor_bundle_pb2.BundleHeaderProto.BIG
+    return header
+
+
 def write_index(prefix: str, index: BundleIndex) -> None:
     """Writes the index of the checkpoint `prefix`; errors are among `FILE_ERRORS`."""
     serialized: Dict[bytes, bytes] = {key: entry.SerializeToString() for key, entry in index.entries.items()}

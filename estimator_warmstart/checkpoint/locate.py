@@ -7,6 +7,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.checkpoint.arrays import array_format
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX
 from estimator_warmstart.checkpoint.v1 import v1_prefix
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
@@ -20,7 +21,7 @@ _SAVE_WEIGHTS = (
 # {what a file begins with: what it is, and what to do about it}.
 _SIGNATURES: Dict[bytes, str] = {
     b"\x89HDF\r\n\x1a\n": f"a Keras HDF5 file (.h5), not a checkpoint; {_SAVE_WEIGHTS}",
-    b"PK\x03\x04": f"a Keras file (.keras), not a checkpoint; {_SAVE_WEIGHTS}",
+    b"PK\x03\x04": f"a zip archive, and has not the name of an .npz file; if it is a Keras file (.keras), {_SAVE_WEIGHTS}",
 }
 # Names that are never offered as a close spelling of `ckp_dir`.
 _PART_OF_CHECKPOINT = re.compile(r"\.(index|meta|data-\d+-of-\d+)$|^checkpoint$|^events\.|\.pbtxt$")
@@ -31,23 +32,25 @@ class Location(NamedTuple):
     """Where a checkpoint is.
 
     Attributes:
-      prefix: its files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`.
+      prefix: its files are `PREFIX.index` and `PREFIX.data-*`; for a V1 checkpoint see `v1_prefix`; else the file itself.
       is_saved_model: whether it is part of a SavedModel.
       is_v1: whether it is a V1 checkpoint.
+      array_format: `"npz"` or `"safetensors"` for a file of arrays; else empty.
     """
 
     prefix: str
     is_saved_model: bool = False
     is_v1: bool = False
+    array_format: str = ""
 
 
 def find_checkpoint(ckp_dir: PathArgument) -> Location:
-    """Finds the checkpoint at `ckp_dir`: the latest of a directory, the variables of a SavedModel, or a prefix.
+    """Finds the checkpoint at `ckp_dir`: a directory's latest, the variables of a SavedModel, a prefix, or a file of arrays.
 
     Raises:
       CheckpointError: if there is none; the message says what is there instead.
     """
-    path = checked_path("ckp_dir", ckp_dir, "a directory or a checkpoint prefix")
+    path = checked_path("ckp_dir", ckp_dir, "a directory, a checkpoint prefix or an .npz or .safetensors file")
     try:
         location = _at_prefix(path)
         if tf.io.gfile.isdir(path):
@@ -68,6 +71,8 @@ def _at_prefix(prefix: str) -> Optional[Location]:
     if tf.io.gfile.exists(prefix + INDEX_SUFFIX):
         return Location(prefix)
     v1 = v1_prefix(prefix) if not prefix.endswith(INDEX_SUFFIX) else ""  # An index ends as V1 files do.
+    if not v1 and array_format(prefix) and tf.io.gfile.exists(prefix) and not tf.io.gfile.isdir(prefix):
+        return Location(prefix, array_format=array_format(prefix))
     return Location(v1, is_v1=True) if v1 else None
 
 
@@ -129,6 +134,10 @@ def _explain_nothing_in(directory: str, names: List[str]) -> str:
     keras = sorted(name for name in names if name.endswith(_KERAS_SUFFIXES))
     if keras:
         return f"{problem} but a Keras file, {keras[0]}; {_SAVE_WEIGHTS}"
+    arrays = sorted(name for name in names if array_format(name))
+    if arrays:
+        paths = [os.path.join(directory, name) for name in arrays]
+        return f"{problem} but a file of arrays; name it as ckp_dir: {first_few(paths)}"
     inside = [
         name
         for name in sorted(names)

@@ -12,6 +12,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequenc
 import numpy as np
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS, ArrayReader
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.v1 import V1Reader
@@ -19,7 +20,7 @@ from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.text_output import Progress
 
 Number = Union[int, float]
-Reader = Union[BundleReader, V1Reader]
+Reader = Union[BundleReader, V1Reader, ArrayReader]
 
 # A piece is widened to float64 for its sums: up to eight times its size for a moment.
 _PIECE_BYTES = 1 << 20
@@ -55,7 +56,15 @@ def has_statistics(old: OldVariable) -> bool:
 
 def value_reader(checkpoint: Checkpoint) -> Reader:
     """Returns a reader of the checkpoint's values, to be closed after use."""
+    if checkpoint.format in ARRAY_FORMATS:
+        return ArrayReader({old.key: old.stored for old in checkpoint.variables.values() if old.stored is not None})
     return V1Reader(checkpoint.prefix) if checkpoint.files else BundleReader(checkpoint.prefix)
+
+
+def read_integer(checkpoint: Checkpoint, old: OldVariable) -> int:
+    """Returns the value of a variable of shape [] that counts steps; raises as `values_in_pieces` does."""
+    with closing(value_reader(checkpoint)) as reader:
+        return int(np.concatenate(list(values_in_pieces(reader, old)))[0])  # To the end, where the checksum is verified.
 
 
 def value_statistics(checkpoint: Checkpoint, variables: Iterable[OldVariable], progress: Progress) -> Dict[str, Statistics]:

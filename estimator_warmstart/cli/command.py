@@ -15,7 +15,8 @@ from estimator_warmstart.text_output import PROGRAM
 SUCCEEDED, DIFFERS = 0, 1
 
 OLD_MODEL = (
-    "a directory with a `checkpoint` file (its latest checkpoint is used), a checkpoint's prefix, or a SavedModel's directory"
+    "a directory with a `checkpoint` file (its latest checkpoint is used), a checkpoint's prefix, a SavedModel's directory, or "
+    "an .npz or .safetensors file"
 )
 
 

@@ -1,4 +1,4 @@
-"""The command `convert`: a checkpoint in the other format."""
+"""The command `convert`: a checkpoint in another format."""
 
 from __future__ import annotations
 
@@ -12,13 +12,26 @@ from estimator_warmstart.printable import printable
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=OLD_MODEL)
-    parser.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as new/model.ckpt")
+    parser.add_argument(
+        "destination",
+        metavar="DESTINATION",
+        help="the new checkpoint's prefix, such as new/model.ckpt, or the new file, such as new/model.npz",
+    )
     parser.add_argument(
         "--to",
-        choices=["name", "object"],
+        choices=["name", "object", "npz", "safetensors"],
         default="object",
-        help="the new format: for tf.compat.v1.train.Saver, or for tf.train.Checkpoint (default: %(default)s)",
+        help="the new format: for tf.compat.v1.train.Saver, for tf.train.Checkpoint, for numpy.load, or for safetensors "
+        "(default: %(default)s)",
     )
+    for option, what in (("include", "convert only variables"), ("exclude", "leave out variables")):
+        parser.add_argument(
+            f"--{option}",
+            action="append",
+            metavar="PATTERN",
+            help=f"{what} and scopes whose whole name this regular expression matches, with their slots; may be given several "
+            "times",
+        )
     parser.add_argument(
         "--rename",
         action="append",
@@ -36,6 +49,8 @@ def _run(arguments: Namespace) -> int:
             arguments.destination,
             to=arguments.to,
             rename=arguments.rename,
+            include=arguments.include,
+            exclude=arguments.exclude,
             overwrite=arguments.overwrite,
         )
     except DestinationExistsError as error:
@@ -46,7 +61,7 @@ def _run(arguments: Namespace) -> int:
 
 CONVERT = Command(
     "convert",
-    "write a whole checkpoint in the other format",
+    "write a whole checkpoint in another format",
     _add_arguments,
     _run,
     ("convert old converted/model.ckpt", "convert old renamed/model.ckpt --to name --rename fm=ranker/fm --overwrite"),

@@ -20,6 +20,7 @@ from estimator_warmstart.plan.optimizer_state import planned_slot
 from estimator_warmstart.plan.plan import PlannedVariable
 from estimator_warmstart.plan.planner import plan_eager
 from estimator_warmstart.plan.request import make_request
+from estimator_warmstart.restore.finite_check import refuse_damaged_arrays
 from estimator_warmstart.restore.old_values import OldValues
 from estimator_warmstart.slots import SlotOf
 
@@ -82,6 +83,7 @@ def write_adapted(old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedV
       CheckpointError: if an old value cannot be read.
     """
     prefixes: Dict[str, str] = {}
+    refuse_damaged_arrays(old, [planned.source for planned in adapted.values()])
     for number, (key, planned) in enumerate(adapted.items()):
         prefixes[key] = os.path.join(folder, f"adapted-{number}")
         try:

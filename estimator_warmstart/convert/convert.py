@@ -10,8 +10,10 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.arguments import check_choice
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.checkpoint import (
     NAME_BASED,
+    NAME_BASED_V1,
     OBJECT_BASED,
     Checkpoint,
     OldVariable,
@@ -20,18 +22,20 @@ from estimator_warmstart.checkpoint.checkpoint import (
 )
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
-from estimator_warmstart.convert.destination import checked_destination, staged
+from estimator_warmstart.convert.array_files import arrays_to_write, write_arrays
+from estimator_warmstart.convert.chosen import chosen_variables
+from estimator_warmstart.convert.destination import checked_destination, checked_file, source_directory, staged
 from estimator_warmstart.convert.keras import copies_into_model
-from estimator_warmstart.convert.renamed import renamed_variables
+from estimator_warmstart.convert.renamed import copy_of, renamed_variables
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.patterns import RenameArgument, Renames, compile_renames
+from estimator_warmstart.patterns import PatternsArgument, RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
 _BATCH_BYTES = 1 << 26
-_FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED}
+_FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED, **{each: each for each in ARRAY_FORMATS}}
 
 
 def convert_checkpoint(
@@ -42,11 +46,13 @@ def convert_checkpoint(
     model: Optional[tf.Module] = None,
     optimizer: Optional[tf.keras.optimizers.Optimizer] = None,
     rename: RenameArgument = None,
+    include: PatternsArgument = None,
+    exclude: PatternsArgument = None,
     adapters: Optional[AdaptersArgument] = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
-    """Writes a whole checkpoint in the other format, name-based or object-based.
+    """Writes a whole checkpoint in another format: name-based, object-based, `.npz` or `.safetensors`.
 
     Every tensor is kept bit for bit, including the slots and the step, and partitioned variables keep their slices. The
     checksums are verified. A few MB are in memory at a time, however large the tensors are. The new checkpoint is moved to its
@@ -54,12 +60,15 @@ def convert_checkpoint(
     the old one or the new one whole, and a directory `DESTINATION.converting-*`, which you may remove. The source is only read.
 
     Args:
-      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory.
-      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, not in the source's directory;
-        directories that are missing are made.
+      source: str or path: the old checkpoint, as `ckp_dir` elsewhere: a directory, a prefix, a SavedModel's directory, or an
+        `.npz` or `.safetensors` file.
+      destination: str or path: the prefix of the new one, such as `new/model.ckpt`, or the path of the new file, such as
+        `new/model.npz`; not in the source's directory. Directories that are missing are made.
       to: `"object"`: a name-based source becomes a checkpoint that `tf.train.Checkpoint` restores. `"name"`: an object-based
         source becomes one that `tf.compat.v1.train.Saver` restores under the variables' names; so does a V1 checkpoint, whose
-        largest tensor is in memory then.
+        largest tensor is in memory then. `"npz"`, `"safetensors"`: a file of arrays by the variables' names, for `numpy.load`,
+        or `safetensors`. Partitioned variables become whole. What such a file cannot hold, as strings, is an error that names
+        it. In an `.npz` file bfloat16 is NumPy's `V2`, to be viewed as `tf.bfloat16.as_numpy_dtype`.
       model: for `to="object"`: a built Keras model or a `tf.Module`. The variables get the object paths of the model's
         variables of the same names, for `tf.train.Checkpoint(model=model)` and for `model.load_weights`. `None`: they go into
         a dict by their names, as in TensorFlow's migration guide: `checkpoint.vars = {"fm/w": variable}`.
@@ -69,6 +78,9 @@ def convert_checkpoint(
       rename: `{old pattern: new name or scope, or a list of several}`, as a hook takes it. Slots go with their variables.
         Without `model`, the variables get these names in the new checkpoint, and the others keep theirs; a name-based source
         may then stay name-based.
+      include: a pattern or list of patterns of old names, as a hook takes it: only these variables are converted, with their
+        slots. A slot may be chosen by its own name too. `None`: everything that the checkpoint holds, slots and step too.
+      exclude: the same for what is left out, also of what `include` chooses.
       adapters: with `model`: `{name of a variable of the model or pattern: adapter or list of adapters}`, as a hook takes it,
         for shapes and dtypes that differ. Slots follow. New positions take the values that the model and the optimizer have.
         One adapted value at a time is in memory.
@@ -76,7 +88,7 @@ def convert_checkpoint(
       progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
     Returns:
-      The new checkpoint's prefix.
+      The new checkpoint's prefix, or the new file's path.
 
     Raises:
       WarmStartError: for bad arguments, a damaged source, a model that the source does not fit, or a place that cannot be
@@ -104,14 +116,18 @@ def convert_checkpoint(
     _check_together(to, model, optimizer, adapters)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
-    if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
-        raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
-    read_only = os.path.dirname(old.prefix)
-    if old.is_saved_model:  # Its prefix is variables/variables in its directory.
-        read_only = os.path.dirname(read_only)
+    _check_differs(old, to, bool(renames) or include is not None or exclude is not None)
+    read_only = source_directory(old)
+    old = chosen_variables(old, include, exclude)
+    if to in ARRAY_FORMATS:
+        place = checked_file(destination, read_only, to, overwrite)
+        arrays = arrays_to_write(old, _names_of_all(old, renames or ()), to)
+        with staged(place, overwrite, is_file=True) as folder, progress_line(os.path.basename(place), progress) as show:
+            write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
+        return place
     place = checked_destination(destination, read_only, overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = _rewritten_as_v2(old, folder) if old.files else old
+        old = _rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
         if to == "name":
             copies = _copies_by_name(old, renames or ())
         elif model is None:
@@ -132,13 +148,23 @@ def _check_together(
     """Raises `WarmStartError` for a format that is not known, and for arguments that need another one."""
     check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
     if model is not None and to != "object":
-        raise WarmStartError("model is for to='object'; leave it out for to='name'")
+        raise WarmStartError(f"model is for to='object'; leave it out for to={to!r}")
     if optimizer is not None and model is None:
         raise WarmStartError(
             "optimizer needs model: the object paths of its slots are made from those of the model's variables"
         )
     if adapters is not None and model is None:
         raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
+
+
+def _check_differs(old: Checkpoint, to: str, is_changed: bool) -> None:
+    """Raises `WarmStartError` if the source has the new format already, and nothing is changed that could be there."""
+    if old.format != _FORMAT_OF_CHOICE[to] or (is_changed and to != "object"):
+        return
+    if is_changed:
+        raise WarmStartError(f"{old.prefix} is {old.format} already; to choose or rename variables, convert it to='name' first")
+    files = f"files, {old.prefix}.*" if old.format == NAME_BASED or old.format == OBJECT_BASED else "file"
+    raise WarmStartError(f"{old.prefix} is {old.format} already; copy its {files}")
 
 
 def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
@@ -177,6 +203,11 @@ def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
 
 def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorCopy]:
     """Returns copies of all variables under their names. The object graph and the save counter are left out."""
+    return [copy_of(old.variables[source], name) for name, source in _names_of_all(old, renames).items()]
+
+
+def _names_of_all(old: Checkpoint, renames: Sequence[Renames]) -> Dict[str, str]:
+    """Returns {new name: old name} of all variables, for a format that has names only."""
     if old.shared_names:
         raise WarmStartError(
             f"names of {old.prefix} are ambiguous",
@@ -187,14 +218,14 @@ def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorC
         )
     if not old.variables:
         raise WarmStartError(f"{old.prefix} has no variables")
-    return [TensorCopy(old.prefix, old.variables[source].key, name) for name, source in renamed_variables(old, renames).items()]
+    return renamed_variables(old, renames)
 
 
 def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) -> List[TensorCopy]:
     """Returns copies of the variables under the keys of `checkpoint.vars`, and of the object graph that has them."""
     sources = renamed_variables(old, renames)
     graph, keys = _graph_of_dict(sources)
-    copies = [TensorCopy(old.prefix, old.variables[source].key, keys[name]) for name, source in sources.items()]
+    copies = [copy_of(old.variables[source], keys[name]) for name, source in sources.items()]
     return copies + _graph_copies(graph, folder)
 
 

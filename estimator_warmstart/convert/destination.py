@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Iterator, List
 
 from estimator_warmstart._tf import logger, tf
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS, array_format
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX
-from estimator_warmstart.convert.placing import move_into_place
+from estimator_warmstart.convert.placing import move_file_into_place, move_into_place
 from estimator_warmstart.errors import DestinationExistsError, WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, PathArgument, checked_path, error_text, is_local
 
@@ -24,7 +26,7 @@ def checked_destination(destination: PathArgument, source: str, overwrite: bool)
 
     Args:
       destination: what the user named.
-      source: the directory of the old checkpoint, which must stay as it is.
+      source: the directory of the old checkpoint, or the old file of arrays, which must stay as it is.
       overwrite: whether a checkpoint that is there already may be replaced.
 
     Raises:
@@ -35,27 +37,64 @@ def checked_destination(destination: PathArgument, source: str, overwrite: bool)
         raise WarmStartError(
             f"destination {path!r} is a directory; name the prefix of the files in it: {os.path.join(path, 'model.ckpt')!r}"
         )
-    if (_absolute_path(os.path.dirname(path)) + "/").startswith(_absolute_path(source).rstrip("/") + "/"):
-        raise WarmStartError(
-            f"destination {path!r} is inside the source's directory {source!r}, which is never written to; name another"
-        )
+    _refuse_source(path, source)
     if not overwrite:
         refuse_existing(path)
     return path
 
 
-def refuse_existing(destination: str) -> None:
-    """Raises `DestinationExistsError` if there is a checkpoint at `destination`."""
-    if tf.io.gfile.exists(destination + INDEX_SUFFIX):
+def checked_file(destination: PathArgument, source: str, file_format: str, overwrite: bool) -> str:
+    """Returns the path of the new file of arrays; the arguments and errors are those of `checked_destination`.
+
+    Args:
+      destination: what the user named.
+      source: as there.
+      file_format: `"npz"` or `"safetensors"`, in which its name must end: by it the file is recognized.
+      overwrite: as there.
+    """
+    path = checked_path("destination", destination, f"the path of the new file, such as 'new/model.{file_format}'")
+    if array_format(path) != file_format:
+        raise WarmStartError(f"destination {path!r} must end in .{file_format}")
+    if tf.io.gfile.isdir(path) or tf.io.gfile.exists(path + INDEX_SUFFIX):
+        raise WarmStartError(f"destination {path!r} is a directory or the prefix of a checkpoint; name another")
+    _refuse_source(path, source)
+    if not overwrite:
+        refuse_existing(path, "")
+    return path
+
+
+def _refuse_source(path: str, source: str) -> None:
+    if (_absolute_path(os.path.dirname(path)) + "/").startswith(_absolute_path(source).rstrip("/") + "/"):
+        raise WarmStartError(
+            f"destination {path!r} is inside the source's directory {source!r}, which is never written to; name another"
+        )
+    if _absolute_path(path) == _absolute_path(source):
+        raise WarmStartError(f"destination {path!r} is the source, which is never written to; name another")
+
+
+def source_directory(old: Checkpoint) -> str:
+    """Returns the directory of a source: a SavedModel has its variables in one of their own. A file of arrays is alone."""
+    directory = old.prefix if old.format in ARRAY_FORMATS else os.path.dirname(old.prefix)
+    return os.path.dirname(directory) if old.is_saved_model else directory
+
+
+def refuse_existing(destination: str, suffix: str = INDEX_SUFFIX) -> None:
+    """Raises `DestinationExistsError` if there is a checkpoint at `destination`, or, without a `suffix`, that file."""
+    if tf.io.gfile.exists(destination + suffix):
         raise DestinationExistsError(destination)
 
 
 @contextmanager
-def staged(destination: str, overwrite: bool) -> Iterator[str]:
+def staged(destination: str, overwrite: bool, is_file: bool = False) -> Iterator[str]:
     """A context with an empty directory, where `new.index` and its data file are to be written. At its end they are moved.
 
     However it ends, the directory is removed, unless the process is killed. There is never half a checkpoint at `destination`:
     an old one is whole until the new one is there.
+
+    Args:
+      destination: the prefix of the new checkpoint, or the path of the new file.
+      overwrite: whether one that is there may be replaced.
+      is_file: whether one file, `new`, is to be written.
 
     Raises:
       WarmStartError: if nothing can be written, or if, without `overwrite`, a checkpoint has appeared meanwhile.
@@ -65,9 +104,10 @@ def staged(destination: str, overwrite: bool) -> Iterator[str]:
         _make_directory(f"{destination}{_UNFINISHED}{uuid.uuid4().hex[:8]}", made)
         yield made[-1]
         try:
-            move_into_place(os.path.join(made[-1], "new"), destination, overwrite)
+            move = move_file_into_place if is_file else move_into_place
+            move(os.path.join(made[-1], "new"), destination, overwrite)
         except (FileExistsError, tf.errors.AlreadyExistsError):
-            refuse_existing(destination)
+            refuse_existing(destination, "" if is_file else INDEX_SUFFIX)
             raise
     except BaseException as error:  # An interruption from the keyboard too.
         for directory in reversed(made):

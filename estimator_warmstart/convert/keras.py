@@ -20,6 +20,7 @@ from estimator_warmstart.convert.keras_optimizer import (
     optimizer_class,
     to_int64,
 )
+from estimator_warmstart.convert.renamed import copy_of
 from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
 from estimator_warmstart.patterns import RenameArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
@@ -78,15 +79,15 @@ def copies_into_model(
     if unused:
         logger.info("Neither the model nor the optimizer has these variables of %s: %s", old.prefix, first_few(unused))
     places = write_adapted(old, prefix, adapted, folder)
-    return graph, [_copy_of(key, taken.get(key), places.get(key), old, prefix) for key in stored if key != OBJECT_GRAPH_KEY]
+    return graph, [_copy_of(key, taken.get(key), places.get(key), prefix) for key in stored if key != OBJECT_GRAPH_KEY]
 
 
-def _copy_of(key: str, source: Optional[ValueSource], adapted: Optional[str], old: Checkpoint, as_it_is: str) -> TensorCopy:
+def _copy_of(key: str, source: Optional[ValueSource], adapted: Optional[str], as_it_is: str) -> TensorCopy:
     if source is None:
         return TensorCopy(as_it_is, key, key)
     if adapted is not None:
         return TensorCopy(adapted, key, key, source.change)
-    return TensorCopy(old.prefix, source.old.key, key, source.change)
+    return copy_of(source.old, key, source.change)
 
 
 def _adapted(

@@ -14,6 +14,7 @@ from estimator_warmstart._tf import learning_rate_at, object_graph_pb2, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.data_files import ElementwiseFn
 from estimator_warmstart.checkpoint.object_graph import VALUE_ATTRIBUTE
+from estimator_warmstart.checkpoint.statistics import read_integer
 from estimator_warmstart.errors import first_few
 from estimator_warmstart.optimizers import CENTERED_RMSPROP, OPTIMIZERS
 from estimator_warmstart.plan.plan import PlannedVariable
@@ -148,7 +149,7 @@ class OptimizerState:
         """Keras's SGD adds up -learning_rate * gradient, TensorFlow 1's Momentum adds up the gradients alone."""
         if self._class != "SGD":
             return None
-        steps = int(tf.train.load_variable(self._old.prefix, step.key))
+        steps = read_integer(self._old, step)
         factor = -learning_rate_at(self._optimizer, steps)
         return lambda values: (values.astype(np.float64) * factor).astype(values.dtype)
 

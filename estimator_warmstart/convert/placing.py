@@ -47,6 +47,12 @@ def move_into_place(new: str, destination: str, overwrite: bool) -> None:
             _give_usual_name(new, destination, count)
 
 
+def move_file_into_place(new: str, destination: str, overwrite: bool) -> None:
+    """Moves the one file `new` to `destination`; raises as `move_into_place` does."""
+    with _alone_in(os.path.dirname(destination) or "."):
+        _place_file(new, destination, overwrite)
+
+
 def _give_usual_name(new: str, destination: str, count: int) -> None:
     """Gives the data file of the checkpoint at `destination` the name that it has where no checkpoint was before."""
     try:
@@ -74,15 +80,20 @@ def _place_data(new: str, destination: str) -> int:
 
 def _place_index(path: str, destination: str, overwrite: bool) -> None:
     """Gives the index at `path` its name: from then on the checkpoint is there."""
-    if not is_local(destination):
-        tf.io.gfile.rename(path, destination + INDEX_SUFFIX, overwrite=overwrite)
+    if is_local(destination):
+        sync_directory(os.path.dirname(destination))  # The data file's name, before the index names it.
+    _place_file(path, destination + INDEX_SUFFIX, overwrite)
+
+
+def _place_file(path: str, new_path: str, overwrite: bool) -> None:
+    if not is_local(new_path):
+        tf.io.gfile.rename(path, new_path, overwrite=overwrite)
         return
-    sync_directory(os.path.dirname(destination))  # The data file's name, before the index names it.
     if overwrite:
-        os.replace(path, destination + INDEX_SUFFIX)
+        os.replace(path, new_path)
     else:
-        _give_name(path, destination + INDEX_SUFFIX)
-    sync_directory(os.path.dirname(destination))
+        _give_name(path, new_path)
+    sync_directory(os.path.dirname(new_path))
 
 
 def _give_name(path: str, new_path: str) -> None:

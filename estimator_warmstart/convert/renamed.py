@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
+from estimator_warmstart.checkpoint.data_files import ElementwiseFn, TensorCopy
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import Renames, fits_nothing
+
+
+def copy_of(old: OldVariable, new_key: str, change: Optional[ElementwiseFn] = None) -> TensorCopy:
+    """Returns the copy of an old variable under a new key, its values changed by `change`."""
+    return TensorCopy(old.prefix, old.key, new_key, change, old.stored)
 
 
 def renamed_variables(old: Checkpoint, renames: Sequence[Renames]) -> Dict[str, str]:

@@ -34,8 +34,8 @@ def match_variables(
     `rename` or `collection` chooses it. The hooks refuse that without `missing="keep"`.
 
     Args:
-      ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, or a SavedModel's directory; name-based or
-        object-based.
+      ckp_dir: a directory with a `checkpoint` file, a checkpoint's prefix, a SavedModel's directory, or an `.npz` or
+        `.safetensors` file; name-based or object-based.
       include: a pattern or list of patterns of new names. A pattern is a regular expression that names a whole variable
         or a whole scope: `hidden[123]` fits `hidden1/kernel`, never `hidden10/kernel`. `None`: every new variable.
       exclude: patterns of new names to leave as they are.

@@ -33,11 +33,11 @@ def recover_eagerly(plan: Plan, check_finite: bool) -> None:
 
 def _values(plan: Plan) -> List[Tuple[Any, Any]]:
     """Each variable with its value. What is taken as it is read by one operation, as `tf.train.Checkpoint` reads it."""
-    decided = [planned for planned in plan.recovered if planned.steps or planned.source.slices]
+    decided = [each for each in plan.recovered if each.steps or each.source.slices or each.source.stored is not None]
     found = _made(plan, decided) if decided else []
     as_it_is: Dict[str, List[PlannedVariable]] = {}
     for planned in plan.recovered:
-        if not planned.steps and not planned.source.slices:
+        if not planned.steps and not planned.source.slices and planned.source.stored is None:
             as_it_is.setdefault(planned.source.prefix, []).append(planned)
     for prefix, whole in as_it_is.items():
         decided += whole

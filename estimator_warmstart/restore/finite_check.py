@@ -1,4 +1,4 @@
-"""Looks at old values before they are used: at numbers if that is asked for, at strings always.
+"""Looks at old values before they are used: at numbers if that is asked for, at strings and at files of arrays always.
 
 No other part of a recovery reads values in the client. Here it is a few MB at a time.
 """
@@ -14,6 +14,9 @@ from estimator_warmstart.checkpoint.statistics import count_not_finite, value_re
 from estimator_warmstart.errors import CheckpointError, WarmStartError, raise_together
 from estimator_warmstart.plan.plan import Plan
 
+# DecodeCompressed makes no more bytes of one string.
+_MOST_INFLATED = 2**31 - 1
+
 
 def check_old_values(plan: Plan, check_finite: bool) -> None:
     """Raises if an old value that is to be recovered must not be taken.
@@ -24,7 +27,7 @@ def check_old_values(plan: Plan, check_finite: bool) -> None:
 
     Raises:
       WarmStartError: listing the old variables with NaN or infinity, with how many of each.
-      CheckpointError: if a value cannot be read, or strings are not as long as the file says.
+      CheckpointError: if a value cannot be read, strings are not as long as the file says, or an array is damaged.
     """
     errors: List[WarmStartError] = []
     for checkpoint, taken in plan.sources:
@@ -32,6 +35,7 @@ def check_old_values(plan: Plan, check_finite: bool) -> None:
             if check_finite:
                 _refuse_not_finite(checkpoint, taken)
             _refuse_damaged_strings(checkpoint, taken)
+            refuse_damaged_arrays(checkpoint, taken)
         except WarmStartError as error:
             errors.append(error)
     raise_together(errors)
@@ -84,3 +88,28 @@ def _refuse_damaged_strings(checkpoint: Checkpoint, taken: Sequence[OldVariable]
                 problems.append(str(error))
     if problems:
         raise CheckpointError(f"the checkpoint {checkpoint.prefix} is not whole", problems)
+
+
+def refuse_damaged_arrays(checkpoint: Checkpoint, taken: Sequence[OldVariable]) -> None:
+    """Raises if arrays of an `.npz` file that are to be recovered are damaged: the operations that read them verify nothing.
+
+    Raises:
+      CheckpointError: listing them.
+    """
+    arrays = [old for old in taken if old.stored is not None and old.stored.crc32 is not None]
+    if not arrays:
+        return
+    problems: List[str] = [
+        f"{old.name!r} has {old.stored.size:,} bytes and is compressed, more than TensorFlow inflates; convert the file first"
+        for old in arrays
+        if old.stored and old.stored.compressed_size and old.stored.size > _MOST_INFLATED
+    ]
+    with closing(value_reader(checkpoint)) as reader:
+        for old in arrays:
+            try:
+                for _ in reader.read_tensor(old.key):
+                    pass
+            except CheckpointError as error:
+                problems.append(str(error))
+    if problems:
+        raise CheckpointError(f"the arrays of {checkpoint.prefix} cannot be recovered", problems)

@@ -19,6 +19,7 @@ from estimator_warmstart._tf import (
     tf1,
     writes_files,
 )
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.graph.variables import NewVariable, global_step, logical_variables
@@ -242,9 +243,10 @@ def _count_variables(graph: tf.Graph) -> int:
 
 
 def refuse_same_directory(checkpoints: Sequence[Checkpoint], model_dir: str) -> None:
-    """Raises `WarmStartError` if `model_dir` is the directory that one of the old models is in."""
+    """Raises `WarmStartError` if `model_dir` is the directory that an old model is in. A file of arrays may be there."""
     own = os.path.realpath(model_dir)
-    if any(own == os.path.realpath(os.path.dirname(checkpoint.prefix)) for checkpoint in checkpoints):
+    resumable = [checkpoint.prefix for checkpoint in checkpoints if checkpoint.format not in ARRAY_FORMATS]
+    if any(own == os.path.realpath(os.path.dirname(prefix)) for prefix in resumable):
         raise WarmStartError(
             f"ckp_dir is the new model's own model_dir, {model_dir}: an Estimator resumes from there by itself; "
             "give the new model another model_dir, or leave the hook out"

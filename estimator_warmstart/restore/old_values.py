@@ -11,6 +11,7 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, s
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import PlannedVariable
 from estimator_warmstart.restore.adapted_values import build_value
+from estimator_warmstart.restore.array_values import ArrayValues
 from estimator_warmstart.restore.axis_indices import AxisIndices
 from estimator_warmstart.restore.initializers import device_of
 from estimator_warmstart.tensors import TensorSlice, whole_slice
@@ -50,7 +51,7 @@ class OldValues:
         device, name = device_of(copy), copy.name.split(":")[0]
 
         def read(old_slice: TensorSlice) -> tf.Tensor:
-            if planned.source.slices:
+            if planned.source.slices or planned.source.stored is not None:
                 return self._reader.read(planned.source, old_slice, name, device)
             # For a slice of a tensor that is stored whole, RestoreV2 reads the whole and copies the slice, on one thread. The
             # whole is read on several threads, and all parts on one device share it.
@@ -63,7 +64,9 @@ class OldValues:
 
         resolved = resolve(planned.steps, planned.source.shape, TensorSlice(part.offset, part.shape))
         as_it_is = resolved.slice_as_it_is
-        if as_it_is is not None and (planned.source.slices or as_it_is == whole_slice(planned.source.shape)):
+        is_whole = as_it_is == whole_slice(planned.source.shape)
+        # An array of a file is there twice too, until its bytes are values.
+        if as_it_is is not None and planned.source.stored is None and (planned.source.slices or is_whole):
             return read(as_it_is)
         queue = self._queues.setdefault(device, _MemoryQueue())
         with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
@@ -103,9 +106,14 @@ class _SliceReader:
 
     def __init__(self) -> None:
         self._constants: Dict[Tuple[str, str], tf.Tensor] = {}
+        self._arrays = ArrayValues()
 
     def read(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
         """Returns the values of a slice of `old`. `name` is the new variable's, for messages."""
+        # The session's error about a damaged file names the operation, and on 1.15 nothing else.
+        operation = f"restore/{name}/from/{_path_in_names(old.prefix)}"
+        if old.stored is not None:
+            return self._arrays.read(old.stored, old_slice, device, operation)
         if old.slices and old.dtype in _NO_SLICES:
             return self._read_stored_slices(old, old_slice, name, device)
         value = tf.raw_ops.RestoreV2(
@@ -113,8 +121,7 @@ class _SliceReader:
             tensor_names=[old.key],
             shape_and_slices=self._constant(device, slice_spec(old, old_slice), vector=True),
             dtypes=[tf.as_dtype(old.dtype)],
-            # The session's error about a damaged file names the operation, and on 1.15 nothing else.
-            name=f"restore/{name}/from/{_path_in_names(old.prefix)}",
+            name=operation,
         )[0]
         # If the checkpoint is replaced between the plan and the session, that is an error, not another shape.
         return tf.ensure_shape(value, old_slice.shape, name="ensure_shape")

@@ -13,7 +13,9 @@ from typing import Any, Dict, Optional
 
 from estimator_warmstart._tf import logger, tensorflow_version, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
-from estimator_warmstart.files import write_whole
+from estimator_warmstart.checkpoint.statistics import read_integer
+from estimator_warmstart.errors import CheckpointError
+from estimator_warmstart.files import FILE_ERRORS, write_whole
 from estimator_warmstart.page.contents import contents_of_plans
 from estimator_warmstart.page.page import write_page
 from estimator_warmstart.plan.plan import Plan
@@ -45,14 +47,14 @@ def write_trace(plan: Plan, model_dir: str, seconds: float, html: bool = False) 
         writer = tf1.summary.FileWriterCache.get(model_dir)  # The one that the Estimator's own summaries go to.
         writer.add_summary(summary_of(plan), 0)
         writer.flush()
-    except (tf.errors.OpError, OSError) as error:
+    except (CheckpointError, *FILE_ERRORS) as error:
         logger.warning("The record of the warm start, %s, cannot be written: %s", path, error)
 
 
 def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
     """Returns what `warm_start.json` holds: the report as a dict, and where, when and by which versions it was made."""
     checkpoint = plan.checkpoint
-    fingerprint = None  # A V1 checkpoint has no index file, and its files are as large as its values.
+    fingerprint = None  # A V1 checkpoint and a file of arrays have no index file, and are as large as their values.
     if not checkpoint.files:
         with tf.io.gfile.GFile(checkpoint.prefix + ".index", "rb") as file:
             fingerprint = hashlib.sha256(file.read()).hexdigest()
@@ -73,7 +75,7 @@ def read_step(checkpoint: Checkpoint) -> Optional[int]:
     step = checkpoint.variables.get(tf1.GraphKeys.GLOBAL_STEP)
     if step is None or step.shape:
         return None
-    return int(tf1.train.NewCheckpointReader(checkpoint.prefix).get_tensor(step.key))
+    return read_integer(checkpoint, step)
 
 
 def summary_of(plan: Plan) -> tf.compat.v1.Summary:

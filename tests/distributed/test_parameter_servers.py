@@ -6,6 +6,7 @@ import re
 import pytest
 
 from cluster import Cluster
+from estimator_warmstart import convert_checkpoint
 from model_values import assert_trained_from_old, assert_untrained, save_old
 
 
@@ -101,3 +102,16 @@ def test_a_worker_that_finds_cold_variables_waits(tmp_path):
         assert job.wait_for_end(chief, worker) == [0, 0]
         assert not worker.events("cold")
         assert_trained_from_old(job.model_dir, 20, slack=2)
+
+
+@pytest.mark.parametrize("to", ["npz", "safetensors"])
+def test_servers_read_a_file_of_arrays_themselves(tmp_path, to):
+    old = convert_checkpoint(save_old(tmp_path / "old"), tmp_path / f"old.{to}", to=to)
+    with Cluster(tmp_path / "job", {"chief": 1, "ps": 2}, old=old, way="hook", steps=2) as job:
+        job.start_all("ps")
+        chief = job.start("chief")
+        assert job.wait_for_end(chief) == [0]
+        recovering = chief.events("operations")[0]["recovering"]
+        assert all("/job:ps/" in device for kind, _, device in recovering if kind != "NoOp")
+        assert {server(device) for kind, _, device in recovering if kind == "ImmutableConst"} == {"0", "1"}
+        assert_trained_from_old(job.model_dir, 2, slack=1)
