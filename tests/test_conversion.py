@@ -274,7 +274,7 @@ class TestArguments:
         [
             (
                 {"to": "objects"},
-                r"to must be 'name' or 'npz' or 'object' or 'safetensors', got 'objects' \(did you mean 'object'\?\)",
+                r"'npz' or 'object' or 'safetensors', got 'objects' \(did you mean 'object'\?\)",
             ),
             ({"to": None}, "to must be 'name' or 'npz' or 'object' or 'safetensors', got None"),
             ({"to": "name", "model": tf.Module()}, "model is for to='object'"),
