@@ -43,11 +43,11 @@ class Apply(NamedTuple):
     """The whole tensor goes through `fn`, which returns `shape` and may pad it with zeros.
 
     Attributes:
-      fn: takes and returns a tensor, or a numpy array if it `takes_arrays`.
+      fn: takes and returns a tensor.
       shape: of what it returns.
       may_pad: whether zeros that it returns may be padding rather than old values.
       dtype: of what it returns, if that is not what it takes; else empty.
-      variable: the name of the new variable that it is for, for messages.
+      takes_arrays: whether `fn` takes and returns numpy arrays, not tensors.
     """
 
     fn: Callable[[Any], Any]
@@ -55,7 +55,6 @@ class Apply(NamedTuple):
     may_pad: bool = True
     dtype: str = ""
     takes_arrays: bool = False
-    variable: str = ""
 
 
 class Reshape(NamedTuple):

@@ -60,7 +60,7 @@ def recover_scaffold(
 
     Args:
       adapters: `None`: recovers as `VariableRecoverHook`, shapes must be the same; a dict: as `ShapeAdaptingRecoverHook`.
-      saver_format: `"name"`, `"object"` or `"both"`, as for `make_saver`.
+      saver_format: `"name"` or `"object"`, as for `make_saver`.
       with_slots: whether optimizer slots are recovered too; `None`: if `adapters` is given.
       init_op: as for `tf.compat.v1.train.Scaffold`; what it initializes by the variables' own initializers is recovered.
       init_fn: as for `tf.compat.v1.train.Scaffold`; it is called after the old values are recovered.
@@ -99,13 +99,13 @@ def recover_scaffold(
     )
     fields = dict(init_op=init_op, local_init_op=local_init_op, summary_op=summary_op)
     saver = _new_saver(saver_options, saver_format, copy_from_scaffold)
-    scaffold = RecoverScaffold(request, init_fn, copy_from_scaffold, saver=saver, **fields)
+    scaffold = _RecoverScaffold(request, init_fn, copy_from_scaffold, saver=saver, **fields)
     if tf.distribute.has_strategy():
         _prepare_replicas(scaffold)
     return scaffold
 
 
-class RecoverScaffold(tf1.train.Scaffold):
+class _RecoverScaffold(tf1.train.Scaffold):
     """A Scaffold that prepares a recovery before it is finalized.
 
     Attributes:
@@ -157,11 +157,7 @@ class RecoverScaffold(tf1.train.Scaffold):
                 raise
             self.problem = problem
 
-    def write_no_record(self) -> None:
-        """Lets a rehearsal recover as training would, but for the files in the `model_dir`."""
-        self._request = self._request._replace(model_dir=None)
-
-    def share(self, other: RecoverScaffold) -> None:
+    def share(self, other: _RecoverScaffold) -> None:
         """Takes what another replica's Scaffold has prepared."""
         self.prepared_graph, self.graph_recovery, self.problem = other.prepared_graph, other.graph_recovery, other.problem
 
@@ -200,7 +196,7 @@ def _new_saver(
     return None
 
 
-def _prepare_replicas(scaffold: RecoverScaffold) -> None:
+def _prepare_replicas(scaffold: _RecoverScaffold) -> None:
     """Prepares once for all replicas, from outside of them, where mirrored variables are whole.
 
     An Estimator that trains under a strategy makes a plain Scaffold from the fields of the replicas' Scaffolds, so `finalize`
