@@ -37,7 +37,7 @@ OF_GRAPHS = {"Graph", "get_collection", "get_default_graph", "global_variables",
 OF_SESSIONS = {"InteractiveSession", "MonitoredSession", "MonitoredTrainingSession", "Session"}
 
 # Where TensorFlow's private names and versions are looked at.
-PRIVATE = ("_tf", "_tf_estimator", "_tf_import", "_tf_objects")
+PRIVATE = ("_tf", "_tf_estimator", "_tf_import", "_tf_objects", "_tf_savers")
 # A named tuple's methods are public though they begin with an underscore.
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 

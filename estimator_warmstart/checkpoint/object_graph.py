@@ -157,6 +157,22 @@ def value_key(path: Iterable[str]) -> str:
     return "/".join(name.replace(".", "..").replace("/", ".S") for name in path) + _VALUE_SUFFIX
 
 
+def graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
+    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
+    graph = object_graph_pb2.TrackableObjectGraph()
+    graph.nodes.add().children.add(node_id=1, local_name="vars")
+    graph.nodes.add()
+    return graph, {name: add_variable(graph, 1, name, ("vars", name)) for name in names}
+
+
+def add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
+    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
+    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
+    key = value_key(path)
+    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
+    return key
+
+
 def _parse_graph(serialized: bytes) -> object_graph_pb2.TrackableObjectGraph:
     try:
         proto = object_graph_pb2.TrackableObjectGraph.FromString(serialized)

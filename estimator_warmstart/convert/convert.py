@@ -6,7 +6,7 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence
 
 from estimator_warmstart._tf import object_graph_pb2, tf, tf1
 from estimator_warmstart.arguments import check_choice
@@ -19,7 +19,7 @@ from estimator_warmstart.checkpoint.checkpoint import (
     slice_spec,
 )
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
-from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
+from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
 from estimator_warmstart.convert.destination import checked_destination, staged
 from estimator_warmstart.convert.keras import copies_into_model
 from estimator_warmstart.convert.renamed import renamed_variables
@@ -193,7 +193,7 @@ def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorC
 def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) -> List[TensorCopy]:
     """Returns copies of the variables under the keys of `checkpoint.vars`, and of the object graph that has them."""
     sources = renamed_variables(old, renames)
-    graph, keys = _graph_of_dict(sources)
+    graph, keys = graph_of_dict(sources)
     copies = [TensorCopy(old.prefix, old.variables[source].key, keys[name]) for name, source in sources.items()]
     return copies + _graph_copies(graph, folder)
 
@@ -201,7 +201,7 @@ def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) 
 def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> List[TensorCopy]:
     """Writes an object graph and a save counter in `folder`; returns the copies of both."""
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
-    counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
+    counter = add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
     with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
         added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
@@ -214,19 +214,3 @@ def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> 
             )
         )
     return [TensorCopy(prefix, key, key) for key in added]
-
-
-def _graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
-    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
-    graph = object_graph_pb2.TrackableObjectGraph()
-    graph.nodes.add().children.add(node_id=1, local_name="vars")
-    graph.nodes.add()
-    return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
-
-
-def _add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
-    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
-    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
-    key = value_key(path)
-    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
-    return key
