@@ -7,7 +7,7 @@ tensors escape a slash within one name of a path (tensorflow/python/checkpoint/t
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, SlotOf
@@ -171,6 +171,23 @@ def add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name
     key = value_key(path)
     graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
     return key
+
+
+def without_keys(graph: object_graph_pb2.TrackableObjectGraph, keys: Collection[str]) -> object_graph_pb2.TrackableObjectGraph:
+    """Returns the graph without the values under some keys, which a reader would look for, and without such slots."""
+    found = object_graph_pb2.TrackableObjectGraph.FromString(graph.SerializeToString())
+    emptied = set()
+    for number, node in enumerate(found.nodes):
+        kept = [attribute for attribute in node.attributes if attribute.checkpoint_key not in keys]
+        if len(kept) < len(node.attributes):
+            emptied.add(number)
+            del node.attributes[:]
+            node.attributes.extend(kept)
+    for node in found.nodes:
+        slots = [slot for slot in node.slot_variables if slot.slot_variable_node_id not in emptied]
+        del node.slot_variables[:]
+        node.slot_variables.extend(slots)
+    return found
 
 
 def _parse_graph(serialized: bytes) -> object_graph_pb2.TrackableObjectGraph:

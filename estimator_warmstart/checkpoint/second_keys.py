@@ -6,15 +6,30 @@ Only the index changes: several of its entries may stand for the same bytes of a
 from __future__ import annotations
 
 import os
-from typing import Iterable, Mapping
+from typing import Dict, Iterable, List, Mapping, Tuple
 
 from estimator_warmstart._tf import tf
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX, BundleIndex, read_index, write_index
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, sync_directory
 
 _UNFINISHED = INDEX_SUFFIX + ".unfinished"
+
+
+def second_keys(checkpoint: Checkpoint, index: BundleIndex) -> Dict[str, str]:
+    """Returns {name: key of its tensor} of the variables of an object-based checkpoint whose names are keys of it too."""
+    reader = BundleReader(checkpoint.prefix, index)
+
+    def places(key: str) -> List[Tuple[int, int]]:
+        return [(entry.shard_id, entry.offset) for _, entry in reader.entries(key, key)]
+
+    return {
+        name: old.key
+        for name, old in checkpoint.variables.items()
+        if name != old.key and name.encode("utf-8") in index.entries and places(name) == places(old.key)
+    }
 
 
 def add_keys(prefix: str, keys: Mapping[str, str], dropped: Iterable[str] = ()) -> None:

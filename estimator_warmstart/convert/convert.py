@@ -6,31 +6,28 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Iterable, List, Optional, Sequence
+from contextlib import closing
+from typing import List, Optional, Sequence
 
-from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+import numpy as np
+
+from estimator_warmstart._tf import object_graph_pb2, tf
 from estimator_warmstart.arguments import check_choice
-from estimator_warmstart.checkpoint.checkpoint import (
-    NAME_BASED,
-    OBJECT_BASED,
-    Checkpoint,
-    OldVariable,
-    open_checkpoint,
-    slice_spec,
-)
+from estimator_warmstart.checkpoint.bundle_writer import BundleWriter
+from estimator_warmstart.checkpoint.checkpoint import NAME_BASED, OBJECT_BASED, Checkpoint, open_checkpoint
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
+from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
-from estimator_warmstart.convert.destination import checked_destination, staged
+from estimator_warmstart.convert.destination import checked_destination, source_directory, staged
 from estimator_warmstart.convert.keras import copies_into_model
 from estimator_warmstart.convert.renamed import renamed_variables
-from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
+from estimator_warmstart.convert.v1_copies import rewritten_as_v2
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
 from estimator_warmstart.patterns import RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
-from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
-_BATCH_BYTES = 1 << 26
 _FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED}
 
 
@@ -106,12 +103,9 @@ def convert_checkpoint(
     old = open_checkpoint(source)
     if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
-    read_only = os.path.dirname(old.prefix)
-    if old.is_saved_model:  # Its prefix is variables/variables in its directory.
-        read_only = os.path.dirname(read_only)
-    place = checked_destination(destination, read_only, overwrite)
+    place = checked_destination(destination, source_directory(old), overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = _rewritten_as_v2(old, folder) if old.files else old
+        old = rewritten_as_v2(old, folder) if old.files else old
         if to == "name":
             copies = _copies_by_name(old, renames or ())
         elif model is None:
@@ -139,40 +133,6 @@ def _check_together(
         )
     if adapters is not None and model is None:
         raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
-
-
-def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
-    """Writes a V1 checkpoint as V2 in `folder`, with a few variables or one large one in memory at a time.
-
-    Raises:
-      CheckpointError: if a value cannot be read.
-    """
-    prefix = os.path.join(folder, "v2")
-    written: List[str] = []
-    try:
-        with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-            for batch in _in_batches(old.variables.values()):
-                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_slice(each.shape)]]
-                names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
-                dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
-                values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
-                written.append(f"{prefix}-{len(written)}")
-                session.run(tf.raw_ops.SaveV2(prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
-            session.run(
-                tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False)
-            )
-    except tf.errors.OpError as error:
-        raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
-    return open_checkpoint(prefix)
-
-
-def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
-    batches: List[List[OldVariable]] = [[]]
-    for old in variables:
-        if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
-            batches.append([])
-        batches[-1].append(old)
-    return batches
 
 
 def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorCopy]:
@@ -203,14 +163,8 @@ def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> 
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
     counter = add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
-    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-        added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
-        session.run(
-            tf.raw_ops.SaveV2(
-                prefix=prefix,
-                tensor_names=list(added),
-                shape_and_slices=[""] * len(added),
-                tensors=list(added.values()),
-            )
-        )
-    return [TensorCopy(prefix, key, key) for key in added]
+    with closing(BundleWriter(prefix)) as writer:
+        writer.write(counter, StoredTensor((), "int64"), [np.ones([1], np.int64)])
+        writer.write_string(OBJECT_GRAPH_KEY, graph.SerializeToString())
+        writer.finish()
+    return [TensorCopy(prefix, key, key) for key in (counter, OBJECT_GRAPH_KEY)]

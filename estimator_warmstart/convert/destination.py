@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Iterator, List
 
 from estimator_warmstart._tf import logger, tf
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX
 from estimator_warmstart.convert.placing import move_into_place
 from estimator_warmstart.errors import DestinationExistsError, WarmStartError
@@ -42,6 +43,12 @@ def checked_destination(destination: PathArgument, source: str, overwrite: bool)
     if not overwrite:
         refuse_existing(path)
     return path
+
+
+def source_directory(old: Checkpoint) -> str:
+    """Returns the directory of a source: that of a SavedModel has its variables in a directory of their own."""
+    directory = os.path.dirname(old.prefix)
+    return os.path.dirname(directory) if old.is_saved_model else directory
 
 
 def refuse_existing(destination: str) -> None:
