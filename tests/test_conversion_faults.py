@@ -1,4 +1,4 @@
-"""`convert_checkpoint` and `merge_checkpoints` on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
+"""Conversions and merges on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
 
 import hashlib
 import os
