@@ -10,7 +10,7 @@ import numpy as np
 
 from estimator_warmstart.arguments import is_number
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, open_checkpoint
-from estimator_warmstart.errors import CheckpointError, WarmStartError, did_you_mean
+from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.files import PathArgument
 
 
@@ -34,7 +34,7 @@ def open_sources(sources: Sequence[PathArgument], with_slots: bool) -> List[Chec
     for path in paths:
         try:
             opened.append(open_checkpoint(path))
-        except CheckpointError as error:
+        except WarmStartError as error:
             problems.append(str(error))
     prefixes = [_real_path(old.prefix) for old in opened]
     problems += [
@@ -64,7 +64,7 @@ def checked_weights(weights: Optional[Sequence[float]], count: int) -> np.ndarra
     ]
     if len(given) != count:
         problems.append(f"there are {len(given)} weights for {count} sources; give one for each")
-    elif not problems and not 0 < math.fsum(given) < math.inf:
+    elif not problems and not 0 < sum(map(float, given)) < math.inf:
         problems.append(f"the sum of the weights must be above 0 and finite, got {given!r}")
     if problems:
         raise WarmStartError("weights cannot be used", problems)
