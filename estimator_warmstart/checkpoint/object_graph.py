@@ -173,9 +173,7 @@ def add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name
     return key
 
 
-def without_keys(
-    graph: object_graph_pb2.TrackableObjectGraph, keys: Collection[str]
-) -> object_graph_pb2.TrackableObjectGraph:
+def without_keys(graph: object_graph_pb2.TrackableObjectGraph, keys: Collection[str]) -> object_graph_pb2.TrackableObjectGraph:
     """Returns the graph without the values under some keys, which a reader would look for, and without their variables."""
     left_out = {
         number
