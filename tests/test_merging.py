@@ -245,6 +245,7 @@ tf.compat.v1.enable_eager_execution()
 folder, with_slots = sys.argv[1], sys.argv[2] == "True"
 
 def build():
+    tf.keras.backend.clear_session()  # Up to 2.1 a second model would get other names.
     model = tf.keras.Sequential([tf.keras.layers.Dense(1, name="dense", input_shape=(1,))])
     optimizer = tf.keras.optimizers.Adam(0.0)
     with tf.GradientTape() as tape:
