@@ -9,6 +9,7 @@ from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.api.scaffold import recover_scaffold
 from estimator_warmstart.api.warm_start_settings import warm_start_settings
 from estimator_warmstart.convert.convert import convert_checkpoint
+from estimator_warmstart.convert.merge import merge_checkpoints
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.matching import match_variables
 from estimator_warmstart.plan.plan import Plan
@@ -27,6 +28,7 @@ __all__ = [
     "hooks_from_params",
     "make_saver",
     "match_variables",
+    "merge_checkpoints",
     "plan_recovery",
     "recover_into",
     "recover_scaffold",

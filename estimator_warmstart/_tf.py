@@ -1,6 +1,6 @@
 """Imports TensorFlow, and wraps what is private in it or differs between its versions.
 
-With `_tf_estimator.py`, `_tf_import.py` and `_tf_objects.py` the only modules that use TensorFlow's private names or look at
+With the other modules `_tf_*.py` the only ones that use TensorFlow's private names or look at
 its version.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
@@ -28,7 +28,6 @@ tf1 = tf.compat.v1
 # The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
 SessionRunHook = tf1.train.SessionRunHook
 tensorflow_version: str = tf.__version__
-_Saver: Any = tf1.train.Saver
 _MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Up to 2.7, if several variables were to take the value of one old variable, `warm_start` silently filled only one of them.
 warm_start_fills_several = version(tf.__version__) >= (2, 8)
@@ -36,7 +35,6 @@ warm_start_fills_several = version(tf.__version__) >= (2, 8)
 logger = tf.get_logger().getChild("estimator_warmstart")
 
 __all__ = [
-    "LateSaver",
     "SessionRunHook",
     "add_control_input",
     "build_optimizer",
@@ -189,35 +187,6 @@ def session_has_own_variables() -> bool:
     has_chief = {"chief", "master"} & set(cluster.cluster_spec().jobs)
     is_first = (cluster.task_type, cluster.task_id) == ("worker", 0)
     return cluster.task_type in (None, "chief", "master") or (is_first and not has_chief)
-
-
-class LateSaver(_Saver):
-    """A `Saver` that decides what to save when it is built, and builds itself if it is used before that.
-
-    An Estimator builds the Scaffold's saver when all variables exist, but does not build it for an export.
-
-    Args:
-      saveables: a function without arguments that returns a `var_list` for `tf.compat.v1.train.Saver`.
-      **options: for `tf.compat.v1.train.Saver`.
-    """
-
-    def __init__(self, saveables: Callable[[], object], **options: Any):
-        self._saveables = saveables
-        super().__init__(defer_build=True, **options)
-
-    def build(self) -> None:
-        if not self._is_built:
-            self._var_list = self._saveables()
-        super().build()
-
-    def save(self, *args: Any, **options: Any) -> str:
-        self.build()
-        prefix: str = super().save(*args, **options)
-        return prefix
-
-    def restore(self, sess: tf.compat.v1.Session, save_path: str) -> None:
-        self.build()
-        super().restore(sess, save_path)
 
 
 def build_optimizer(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:

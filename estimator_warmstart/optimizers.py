@@ -6,7 +6,7 @@ Source: tensorflow/python/training/*.py, tensorflow/python/keras/optimizer_v2/*.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart.slots import SlotOf, family_of
 
@@ -63,6 +63,7 @@ OPTIMIZERS = (
     Optimizer("AdamW", "", (_M, _V, _VHAT)),
     Optimizer("Lion", "", (_M,)),
 )
+_NAMES = {optimizer.name for optimizer in OPTIMIZERS}
 _TF1_FAMILIES = {optimizer.tf1_family for optimizer in OPTIMIZERS if optimizer.tf1_family}
 _KERAS_SLOT_NAMES = {slot_name for optimizer in OPTIMIZERS for slot in optimizer.slots for slot_name in slot}
 _LAST_NUMBER = re.compile(r"_\d+$")
@@ -98,6 +99,28 @@ class Meaning(NamedTuple):
 def corrects_bias(optimizer: str) -> bool:
     """Returns whether the optimizer of that name of Keras's divides its moments by a power of the steps."""
     return _SAME_SLOTS.get(optimizer, optimizer) in _CORRECT_BIAS
+
+
+def class_of(optimizer: object, known: Optional[Collection[str]] = None) -> Optional[str]:
+    """Returns what Keras calls optimizers of this class, or of the class that a user has derived it from.
+
+    Args:
+      optimizer: a Keras optimizer.
+      known: the names to look for; `None`: all that are known here.
+
+    Returns:
+      `None` if it is of none of them.
+    """
+    names = _NAMES if known is None else known
+    return next((base.__name__ for base in type(optimizer).__mro__ if base.__name__ in names), None)
+
+
+def uses_slots(optimizer: str, config: Mapping[str, object]) -> bool:
+    """Returns whether an optimizer with this name of Keras's and this config ever reads its slots.
+
+    SGD without momentum does not, and has slots since 2.11 all the same.
+    """
+    return optimizer != "SGD" or bool(config.get("momentum", True))
 
 
 def meanings_of(slots_by_name: Mapping[str, SlotOf]) -> Dict[str, Meaning]:

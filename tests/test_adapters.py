@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import save_checkpoint
-from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, recover_variables
+from eager import eager_mode
+from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters, recover_into, recover_variables
 from estimator_warmstart.restore import old_values
 from shared_models import needed_by
 
@@ -522,15 +523,31 @@ class TestNumpyFunctions:
         [
             (
                 lambda array: array[:2],
-                r"made float32 \[2, 2\] of float32 \[3, 2\], and the new variable needs .* \[3, 2\]",
+                r"made float32 \[2, 2\] of float32 \[3, 2\], and the variable needs float32 \[3, 2\]; let it return these",
             ),
             (lambda array: array.astype(np.float64), r"made float64 \[3, 2\] .* needs float32 \[3, 2\]"),
+            (lambda array: [["a"]], r"made <U1 \[1, 1\] .* needs float32 \[3, 2\]"),
+            (lambda array: {}["a"], r"raised KeyError for float32 \[3, 2\]: 'a'; mend it, or exclude the variable"),
         ],
-        ids=["shape", "dtype"],
+        ids=["shape", "dtype", "no numbers", "raises"],
     )
-    def test_what_it_returns_is_checked(self, recovered, function, told):
-        with pytest.raises(WarmStartError, match=told):
-            recovered(OLD, adapters.transform(function, numpy=True), [3, 2])
+    @pytest.mark.parametrize("way", ["session", "hook", "eager"])
+    def test_what_it_returns_is_checked(self, recovered, old_dir, function, told, way):
+        told = r"the function of adapters.transform\(numpy=True\) for 'v' " + told
+        adapter = adapters.transform(function, numpy=True)
+        if way == "session":
+            with pytest.raises(WarmStartError, match=told):
+                recovered(OLD, adapter, [3, 2])
+            return
+        save_checkpoint(old_dir, {"v": np.float32(OLD)})
+        if way == "eager":
+            with eager_mode(), pytest.raises(WarmStartError, match=told):
+                recover_into({"v": tf.Variable(tf.zeros([3, 2]))}, str(old_dir), adapters={"v": adapter})
+            return
+        with tf.Graph().as_default():  # An initializer recovers: the session that runs it raises what TensorFlow makes of it.
+            tf1.get_variable("v", [3, 2])
+            with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+                tf1.train.MonitoredSession(hooks=[ShapeAdaptingRecoverHook(str(old_dir), adapters={"v": adapter})])
 
 
 class TestShrinkPerturb:

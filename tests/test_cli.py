@@ -93,7 +93,7 @@ def here(fm_checkpoint, tmp_path, monkeypatch):
 
 @pytest.fixture
 def models_of_the_docs(here):
-    """The files that docs/cli.md and the examples of --help speak of, under relative paths: old, new and params.json."""
+    """The files that docs/cli.md and the examples of --help speak of, under relative paths: old, new, run and params.json."""
     save_checkpoint(
         "old",
         {
@@ -106,6 +106,11 @@ def models_of_the_docs(here):
         step=7,
     )
     build_new_model("new")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w, saver = tf1.get_variable("fm/w", [2]), tf1.train.Saver()
+        for step in (7, 8, 9):
+            w.load([step, 10 * step], session)
+            saver.save(session, "run/model.ckpt", step)
     (here / "params.json").write_text(re.search(r"```json\n(.*?)```", DOCS, re.DOTALL).group(1))
 
 
@@ -125,14 +130,15 @@ class TestHelp:
 
 class TestDocs:
     def test_has_an_example_of_each_command(self):
-        assert [shlex.split(command)[0] for command, _ in EXAMPLES] == ["plan", "list", "list", "diff", "plan", "convert"]
+        commands = ["plan", "list", "list", "diff", "plan", "convert", "merge"]
+        assert [shlex.split(command)[0] for command, _ in EXAMPLES] == commands
 
     def test_every_example_prints_what_is_printed_there(self, models_of_the_docs, capsys):
         codes = []
         for command, printed in EXAMPLES:
             codes.append(main(shlex.split(command)))
             assert capsys.readouterr().out == printed
-        assert codes == [0, 0, 0, 1, 1, 0]
+        assert codes == [0, 0, 0, 1, 1, 0, 0]
 
 
 class TestList:

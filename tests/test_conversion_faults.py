@@ -1,4 +1,4 @@
-"""`convert_checkpoint` on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
+"""Conversions and merges on bad days: a damaged source, a full disk, a kill or an interruption at any moment."""
 
 import hashlib
 import os
@@ -263,8 +263,15 @@ import tensorflow as tf
 from estimator_warmstart import files
 from estimator_warmstart.checkpoint import data_files
 from estimator_warmstart.convert.convert import convert_checkpoint
-source, folder, there, every = *sys.argv[1:4], int(sys.argv[4])
+from estimator_warmstart.convert.merge import merge_checkpoints
+source, folder, there, every, what = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5]
 destination = os.path.join(folder, "model.ckpt")
+
+def write():
+    if what == "convert":
+        convert_checkpoint(source, destination, overwrite=True)
+    else:
+        merge_checkpoints(source.split(","), destination, overwrite=True)
 
 def convert(kill_at):
     child = os.fork()
@@ -285,7 +292,7 @@ def convert(kill_at):
         setattr(tf.io.gfile, name, counted(getattr(tf.io.gfile, name)))
     builtins.open = counted(builtins.open)
     try:
-        convert_checkpoint(source, destination, overwrite=True)
+        write()
     finally:
         os._exit(0 if sys.exc_info()[0] is None else 1)
 
@@ -295,7 +302,7 @@ for kill_at in range(1, 1000, every):
     status = convert(kill_at)
     reader = tf.train.load_checkpoint(destination)
     values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}  # Raises for half a checkpoint.
-    print("new" if "vars/a/.ATTRIBUTES/VARIABLE_VALUE" in values else "old")
+    print("old" if "x0" in values else "new")
     if status == 0:
         break
     assert status == signal.SIGKILL, status
@@ -305,8 +312,19 @@ print(*sorted(os.listdir(folder)))
 
 class TestKilledBeforeAFileOperation:
     @EVERY
-    @pytest.mark.parametrize("shards", [1, 2])
-    def test_the_old_one_is_whole_or_the_new_one(self, old, tmp_path, shards, every):
+    @pytest.mark.parametrize(
+        "shards, what",
+        [
+            pytest.param(1, "convert", id="convert"),
+            pytest.param(2, "convert", id="convert, two data files"),
+            pytest.param(2, "merge", id="merge, two data files"),
+        ],
+    )
+    def test_the_old_one_is_whole_or_the_new_one(self, old, tmp_path, shards, what, every):
+        source = old
+        if what == "merge":
+            (tmp_path / "other").mkdir()
+            source = f"{old},{save_checkpoint(tmp_path / 'other', VALUES)}"
         there = tmp_path / "there"
         there.mkdir()
         with tf.Graph().as_default(), tf1.Session() as session:
@@ -324,7 +342,7 @@ class TestKilledBeforeAFileOperation:
             )
         (there / "model.ckpt.meta").write_text("of the old one")
         (there / "model.ckpt.notes").write_text("of somebody")
-        done = run_python(KILL_OPERATIONS, old, tmp_path / "new", there, every)
+        done = run_python(KILL_OPERATIONS, source, tmp_path / "new", there, every, what)
         assert done.returncode == 0, done.stderr
         *found, left = done.stdout.splitlines()
         first_new = found.index("new")

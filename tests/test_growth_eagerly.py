@@ -36,3 +36,15 @@ def test_an_eager_variable(old_dir, adapter, expected):
     variable = tf.Variable(tf.fill(np.shape(expected), -1.0))
     recover_into({"v": variable}, str(old_dir), adapters={"v": adapter})
     np.testing.assert_allclose(variable.numpy(), expected)
+
+
+@pytest.mark.skipif(not hasattr(tf, "feature_column"), reason="no feature columns")
+@eagerly
+def test_an_eager_kernel_behind_feature_columns(old_dir):
+    """`height` comes between the two that were there: columns are sorted by name."""
+    age, place, height = (tf.feature_column.numeric_column(*each) for each in (["age"], ["place", [2]], ["height"]))
+    save_checkpoint(old_dir, {"kernel": np.float32(OLD)})
+    kernel = tf.Variable(tf.fill([4, 2], -1.0))
+    adapter = adapters.remap_feature_columns([age, place], [place, height, age])
+    recover_into({"kernel": kernel}, str(old_dir), adapters={"kernel": adapter})
+    assert kernel.numpy().tolist() == [[1, 2], [-1, -1], [3, 4], [5, 6]]

@@ -58,7 +58,7 @@ OLD_W = [[1], [2], [3]]
 
 @needs_estimator
 class TestEstimator:
-    @pytest.mark.parametrize("saver_format", ["name", "object"])
+    @pytest.mark.parametrize("saver_format", ["name", "object", "both"])
     def test_train_resume_evaluate_predict_export(self, fm_checkpoint, tmp_path, saver_format):
         def scaffold():
             return recover_scaffold(fm_checkpoint, {"fm/w": "new/w"}, saver_format=saver_format, with_slots=True)
@@ -78,9 +78,9 @@ class TestEstimator:
         exported = estimator.export_saved_model(str(tmp_path / "export"), serving_input)
         assert os.path.isfile(os.path.join(os.fsdecode(exported), "saved_model.pb"))
         objects = "_CHECKPOINTABLE_OBJECT_GRAPH" in dict(tf.train.list_variables(os.path.join(str(new_dir), "model.ckpt-3")))
-        assert objects == (saver_format == "object")
+        assert objects == (saver_format != "name")
 
-    @pytest.mark.parametrize("saver_format", ["name", "object"])
+    @pytest.mark.parametrize("saver_format", ["name", "object", "both"])
     def test_saver_options_are_honoured(self, fm_checkpoint, tmp_path, saver_format):
         def scaffold():
             return recover_scaffold(
@@ -188,7 +188,7 @@ class TestBadArguments:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"saver_format": "objects"}, r"saver_format must be 'name' or 'object', got 'objects' \(did you mean 'object'"),
+            ({"saver_format": "objects"}, r"'name' or 'object' or 'both', got 'objects' \(did you mean 'object'"),
             ({"max_to_kep": 3}, r"recover_scaffold has no argument 'max_to_kep' \(did you mean 'max_to_keep'"),
             ({"with_slot": True}, r"no argument 'with_slot' \(did you mean 'with_slots'"),
             ({"when": "every_train"}, "use a hook for when='every_train'"),
@@ -238,7 +238,7 @@ class TestMakeSaver:
         for trackable, path in ((tf.train.Checkpoint(model=module), "model/kernel"), (module, "kernel")):
             saved = saved_by(make_saver(trackable, saver_format="object"), tmp_path)
             assert f"{path}/.ATTRIBUTES/VARIABLE_VALUE" in saved
-            with pytest.raises(WarmStartError, match='give saver_format="object"'):
+            with pytest.raises(WarmStartError, match='give saver_format="object" or "both"'):
                 make_saver(trackable)
 
     def test_variables_made_after_it_are_saved(self, tmp_path, new_graph):
@@ -318,7 +318,7 @@ UNDER_MIRRORED = """
 """
 
 
-@pytest.mark.parametrize("saver_format", ["name", "object"])
+@pytest.mark.parametrize("saver_format", ["name", "object", "both"])
 @needs_estimator
 def test_under_mirrored_strategy_every_replica_is_recovered(tmp_path, saver_format):
     (tmp_path / "old").mkdir()

@@ -6,7 +6,7 @@ import math
 import zlib
 from typing import Optional, Sequence, Tuple
 
-from estimator_warmstart.adapters.transforms import Adapter, Misfit, ShrinkPerturb, Transform
+from estimator_warmstart.adapters.transforms import Adapter, Apply, Misfit, ShrinkPerturb, Transform
 from estimator_warmstart.arguments import is_integer, is_number
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.tensors import Shape
@@ -23,8 +23,7 @@ def shrink_perturb(shrink: float, noise_stddev: float, *, seed: Optional[int] = 
 
     Args:
       shrink: the factor, from 0 to 1.
-      noise_stddev: the standard deviation of the normally distributed noise, 0 or more. In the paper the noise has the scale of
-        an initializer's values.
+      noise_stddev: the standard deviation of the normally distributed noise, 0 or more.
       seed: of the noise; `None` stands for 0. Each variable draws its own noise from it, the same in each process and run, so
         that the workers of a job and the copies of a mirrored variable agree.
 
@@ -59,11 +58,12 @@ def shrink_perturb(shrink: float, noise_stddev: float, *, seed: Optional[int] = 
     return Adapter(label, steps)
 
 
-def with_own_noise(transforms: Sequence[Transform], name: str) -> Tuple[Transform, ...]:
-    """Returns `transforms` with the seed of the noise that the new variable `name` draws."""
-    return tuple(
-        transform._replace(seed=zlib.crc32(f"{transform.seed} {name}".encode()))
-        if isinstance(transform, ShrinkPerturb)
-        else transform
-        for transform in transforms
-    )
+def for_variable(transforms: Sequence[Transform], name: str) -> Tuple[Transform, ...]:
+    """Returns `transforms` with what the new variable `name` decides: the seed of its noise, and what messages call it."""
+    return tuple(_for_variable(transform, name) for transform in transforms)
+
+
+def _for_variable(transform: Transform, name: str) -> Transform:
+    if isinstance(transform, ShrinkPerturb):
+        return transform._replace(seed=zlib.crc32(f"{transform.seed} {name}".encode()))
+    return transform._replace(variable=name) if isinstance(transform, Apply) else transform

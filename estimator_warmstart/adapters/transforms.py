@@ -43,11 +43,11 @@ class Apply(NamedTuple):
     """The whole tensor goes through `fn`, which returns `shape` and may pad it with zeros.
 
     Attributes:
-      fn: takes and returns a tensor.
+      fn: takes and returns a tensor, or a numpy array if it `takes_arrays`.
       shape: of what it returns.
       may_pad: whether zeros that it returns may be padding rather than old values.
       dtype: of what it returns, if that is not what it takes; else empty.
-      takes_arrays: whether `fn` takes and returns numpy arrays, not tensors.
+      variable: the name of the new variable that it is for, for messages.
     """
 
     fn: Callable[[Any], Any]
@@ -55,6 +55,7 @@ class Apply(NamedTuple):
     may_pad: bool = True
     dtype: str = ""
     takes_arrays: bool = False
+    variable: str = ""
 
 
 class Reshape(NamedTuple):

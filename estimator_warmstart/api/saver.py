@@ -1,11 +1,14 @@
-"""`make_saver` makes a Saver that saves the new model, name-based or object-based."""
+"""`make_saver` makes a Saver that saves the new model, name-based, object-based or both."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, List, Mapping, Optional
 
-from estimator_warmstart._tf import LateSaver, copies_of, slice_of, tf, tf1
+from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart._tf_objects import is_trackable, saveables_of
+from estimator_warmstart._tf_savers import LateSaver, RekeyingSaver
+from estimator_warmstart.api.both_formats import is_one_trackable, is_partitioned, names_and_objects
 from estimator_warmstart.arguments import check_choice, is_number
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.variables import logical_name
@@ -26,22 +29,26 @@ def make_saver(
     name: Optional[str] = None,
     filename: Optional[str] = None,
 ) -> tf.compat.v1.train.Saver:
-    """Makes a Saver for the new model, in either of TensorFlow's formats, for a Scaffold.
+    """Makes a Saver for the new model, in either of TensorFlow's formats or in both at once, for a Scaffold.
 
-    Use it where an Estimator's checkpoints are to be object-based from now on, or where a Scaffold needs a Saver anyway.
+    Use it where an Estimator's checkpoints are to be object-based from now on, where programs of both kinds are to read them
+    while a team moves from one to the other, or where a Scaffold needs a Saver anyway.
     The saver looks for variables when the Scaffold is finalized, so it may be made before they are. An Estimator whose
     Scaffold has a saver ignores `keep_checkpoint_max` and `keep_checkpoint_every_n_hours` of its `RunConfig`: give them here.
 
     Args:
       var_list: what to save. `None`: all that is saveable. For `"name"`: a list of variables or a dict
-        `{name: variable}`, as `tf.compat.v1.train.Saver` takes it. For `"object"`: also a `tf.train.Checkpoint`, a Keras
-        model, a `tf.Module` or any other trackable object, whose object paths the checkpoint then has. Variables are saved
-        under their names in `vars`, as in TensorFlow's migration guide and by `convert_checkpoint`.
-      saver_format: `"name"`: one tensor for each variable's name. `"object"`: what `tf.train.Checkpoint` writes.
+        `{name: variable}`, as `tf.compat.v1.train.Saver` takes it. For `"object"` and `"both"`: also a
+        `tf.train.Checkpoint`, a Keras model, a `tf.Module` or any other trackable object, whose object paths the checkpoint
+        then has. Variables are saved under their names in `vars`, as in TensorFlow's migration guide and by
+        `convert_checkpoint`.
+      saver_format: `"name"`: one tensor for each variable's name. `"object"`: what `tf.train.Checkpoint` writes. `"both"`: a
+        name-based checkpoint that `tf.train.Checkpoint` reads too; each value is stored once, under two keys, and partitioned
+        variables are whole for `tf.train.Checkpoint`. It resumes from checkpoints of all three kinds.
       max_to_keep: how many recent checkpoints to keep; `None` or 0: all.
       keep_checkpoint_every_n_hours: hours after which one more is kept for good.
       sharded: whether each device's variables are saved in a file of their own, as an Estimator does.
-      reshape: whether to restore into other shapes of the same size; name-based only.
+      reshape: whether to restore into other shapes of the same size; not for `"object"`.
       restore_sequentially: whether to restore variables one after another on each device.
       pad_step_number: whether step numbers in file names have eight digits.
       save_relative_paths: whether the file `checkpoint` names its checkpoints relative to itself, so that the directory can be
@@ -69,17 +76,21 @@ def make_saver(
       >>> sorted(name for name, _ in tf.train.list_variables(prefix))
       ['_CHECKPOINTABLE_OBJECT_GRAPH', 'vars/w/.ATTRIBUTES/VARIABLE_VALUE']
     """
-    check_choice("saver_format", saver_format, ("name", "object"))
+    check_choice("saver_format", saver_format, ("name", "object", "both"))
     if saver_format == "object" and reshape:
         raise WarmStartError("an object-based checkpoint cannot be restored into other shapes; leave out reshape=True")
     if saver_format == "name" and is_trackable(var_list) and not isinstance(var_list, (list, dict, tf.Variable)):
         raise WarmStartError(
-            f'a {type(var_list).__name__} is saved by its objects; give saver_format="object", or a list of its variables'
+            f'a {type(var_list).__name__} is saved by its objects; give saver_format="object" or "both", or a list of variables'
         )
     _check_not_negative("max_to_keep", max_to_keep)
     _check_not_negative("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
-    return LateSaver(
-        (lambda: _object_saveables(var_list)) if saver_format == "object" else (lambda: var_list),
+    makers = {
+        "name": partial(LateSaver, lambda: var_list),
+        "object": partial(LateSaver, lambda: _object_saveables(var_list)),
+        "both": partial(RekeyingSaver, lambda: names_and_objects(var_list)),
+    }
+    return makers[saver_format](
         max_to_keep=max_to_keep,
         keep_checkpoint_every_n_hours=keep_checkpoint_every_n_hours,
         sharded=sharded,
@@ -100,7 +111,7 @@ def _check_not_negative(argument: str, value: Optional[float]) -> None:
 
 def _object_saveables(var_list: Any) -> List[Any]:
     """Returns the saveables of an object-based checkpoint of `var_list`."""
-    if var_list is not None and not isinstance(var_list, (list, tuple, Mapping)) and is_trackable(var_list):
+    if is_one_trackable(var_list):
         return saveables_of(var_list)
     others: List[Any] = []
     if var_list is None:
@@ -112,17 +123,8 @@ def _object_saveables(var_list: Any) -> List[Any]:
     if parts:
         raise WarmStartError(
             "an object-based checkpoint cannot hold partitioned variables, here "
-            f'{first_few(sorted({logical_name(part) for part in parts}))}; save this model with saver_format="name"'
+            f'{first_few(sorted({logical_name(part) for part in parts}))}; save this model with saver_format="both"'
         )
     holder = tf.Module()
     holder.vars = named  # Makes the dict trackable, which TensorFlow 1.15's Checkpoint does not.
     return saveables_of(tf1.train.Checkpoint(vars=holder.vars)) + list(others)
-
-
-def is_partitioned(variable: Any) -> bool:
-    """Whether `variable` is a partitioned variable or a part of one."""
-    return (
-        isinstance(variable, (list, tuple))
-        or type(variable).__name__ == "PartitionedVariable"
-        or bool(slice_of(copies_of(variable)[0]))
-    )

@@ -60,7 +60,7 @@ def recover_scaffold(
 
     Args:
       adapters: `None`: recovers as `VariableRecoverHook`, shapes must be the same; a dict: as `ShapeAdaptingRecoverHook`.
-      saver_format: `"name"` or `"object"`, as for `make_saver`.
+      saver_format: `"name"`, `"object"` or `"both"`, as for `make_saver`.
       with_slots: whether optimizer slots are recovered too; `None`: if `adapters` is given.
       init_op: as for `tf.compat.v1.train.Scaffold`; what it initializes by the variables' own initializers is recovered.
       init_fn: as for `tf.compat.v1.train.Scaffold`; it is called after the old values are recovered.

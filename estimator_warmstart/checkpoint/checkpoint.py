@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import closing
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
 from estimator_warmstart.checkpoint.arrays import NPZ, StoredArray
@@ -18,7 +18,7 @@ from estimator_warmstart.checkpoint.safetensors import read_safetensors
 from estimator_warmstart.checkpoint.v1 import read_v1_tensors, v1_files
 from estimator_warmstart.errors import CheckpointError, did_you_mean, first_few
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.slots import SlotOf, find_slots
+from estimator_warmstart.slots import SlotOf, bias_correction, find_slots, hyperparameters
 from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_elements, whole_slice
 
 NAME_BASED = "name-based"
@@ -89,6 +89,13 @@ class Checkpoint(NamedTuple):
     def title(self) -> str:
         """Where it is and in which format, for messages."""
         return f"{self.prefix} ({self.format}{' SavedModel' if self.is_saved_model else ''})"
+
+    @property
+    def optimizer_state(self) -> Set[str]:
+        """The names of slots, of settings such as learning rates, and of powers and counts of bias corrections."""
+        shapes = {name: old.shape for name, old in self.variables.items()}
+        corrections = {name for name, shape in shapes.items() if bias_correction(name, shape)}
+        return {*self.slots_by_name, *hyperparameters(shapes, self.slots_by_name), *corrections}
 
     def find(self, name: str) -> Optional[OldVariable]:
         """Returns the variable of that name or at that object path, or the slot `VARIABLE/SLOT`; `None` if there is none."""

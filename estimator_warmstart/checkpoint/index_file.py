@@ -114,11 +114,11 @@ def new_header(byte_order: str) -> tensor_bundle_pb2.BundleHeaderProto:
     return header
 
 
-def write_index(prefix: str, index: BundleIndex) -> None:
-    """Writes the index of the checkpoint `prefix`; errors are among `FILE_ERRORS`."""
+def write_index(prefix: str, index: BundleIndex, suffix: str = INDEX_SUFFIX) -> None:
+    """Writes the index of the checkpoint `prefix`, to `PREFIX` and `suffix`; errors are among `FILE_ERRORS`."""
     serialized: Dict[bytes, bytes] = {key: entry.SerializeToString() for key, entry in index.entries.items()}
     serialized[_HEADER_KEY] = index.header.SerializeToString()
-    with open_file(prefix + INDEX_SUFFIX, "wb") as file:
+    with open_file(prefix + suffix, "wb") as file:
         file.write(encode_table(serialized))
         sync(file)
 

@@ -64,6 +64,29 @@ def find_checkpoint(ckp_dir: PathArgument) -> Location:
     raise CheckpointError(problem)
 
 
+def last_checkpoints(directory: PathArgument, count: int) -> List[str]:
+    """Returns the prefixes of the last `count` checkpoints that the file `checkpoint` of a run lists, the latest last.
+
+    Raises:
+      CheckpointError: if there are not so many, or one is not there any more.
+    """
+    path = checked_path("directory", directory, "the directory of a run")
+    try:
+        check_regular(os.path.join(path, "checkpoint"))
+        state = tf.train.get_checkpoint_state(path)
+    except FILE_ERRORS + (ValueError,) as error:
+        raise CheckpointError(f"{path}/checkpoint cannot be read: {error_text(error)}") from error
+    if state is None:
+        raise CheckpointError(f"{path} has no file `checkpoint`, which lists the checkpoints of a run; name each of them")
+    known = list(state.all_model_checkpoint_paths)
+    if count > len(known):
+        raise CheckpointError(f"{path}/checkpoint lists {len(known)} checkpoints, not {count}: {first_few(known)}")
+    gone = [prefix for prefix in known[-count:] if _at_prefix(prefix) is None]
+    if gone:
+        raise CheckpointError(f"{path}/checkpoint lists {first_few(gone)}, and it is not there (was the directory moved?)")
+    return known[-count:]
+
+
 def _at_prefix(prefix: str) -> Optional[Location]:
     """Returns the checkpoint that has this prefix, or `None`."""
     if prefix.endswith("/"):

@@ -7,7 +7,7 @@ tensors escape a slash within one name of a path (tensorflow/python/checkpoint/t
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from estimator_warmstart._tf import object_graph_pb2
 from estimator_warmstart.slots import LONGEST_NAME, MOST_PARTS, SlotOf
@@ -155,6 +155,39 @@ def names_of_variables(variables: Mapping[int, ObjectVariable]) -> Tuple[Dict[in
 def value_key(path: Iterable[str]) -> str:
     """Returns the key of the tensor of the variable at a path, which is given as its names."""
     return "/".join(name.replace(".", "..").replace("/", ".S") for name in path) + _VALUE_SUFFIX
+
+
+def graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
+    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
+    graph = object_graph_pb2.TrackableObjectGraph()
+    graph.nodes.add().children.add(node_id=1, local_name="vars")
+    graph.nodes.add()
+    return graph, {name: add_variable(graph, 1, name, ("vars", name)) for name in names}
+
+
+def add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
+    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
+    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
+    key = value_key(path)
+    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
+    return key
+
+
+def without_keys(graph: object_graph_pb2.TrackableObjectGraph, keys: Collection[str]) -> object_graph_pb2.TrackableObjectGraph:
+    """Returns the graph without the values under some keys, which a reader would look for, and without such slots."""
+    found = object_graph_pb2.TrackableObjectGraph.FromString(graph.SerializeToString())
+    emptied = set()
+    for number, node in enumerate(found.nodes):
+        kept = [attribute for attribute in node.attributes if attribute.checkpoint_key not in keys]
+        if len(kept) < len(node.attributes):
+            emptied.add(number)
+            del node.attributes[:]
+            node.attributes.extend(kept)
+    for node in found.nodes:
+        slots = [slot for slot in node.slot_variables if slot.slot_variable_node_id not in emptied]
+        del node.slot_variables[:]
+        node.slot_variables.extend(slots)
+    return found
 
 
 def _parse_graph(serialized: bytes) -> object_graph_pb2.TrackableObjectGraph:

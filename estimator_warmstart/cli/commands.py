@@ -8,7 +8,8 @@ from estimator_warmstart.cli.command import Command
 from estimator_warmstart.cli.converting import CONVERT
 from estimator_warmstart.cli.differences import DIFF
 from estimator_warmstart.cli.listing import LIST
+from estimator_warmstart.cli.merging import MERGE
 from estimator_warmstart.cli.planning import PLAN
 
 # In the order of --help.
-COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT)
+COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT, MERGE)

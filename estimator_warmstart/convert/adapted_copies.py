@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 
-from estimator_warmstart._tf import logger, tf, tf1
+from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.index_file import StoredTensor
+from estimator_warmstart.convert.cpu_session import cpu_session
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.graph.eager_variables import new_variable
 from estimator_warmstart.graph.variables import NewVariable, Part
@@ -87,7 +88,7 @@ def write_adapted(old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedV
     for number, (key, planned) in enumerate(adapted.items()):
         prefixes[key] = os.path.join(folder, f"adapted-{number}")
         try:
-            with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+            with cpu_session() as session:
                 value = _value_of(old, as_it_is, key, planned)
                 session.run(tf.raw_ops.SaveV2(prefix=prefixes[key], tensor_names=[key], shape_and_slices=[""], tensors=[value]))
         except tf.errors.OpError as error:

@@ -6,35 +6,31 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from contextlib import closing
+from typing import Dict, List, Optional, Sequence
 
-from estimator_warmstart._tf import object_graph_pb2, tf, tf1
+import numpy as np
+
+from estimator_warmstart._tf import object_graph_pb2, tf
 from estimator_warmstart.arguments import check_choice
 from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
-from estimator_warmstart.checkpoint.checkpoint import (
-    NAME_BASED,
-    NAME_BASED_V1,
-    OBJECT_BASED,
-    Checkpoint,
-    OldVariable,
-    open_checkpoint,
-    slice_spec,
-)
+from estimator_warmstart.checkpoint.bundle_writer import BundleWriter
+from estimator_warmstart.checkpoint.checkpoint import NAME_BASED, NAME_BASED_V1, OBJECT_BASED, Checkpoint, open_checkpoint
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
-from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
+from estimator_warmstart.checkpoint.index_file import StoredTensor
+from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
 from estimator_warmstart.convert.array_files import arrays_to_write, write_arrays
 from estimator_warmstart.convert.chosen import chosen_variables
 from estimator_warmstart.convert.destination import checked_destination, checked_file, source_directory, staged
 from estimator_warmstart.convert.keras import copies_into_model
 from estimator_warmstart.convert.renamed import copy_of, renamed_variables
-from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
+from estimator_warmstart.convert.v1_copies import rewritten_as_v2
+from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
 from estimator_warmstart.patterns import PatternsArgument, RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
-from estimator_warmstart.tensors import whole_slice
 from estimator_warmstart.text_output import progress_line
 
-_BATCH_BYTES = 1 << 26
 _FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED, **{each: each for each in ARRAY_FORMATS}}
 
 
@@ -127,7 +123,7 @@ def convert_checkpoint(
         return place
     place = checked_destination(destination, read_only, overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = _rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
+        old = rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
         if to == "name":
             copies = _copies_by_name(old, renames or ())
         elif model is None:
@@ -167,40 +163,6 @@ def _check_differs(old: Checkpoint, to: str, is_changed: bool) -> None:
     raise WarmStartError(f"{old.prefix} is {old.format} already; copy its {files}")
 
 
-def _rewritten_as_v2(old: Checkpoint, folder: str) -> Checkpoint:
-    """Writes a V1 checkpoint as V2 in `folder`, with a few variables or one large one in memory at a time.
-
-    Raises:
-      CheckpointError: if a value cannot be read.
-    """
-    prefix = os.path.join(folder, "v2")
-    written: List[str] = []
-    try:
-        with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-            for batch in _in_batches(old.variables.values()):
-                stored = [(each, slice_spec(each, box)) for each in batch for box in each.slices or [whole_slice(each.shape)]]
-                names, specs = [each.key for each, _ in stored], [spec for _, spec in stored]
-                dtypes = [tf.as_dtype(each.dtype) for each, _ in stored]
-                values = tf.raw_ops.RestoreV2(prefix=old.prefix, tensor_names=names, shape_and_slices=specs, dtypes=dtypes)
-                written.append(f"{prefix}-{len(written)}")
-                session.run(tf.raw_ops.SaveV2(prefix=written[-1], tensor_names=names, shape_and_slices=specs, tensors=values))
-            session.run(
-                tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=False)
-            )
-    except tf.errors.OpError as error:
-        raise CheckpointError(f"{old.prefix} cannot be read as a V1 checkpoint: {error.message}") from error
-    return open_checkpoint(prefix)
-
-
-def _in_batches(variables: Iterable[OldVariable]) -> List[List[OldVariable]]:
-    batches: List[List[OldVariable]] = [[]]
-    for old in variables:
-        if batches[-1] and sum(each.nbytes for each in batches[-1]) + old.nbytes > _BATCH_BYTES:
-            batches.append([])
-        batches[-1].append(old)
-    return batches
-
-
 def _copies_by_name(old: Checkpoint, renames: Sequence[Renames]) -> List[TensorCopy]:
     """Returns copies of all variables under their names. The object graph and the save counter are left out."""
     return [copy_of(old.variables[source], name) for name, source in _names_of_all(old, renames).items()]
@@ -224,7 +186,7 @@ def _names_of_all(old: Checkpoint, renames: Sequence[Renames]) -> Dict[str, str]
 def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) -> List[TensorCopy]:
     """Returns copies of the variables under the keys of `checkpoint.vars`, and of the object graph that has them."""
     sources = renamed_variables(old, renames)
-    graph, keys = _graph_of_dict(sources)
+    graph, keys = graph_of_dict(sources)
     copies = [copy_of(old.variables[source], keys[name]) for name, source in sources.items()]
     return copies + _graph_copies(graph, folder)
 
@@ -232,32 +194,10 @@ def _copies_into_dict(old: Checkpoint, renames: Sequence[Renames], folder: str) 
 def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> List[TensorCopy]:
     """Writes an object graph and a save counter in `folder`; returns the copies of both."""
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
-    counter = _add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
+    counter = add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
-    with tf.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
-        added = {counter: tf.constant(1, tf.int64), OBJECT_GRAPH_KEY: tf.constant(graph.SerializeToString())}
-        session.run(
-            tf.raw_ops.SaveV2(
-                prefix=prefix,
-                tensor_names=list(added),
-                shape_and_slices=[""] * len(added),
-                tensors=list(added.values()),
-            )
-        )
-    return [TensorCopy(prefix, key, key) for key in added]
-
-
-def _graph_of_dict(names: Iterable[str]) -> Tuple[object_graph_pb2.TrackableObjectGraph, Dict[str, str]]:
-    """Returns the object graph of `checkpoint.vars = {name: variable}`, and {name: key of its tensor}."""
-    graph = object_graph_pb2.TrackableObjectGraph()
-    graph.nodes.add().children.add(node_id=1, local_name="vars")
-    graph.nodes.add()
-    return graph, {name: _add_variable(graph, 1, name, ("vars", name)) for name in names}
-
-
-def _add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name: str, path: Tuple[str, ...]) -> str:
-    """Adds a variable at `path` to the children of the node `holder`; returns the key of its tensor."""
-    graph.nodes[holder].children.add(node_id=len(graph.nodes), local_name=name)
-    key = value_key(path)
-    graph.nodes.add().attributes.add(name=VALUE_ATTRIBUTE, full_name=name, checkpoint_key=key)
-    return key
+    with closing(BundleWriter(prefix)) as writer:
+        writer.write(counter, StoredTensor((), "int64"), [np.ones([1], np.int64)])
+        writer.write_string(OBJECT_GRAPH_KEY, graph.SerializeToString())
+        writer.finish()
+    return [TensorCopy(prefix, key, key) for key in (counter, OBJECT_GRAPH_KEY)]

@@ -16,7 +16,7 @@ from estimator_warmstart.checkpoint.data_files import ElementwiseFn
 from estimator_warmstart.checkpoint.object_graph import VALUE_ATTRIBUTE
 from estimator_warmstart.checkpoint.statistics import read_integer
 from estimator_warmstart.errors import first_few
-from estimator_warmstart.optimizers import CENTERED_RMSPROP, OPTIMIZERS
+from estimator_warmstart.optimizers import CENTERED_RMSPROP, OPTIMIZERS, class_of, uses_slots
 from estimator_warmstart.plan.plan import PlannedVariable
 from estimator_warmstart.slots import SlotFinder
 
@@ -87,8 +87,7 @@ class OptimizerState:
         self._is_centered = bool(config.get("centered"))
         if self._is_centered:
             self._ends = CENTERED_RMSPROP.tf1_ends()
-        # Keras's SGD without momentum may have a slot all the same, and does not use it.
-        self._uses_slots = self._class != "SGD" or bool(config["momentum"])
+        self._uses_slots = uses_slots(self._class, config)
         self._families = (family, config["name"])
         self.problems: List[str] = []
 
@@ -163,7 +162,7 @@ def optimizer_class(optimizer: tf.keras.optimizers.Optimizer) -> Optional[str]:
     """Returns the key of `TF1_SLOTS` for an optimizer, `None` if it has none."""
     if not hasattr(optimizer, "get_config"):
         return None
-    return next((base.__name__ for base in type(optimizer).__mro__ if base.__name__ in TF1_SLOTS), None)
+    return class_of(optimizer, TF1_SLOTS)
 
 
 def full_name_of(node: object_graph_pb2.TrackableObjectGraph.TrackableObject) -> str:

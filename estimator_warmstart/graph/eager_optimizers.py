@@ -15,10 +15,8 @@ from estimator_warmstart.arguments import is_number
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.graph.eager_variables import EagerModel, new_variable
 from estimator_warmstart.graph.variables import NewVariable, OptimizerSettings
-from estimator_warmstart.optimizers import OPTIMIZERS, corrects_bias
+from estimator_warmstart.optimizers import class_of, corrects_bias, uses_slots
 from estimator_warmstart.slots import MOMENTUM_CACHE, SlotOf
-
-_KINDS = {optimizer.name for optimizer in OPTIMIZERS}
 
 
 def choose_optimizer(model: Any, optimizer: Any, with_slots: bool) -> Optional[Any]:
@@ -66,7 +64,7 @@ def optimizer_variables(optimizer: Any, model: EagerModel, build: bool) -> Dict[
             return {}
         with _scope_of(held):
             build_optimizer(optimizer, held)
-    kind = _kind(optimizer)
+    kind = class_of(optimizer) or type(optimizer).__name__
     settings = settings_of(optimizer)
     count, product = f"{kind}/iteration", u_product_of(optimizer)
     powers = [count] if corrects_bias(kind) else []
@@ -74,9 +72,7 @@ def optimizer_variables(optimizer: Any, model: EagerModel, build: bool) -> Dict[
     if product is not None:
         powers.append(f"{kind}/{MOMENTUM_CACHE}")
         found.append(new_variable(powers[-1], product, is_power=True, settings=settings))
-    # Without momentum SGD has slots since 2.11 all the same, and never uses them.
-    has_slots = kind != "SGD" or optimizer.get_config().get("momentum") != 0
-    for slot in slots_of(optimizer, held) if has_slots else ():
+    for slot in slots_of(optimizer, held) if uses_slots(kind, optimizer.get_config()) else ():
         found.append(_new_slot(slot, names[slot.position], kind, tuple(powers), settings))
     return {new.name: new for new in found}
 
@@ -113,11 +109,6 @@ def _is_optimizer(value: Any) -> bool:
 def _inner(optimizer: Any) -> Any:
     """The optimizer that a LossScaleOptimizer wraps, or this one."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _kind(optimizer: Any) -> str:
-    """What Keras calls optimizers of this kind, also those that a user has derived."""
-    return next((base.__name__ for base in type(optimizer).__mro__ if base.__name__ in _KINDS), type(optimizer).__name__)
 
 
 def _scope_of(held: List[Any]) -> ContextManager[Any]:

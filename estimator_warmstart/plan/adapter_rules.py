@@ -13,7 +13,7 @@ import numpy as np
 from estimator_warmstart._tf import is_variable, tf
 from estimator_warmstart.adapters.basic import as_adapter, crop_or_pad
 from estimator_warmstart.adapters.dtypes import why_no_cast
-from estimator_warmstart.adapters.perturb import with_own_noise
+from estimator_warmstart.adapters.perturb import for_variable
 from estimator_warmstart.adapters.transforms import (
     Adapter,
     Misfit,
@@ -134,7 +134,7 @@ def transforms_between(old: OldVariable, new: NewVariable, adapter: Adapter) -> 
     """
     check_static_shape(new)
     try:
-        transforms = with_own_noise(adapter.steps(old.shape, new.shape, old.dtype, new.dtype), new.name)
+        transforms = for_variable(adapter.steps(old.shape, new.shape, old.dtype, new.dtype), new.name)
         check_fills(transforms, old.dtype)
         check_means(transforms, old.dtype)
         _check_initializers(transforms, new)

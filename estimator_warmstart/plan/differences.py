@@ -12,7 +12,6 @@ from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.keras_files import KERAS_FILE
 from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
-from estimator_warmstart.slots import bias_correction, hyperparameters
 
 SAME, RENAMED, RESIZED, RETYPED = "same", "renamed", "shape changed", "dtype changed"
 ONLY_OLD, ONLY_NEW = "only old", "only new"
@@ -153,13 +152,8 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
 
 def _own_variables(checkpoint: Checkpoint) -> List[str]:
     """Returns the names of the model's own variables: no optimizer state, no global step."""
-    shapes = {name: variable.shape for name, variable in checkpoint.variables.items()}
-    others = {*checkpoint.slots_by_name, *hyperparameters(shapes, checkpoint.slots_by_name), "global_step"}
-    return [
-        name
-        for name, variable in checkpoint.variables.items()
-        if name not in others and not bias_correction(name, variable.shape)
-    ]
+    others = {*checkpoint.optimizer_state, "global_step"}
+    return [name for name in checkpoint.variables if name not in others]
 
 
 def _slot_dtypes(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:

@@ -40,16 +40,27 @@ def apply_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
 def _numpy_function(transform: Apply, value: tf.Tensor) -> tf.Tensor:
     dtype = tf.as_dtype(transform.dtype or value.dtype.name)
 
+    # A session shows the message of what is raised here, and nothing that this package could add.
     def checked(array: np.ndarray) -> np.ndarray:
-        made = np.asarray(transform.fn(array))
-        if made.shape != transform.shape or tf.as_dtype(made.dtype) != dtype:
+        function, given = f"the function of adapters.transform(numpy=True) for {transform.variable!r}", _described(array)
+        try:
+            made = np.asarray(transform.fn(array))
+        except Exception as error:
             raise ValueError(
-                f"a function of adapters.transform(numpy=True) made {made.dtype} {list(made.shape)} of {array.dtype} "
-                f"{list(array.shape)}, and the new variable needs {dtype.name} {list(transform.shape)}"
+                f"{function} raised {type(error).__name__} for {given}: {error}; mend it, or exclude the variable"
+            ) from error
+        if made.shape != transform.shape or made.dtype != dtype.as_numpy_dtype:
+            raise ValueError(
+                f"{function} made {_described(made)} of {given}, and the variable needs {dtype.name} {list(transform.shape)}; "
+                "let it return these, or name an adapter after it that makes them"
             )
         return made
 
     return tf.ensure_shape(tf.numpy_function(checked, [value], dtype), transform.shape)
+
+
+def _described(array: np.ndarray) -> str:
+    return f"{array.dtype} {list(array.shape)}"
 
 
 def apply_elementwise(transform: Elementwise, value: tf.Tensor, read_scalar: Callable[[str], tf.Tensor]) -> tf.Tensor:

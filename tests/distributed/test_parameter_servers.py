@@ -4,6 +4,7 @@ import glob
 import re
 
 import pytest
+import tensorflow as tf
 
 from cluster import Cluster
 from estimator_warmstart import convert_checkpoint
@@ -31,15 +32,16 @@ def server(device):
 
 
 @pytest.mark.parametrize(
-    "distribute, way",
+    "distribute, way, options",
     [
-        pytest.param("", "hook", id="device setter, hook"),
-        pytest.param("", "warm_started", id="device setter, warm_started"),
-        pytest.param("ParameterServerStrategy", "hook", id="strategy, hook"),
-        pytest.param("ParameterServerStrategy", "scaffold", id="strategy, scaffold"),
+        pytest.param("", "hook", {}, id="device setter, hook"),
+        pytest.param("", "warm_started", {}, id="device setter, warm_started"),
+        pytest.param("ParameterServerStrategy", "hook", {}, id="strategy, hook"),
+        pytest.param("ParameterServerStrategy", "scaffold", {}, id="strategy, scaffold"),
+        pytest.param("", "scaffold", {"saver_format": "both"}, id="device setter, scaffold, both formats"),
     ],
 )
-def test_a_whole_job(tmp_path, distribute, way):
+def test_a_whole_job(tmp_path, distribute, way, options):
     old = save_old(tmp_path / "old")
     with Cluster(
         tmp_path / "job",
@@ -47,6 +49,7 @@ def test_a_whole_job(tmp_path, distribute, way):
         old=old,
         way=way,
         distribute=distribute,
+        options=options,
         steps=600,
         save_steps=500,
     ) as job:
@@ -83,6 +86,8 @@ def test_a_whole_job(tmp_path, distribute, way):
             assert not process.events("cold")
         for index in glob.glob(str(job.model_dir / "model.ckpt-*.index")):
             assert_trained_from_old(index[: -len(".index")], slack=3)
+            has_objects = "_CHECKPOINTABLE_OBJECT_GRAPH" in dict(tf.train.list_variables(index[: -len(".index")]))
+            assert has_objects == ("saver_format" in options)
 
 
 @pytest.mark.smoke
