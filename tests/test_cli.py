@@ -1,6 +1,7 @@
 """The command line: what list, diff and convert print, exit codes, pipes, terminals; the examples of docs/cli.md."""
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -109,9 +110,33 @@ def models_of_the_docs(here):
     (here / "params.json").write_text(re.search(r"```json\n(.*?)```", DOCS, re.DOTALL).group(1))
 
 
+@pytest.fixture
+def program_of_the_help(here, monkeypatch):
+    """The `models.py` of the examples of `prove --help`, with yesterday's model trained."""
+    if not hasattr(tf, "estimator"):
+        pytest.skip("no tf.estimator")
+    (here / "models.py").write_text(
+        "import tensorflow as tf\nfrom estimator_warmstart import warm_started\n"
+        "def estimator(folder):\n"
+        "    return tf.estimator.DNNRegressor([4], [tf.feature_column.numeric_column('x')], model_dir=folder)\n"
+        "def yesterdays(): return estimator('yesterday')\n"
+        "def todays(): return warm_started(estimator('today'), 'yesterday', with_slots=True)\n"
+        "def evaluation_data(): return tf.data.Dataset.from_tensors(({'x': [[1.0], [2.0]]}, [[1.0], [3.0]])).repeat()\n"
+        "training_data = evaluation_data\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    monkeypatch.delitem(sys.modules, "models", raising=False)
+    models = importlib.import_module("models")
+    models.yesterdays().train(models.training_data, steps=2)
+    yield
+    del sys.modules["models"]
+
+
 class TestHelp:
     @pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
-    def test_has_two_examples_that_run(self, models_of_the_docs, capsys, command):
+    def test_has_two_examples_that_run(self, request, models_of_the_docs, capsys, command):
+        if command.name == "prove":
+            request.getfixturevalue("program_of_the_help")
         with pytest.raises(SystemExit):
             main([command.name, "--help"])
         examples = re.findall(r"^  estimator-warmstart (.*)$", capsys.readouterr().out.split("examples:\n")[1], re.MULTILINE)
