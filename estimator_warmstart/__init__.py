@@ -5,6 +5,7 @@ from estimator_warmstart.api.estimator import warm_started
 from estimator_warmstart.api.hooks import ShapeAdaptingRecoverHook, VariableRecoverHook, recover_variables
 from estimator_warmstart.api.into import recover_into
 from estimator_warmstart.api.params import hooks_from_params
+from estimator_warmstart.api.proof import prove_recovery
 from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.api.scaffold import recover_scaffold
 from estimator_warmstart.api.warm_start_settings import warm_start_settings
@@ -14,11 +15,13 @@ from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.matching import match_variables
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.plan.planner import plan_recovery
+from estimator_warmstart.plan.proof import Proof
 from estimator_warmstart.plan.report import format_report, report_as_json
 from estimator_warmstart.version import VERSION
 
 __all__ = [
     "Plan",
+    "Proof",
     "ShapeAdaptingRecoverHook",
     "VariableRecoverHook",
     "WarmStartError",
@@ -30,6 +33,7 @@ __all__ = [
     "match_variables",
     "merge_checkpoints",
     "plan_recovery",
+    "prove_recovery",
     "recover_into",
     "recover_scaffold",
     "recover_variables",

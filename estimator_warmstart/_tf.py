@@ -16,6 +16,7 @@ from estimator_warmstart.printable import printable_lines
 
 # isort: split
 # Imported after that, which says what to install. The protos are the same in every version.
+from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import config_pb2, tensor_bundle_pb2
 from tensorflow.core.protobuf import trackable_object_graph_pb2 as object_graph_pb2
 from tensorflow.core.util import saved_tensor_slice_pb2
@@ -52,6 +53,7 @@ __all__ = [
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
     "set_initial_value",
+    "set_random_seed_of",
     "slice_of",
     "tensor_bundle_pb2",
     "tensorflow_version",
@@ -93,6 +95,12 @@ def copies_of(variable: tf.Variable) -> List[tf.Variable]:
 def slice_of(variable: tf.Variable) -> Optional[tf.Variable.SaveSliceInfo]:
     """Returns the `SaveSliceInfo` of a part of a partitioned variable (full_name, full_shape, var_offset, var_shape)."""
     return getattr(variable, "_save_slice_info", None)
+
+
+def set_random_seed_of(op: tf.Operation, seed: int) -> None:
+    """Sets the seeds of an operation that draws random numbers; no session may have seen it yet."""
+    for name in ("seed", "seed2"):
+        op._set_attr(name, attr_value_pb2.AttrValue(i=seed))
 
 
 def initializer_op(variable: tf.Variable) -> tf.Operation:

@@ -12,7 +12,7 @@ from typing import Any, Callable, ContextManager, Mapping, Optional, Tuple
 from estimator_warmstart._tf import tensorflow_version, tf, tf1
 from estimator_warmstart.errors import WarmStartError
 
-__all__ = ["check_has_estimator", "exporting_class", "own_device", "own_warm_start"]
+__all__ = ["call_input_fn", "check_has_estimator", "exporting_class", "own_device", "own_warm_start"]
 
 _Mixin: Any = object  # `super()` is an Estimator, which mypy cannot see.
 
@@ -86,3 +86,8 @@ def own_device() -> str:
     """Returns this process's device in its cluster, which TF_CONFIG describes."""
     task = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     return f"/job:{task.task_type}/task:{task.task_id}/device:CPU:0"
+
+
+def call_input_fn(estimator: tf.estimator.Estimator, input_fn: Callable[..., Any], mode: str) -> Any:
+    """Returns what `input_fn` makes in the default graph, given those of `mode`, `params` and `config` that it takes."""
+    return estimator._call_input_fn(input_fn, mode)

@@ -11,6 +11,7 @@ tf1 = tf.compat.v1
 # TensorFlow's attributes are loaded when they are touched; without the package that they are loaded from they are not there.
 HIDE = "import sys; sys.modules['tensorflow_estimator'] = None\n"
 CALLS = {
+    "prove_recovery": "prove_recovery(object(), object(), len)",
     "warm_started": "warm_started(object(), 'old')",
     "warm_start_settings": "warm_start_settings('old', {'a': 'b'})",
 }

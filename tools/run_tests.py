@@ -55,7 +55,8 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     from conftest import needs_estimator
 
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.name.rpartition(".")[2] in ("warm_started", "warm_start_settings"):
+        name = item.name.rpartition(".")[2]
+        if isinstance(item, pytest.DoctestItem) and name in ("prove_recovery", "warm_started", "warm_start_settings"):
             item.add_marker(needs_estimator)
 
 

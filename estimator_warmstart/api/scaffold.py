@@ -99,13 +99,13 @@ def recover_scaffold(
     )
     fields = dict(init_op=init_op, local_init_op=local_init_op, summary_op=summary_op)
     saver = _new_saver(saver_options, saver_format, copy_from_scaffold)
-    scaffold = _RecoverScaffold(request, init_fn, copy_from_scaffold, saver=saver, **fields)
+    scaffold = RecoverScaffold(request, init_fn, copy_from_scaffold, saver=saver, **fields)
     if tf.distribute.has_strategy():
         _prepare_replicas(scaffold)
     return scaffold
 
 
-class _RecoverScaffold(tf1.train.Scaffold):
+class RecoverScaffold(tf1.train.Scaffold):
     """A Scaffold that prepares a recovery before it is finalized.
 
     Attributes:
@@ -157,7 +157,11 @@ class _RecoverScaffold(tf1.train.Scaffold):
                 raise
             self.problem = problem
 
-    def share(self, other: _RecoverScaffold) -> None:
+    def write_no_record(self) -> None:
+        """Lets a rehearsal recover as training would, but for the files in the `model_dir`."""
+        self._request = self._request._replace(model_dir=None)
+
+    def share(self, other: RecoverScaffold) -> None:
         """Takes what another replica's Scaffold has prepared."""
         self.prepared_graph, self.graph_recovery, self.problem = other.prepared_graph, other.graph_recovery, other.problem
 
@@ -196,7 +200,7 @@ def _new_saver(
     return None
 
 
-def _prepare_replicas(scaffold: _RecoverScaffold) -> None:
+def _prepare_replicas(scaffold: RecoverScaffold) -> None:
     """Prepares once for all replicas, from outside of them, where mirrored variables are whole.
 
     An Estimator that trains under a strategy makes a plain Scaffold from the fields of the replicas' Scaffolds, so `finalize`

@@ -37,6 +37,11 @@ class UntrainedRecoverHook(SessionRunHook):
         self._problem: Optional[WarmStartError] = None
         self._is_initialized: Optional[tf.Tensor] = None
 
+    @property
+    def request(self) -> Request:
+        """What is recovered, in a graph that may lack what training alone has."""
+        return self._request
+
     def begin(self) -> None:
         """Plans, and makes the planned variables' initializers recover."""
         self._graph_recovery, self._problem, self._is_initialized = None, None, None

@@ -10,6 +10,7 @@ from estimator_warmstart.cli.differences import DIFF
 from estimator_warmstart.cli.listing import LIST
 from estimator_warmstart.cli.merging import MERGE
 from estimator_warmstart.cli.planning import PLAN
+from estimator_warmstart.cli.proving import PROVE
 
 # In the order of --help.
-COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT, MERGE)
+COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT, MERGE, PROVE)

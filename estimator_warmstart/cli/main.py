@@ -32,7 +32,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     Returns:
       The exit code: 0 for success; 1 if `diff` finds differences, `plan` finds too little coverage, nothing to recover or a
-      change since its baseline, or `list` finds that data files are missing; 2 for an error.
+      change since its baseline, `prove` that the proof does not hold, or `list` that data files are missing; 2 for an error.
 
     Raises:
       SystemExit: for `--help`, `--version` and invalid arguments.
@@ -93,7 +93,7 @@ def argument_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Shows what is in old checkpoints, and what a warm start from them would do.",
         epilog="Exit codes: 0; 1 if diff finds differences, plan too little coverage, nothing to recover or a change since its "
-        "baseline, or list that data files are missing; 2 after an error.",
+        "baseline, prove that the proof does not hold, or list that data files are missing; 2 after an error.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
