@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
@@ -18,6 +18,10 @@ from estimator_warmstart.tensors import TensorSlice, whole_slice
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
 _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
+# Values of at most so many bytes are read so many at a time. Their names are in an error's text, and whoever initializes one
+# variable alone reads them all: so they are few.
+_SMALL_BYTES = 64 * 2**10
+_MOST_TOGETHER = 32
 
 
 class OldValues:
@@ -36,18 +40,40 @@ class OldValues:
         self._reader, self._initial_of = _SliceReader(), initial_of
         self._indices: Dict[str, AxisIndices] = {}
         self._queues: Dict[str, _MemoryQueue] = {}
+        self._read_before: Dict[str, tf.Tensor] = {}
+
+    def read_small(self, decided: Sequence[PlannedVariable]) -> None:
+        """Reads those small values of `decided` that are taken as they are, many by one operation; `of` yields them then."""
+        groups: Dict[Tuple[str, str, bool], List[_Read]] = {}
+        for planned in decided:
+            old = planned.source
+            if planned.steps or not 0 < old.nbytes <= _SMALL_BYTES or (old.slices and old.dtype in _NO_SLICES):
+                continue
+            for part in planned.new.parts:
+                for copy in part.copies:
+                    # Local variables are initialized at other times.
+                    group = groups.setdefault((device_of(copy), old.prefix, planned.new.is_local), [])
+                    group.append(_Read(copy.name, old, TensorSlice(part.offset, part.shape)))
+        for (device, _, _), reads in groups.items():
+            for start in range(0, len(reads), _MOST_TOGETHER):
+                together = reads[start : start + _MOST_TOGETHER]
+                with tf.device(device), tf.device("/cpu:0"):
+                    values = self._reader.read_together(together, device)
+                self._read_before.update(zip([read.name for read in together], values))
 
     def of(self, planned: PlannedVariable) -> Iterator[Tuple[tf.Variable, tf.Tensor]]:
         """Yields each physical variable of `planned` with its value, the shape checked when it is read."""
         wholes: Dict[str, tf.Tensor] = {}
         for part in planned.new.parts:
             for copy in part.copies:
-                device = device_of(copy)
-                with tf.device(device), tf.device("/cpu:0"):
+                if copy.name in self._read_before:
+                    yield copy, self._read_before[copy.name]
+                    continue
+                with tf.device(device_of(copy)), tf.device("/cpu:0"):
                     yield copy, self._build(planned, part, copy, wholes)
 
     def _build(self, planned: PlannedVariable, part: Part, copy: tf.Variable, wholes: Dict[str, tf.Tensor]) -> tf.Tensor:
-        device, name = device_of(copy), copy.name.split(":")[0]
+        device, name = device_of(copy), _name_of_operation(copy.name)
 
         def read(old_slice: TensorSlice) -> tf.Tensor:
             if planned.source.slices:
@@ -98,6 +124,14 @@ class _MemoryQueue:
         self._now.append(value)
 
 
+class _Read(NamedTuple):
+    """A slice of an old variable that the new physical variable `name` takes."""
+
+    name: str
+    old: OldVariable
+    old_slice: TensorSlice
+
+
 class _SliceReader:
     """Reads slices of old variables."""
 
@@ -119,6 +153,22 @@ class _SliceReader:
         # If the checkpoint is replaced between the plan and the session, that is an error, not another shape.
         return tf.ensure_shape(value, old_slice.shape, name="ensure_shape")
 
+    def read_together(self, reads: Sequence[_Read], device: str) -> List[tf.Tensor]:
+        """Returns the values of several slices of one checkpoint's variables, read by one operation."""
+        prefix, specs = reads[0].old.prefix, [_shape_and_slice(read) for read in reads]
+        values = tf.raw_ops.RestoreV2(
+            prefix=self._constant(device, prefix),
+            tensor_names=[read.old.key for read in reads],
+            shape_and_slices=specs,
+            dtypes=[tf.as_dtype(read.old.dtype) for read in reads],
+            name=f"restore/{'-and-'.join(_name_of_operation(read.name) for read in reads)}/from/{_path_in_names(prefix)}",
+        )
+        # The operation itself checks a shape that it was told.
+        return [
+            value if spec else tf.ensure_shape(value, read.old_slice.shape, name="ensure_shape")
+            for value, spec, read in zip(values, specs, reads)
+        ]
+
     def _read_stored_slices(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
         """Reads a dtype of which TensorFlow reads stored slices as they are, but cannot concatenate them."""
         whole = old._replace(slices=())
@@ -132,6 +182,17 @@ class _SliceReader:
             with tf1.control_dependencies(None):
                 self._constants[key] = tf.constant([text] if vector else text)
         return self._constants[key]
+
+
+def _shape_and_slice(read: _Read) -> str:
+    """Returns the slice as `RestoreV2` takes it, with the shape of the old variable; empty where it takes no such text."""
+    if not read.old.shape or read.old.dtype in _NO_SLICES:
+        return ""
+    return " ".join([*map(str, read.old.shape), ":".join(f"{offset},{length}" for offset, length in zip(*read.old_slice))])
+
+
+def _name_of_operation(name: str) -> str:
+    return name.split(":")[0]
 
 
 def _path_in_names(prefix: str) -> str:
