@@ -181,11 +181,14 @@ def ancestors(operation):
 
 
 class TestMemory:
-    @pytest.mark.parametrize("budget, waits", [(1, True), (2**20, False)])
+    @pytest.mark.parametrize(
+        "budget, megabytes, waits", [(1, "", True), (2**20, "", False), (1, "0", True), (1, "1", False), (2**20, "0", False)]
+    )
     def test_large_wholes_that_parts_are_cut_from_are_read_one_after_the_other(
-        self, old_dir, new_graph, monkeypatch, budget, waits
+        self, old_dir, new_graph, monkeypatch, budget, megabytes, waits
     ):
         monkeypatch.setattr(old_values, "_BUDGET_BYTES", budget)
+        monkeypatch.setenv("ESTIMATOR_WARMSTART_MEMORY_MB", megabytes)
         monkeypatch.setattr(old_values, "_SMALL_BYTES", 0)
         save_checkpoint(old_dir, {"a": np.float32([[1], [2], [3], [4]]), "b": np.float32([[5], [6], [7], [8]])})
         halves = tf1.fixed_size_partitioner(2)
@@ -195,3 +198,14 @@ class TestMemory:
         reads = {op.name.split("/")[2]: op for op in own if op.type == "RestoreV2"}
         assert sorted(reads) == ["a", "b"]
         assert (reads["a"] in ancestors(reads["b"])) == waits
+
+    @pytest.mark.parametrize("text", ["much", "-1", "1.5", "64MB"])
+    def test_a_budget_that_is_not_a_number_is_an_error_that_touches_nothing(self, seven, new_graph, monkeypatch, text):
+        w = tf1.get_variable("w", [2])
+        before = new_graph.as_graph_def().SerializeToString(deterministic=True)
+        monkeypatch.setenv("ESTIMATOR_WARMSTART_MEMORY_MB", text)
+        with pytest.raises(WarmStartError, match=f"MEMORY_MB must be a whole number of megabytes, got '{text}'"):
+            VariableRecoverHook(seven).begin()
+        assert new_graph.as_graph_def().SerializeToString(deterministic=True) == before
+        monkeypatch.delenv("ESTIMATOR_WARMSTART_MEMORY_MB")
+        assert values_of(VariableRecoverHook(seven), [w]) == [[7, 7]]

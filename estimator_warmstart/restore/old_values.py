@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import PlannedVariable
 from estimator_warmstart.restore.adapted_values import build_value
@@ -18,6 +20,8 @@ from estimator_warmstart.tensors import TensorSlice, whole_slice
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
 _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
+# Of the environment: megabytes that old values on one device may take together, while they are adapted or cut.
+BUDGET_VARIABLE = "ESTIMATOR_WARMSTART_MEMORY_MB"
 # Values of at most so many bytes are read so many at a time. Their names are in an error's text, and whoever initializes one
 # variable alone reads them all: so they are few.
 _SMALL_BYTES = 64 * 2**10
@@ -40,6 +44,7 @@ class OldValues:
         self._reader, self._initial_of = _SliceReader(), initial_of
         self._indices: Dict[str, AxisIndices] = {}
         self._queues: Dict[str, _MemoryQueue] = {}
+        self._budget = _budget_bytes()
         self._read_before: Dict[str, tf.Tensor] = {}
 
     def read_small(self, decided: Sequence[PlannedVariable]) -> None:
@@ -91,7 +96,7 @@ class OldValues:
         as_it_is = resolved.slice_as_it_is
         if as_it_is is not None and (planned.source.slices or as_it_is == whole_slice(planned.source.shape)):
             return read(as_it_is)
-        queue = self._queues.setdefault(device, _MemoryQueue())
+        queue = self._queues.setdefault(device, _MemoryQueue(self._budget))
         with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
             if as_it_is is not None:
                 value = read(as_it_is)
@@ -104,17 +109,31 @@ class OldValues:
         return value
 
 
+def _budget_bytes() -> int:
+    """Returns how many bytes of old values may be in memory at a time, next to one old value: the user's choice or 64 MB.
+
+    Raises:
+      WarmStartError: if the environment variable is not a number.
+    """
+    text = os.environ.get(BUDGET_VARIABLE, "")
+    if not text:
+        return _BUDGET_BYTES
+    if not re.fullmatch("[0-9]+", text):
+        raise WarmStartError(f"the environment variable {BUDGET_VARIABLE} must be a whole number of megabytes, got {text!r}")
+    return max(int(text) * 10**6, _BUDGET_BYTES)
+
+
 class _MemoryQueue:
     """Lets values be made together while the old ones fit a budget; later ones wait for these."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int) -> None:
         self._before: List[tf.Tensor] = []
         self._now: List[tf.Tensor] = []
-        self._nbytes = 0
+        self._nbytes, self._budget = 0, budget
 
     def wait_for(self, nbytes: int) -> List[tf.Tensor]:
         """Returns what a value with an old one of `nbytes` must wait for."""
-        if self._now and self._nbytes + nbytes > _BUDGET_BYTES:
+        if self._now and self._nbytes + nbytes > self._budget:
             self._before, self._now, self._nbytes = self._now, [], 0
         self._nbytes += nbytes
         return self._before

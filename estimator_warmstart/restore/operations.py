@@ -42,17 +42,18 @@ def build_recovery(
       What assigns every old value, and the flag. Run `flag.set_op` after it.
 
     Raises:
-      WarmStartError: if the graph is finalized, or another plan already recovers one of the variables.
+      WarmStartError: if the graph is finalized, another plan already recovers one of the variables, or the environment's budget
+        of memory is not a number.
     """
     if graph.finalized:
         raise WarmStartError(
             "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
+    values = OldValues(plan.checkpoints, lambda copy: first_value(copy, graph))
     initializers = Initializers(plan, graph, session)
     with own_scope(graph):
         flag = flag or Flag(graph)
-        values = OldValues(plan.checkpoints, lambda copy: first_value(copy, graph))
         values.read_small(plan.recovered)
         found: List[Tuple[tf.Variable, tf.Tensor]] = []
         for planned in plan.recovered:
