@@ -30,14 +30,20 @@ _SERVERS_ROWS = 4000000
 # A row of the table: 16 floats, and as many of its slot.
 _ROW_BYTES = 2 * 16 * 4
 _MB = 1e6
+_WAYS = {
+    "cold": "cold",
+    "hook": "`VariableRecoverHook`",
+    "warm_start": "`tf.compat.v1.train.warm_start`",
+    "saver": "a hook with `Saver.restore`",
+}
 
 
 def points(options: argparse.Namespace) -> List[Dict[str, Any]]:
     """Everything that is measured."""
-    empty = {"rows": 0, "variables": 0, "servers": 0, "old_parts": 1, "hook": True}
-    cold = [False, True]
-    found = [dict(empty, sweep="rows", rows=rows, hook=hook) for rows in (100000, 1000000, 4000000, 16000000) for hook in cold]
-    found += [dict(empty, sweep="variables", variables=count, hook=hook) for count in (10, 100, 1000, 10000) for hook in cold]
+    empty = {"rows": 0, "variables": 0, "servers": 0, "old_parts": 1, "way": "hook"}
+    rows = (100000, 1000000, 4000000, 16000000)
+    found = [dict(empty, sweep="rows", rows=count, way=way) for count in rows for way in ("cold", "hook")]
+    found += [dict(empty, sweep="variables", variables=count, way=way) for count in (10, 100, 1000, 10000) for way in _WAYS]
     for servers in (count for count in (1, 2, 4) if count <= options.servers):
         for old_parts in sorted({1, servers}):
             found.append(dict(empty, sweep="servers", rows=_SERVERS_ROWS, servers=servers, old_parts=old_parts))
@@ -133,7 +139,7 @@ def measure_all(options: argparse.Namespace, directory: str) -> List[Dict[str, A
 
 
 def _label(point: Dict[str, Any]) -> str:
-    return ", ".join(f"{name} {point[name]}" for name in ("sweep", "rows", "variables", "servers", "old_parts", "hook"))
+    return ", ".join(f"{name} {point[name]}" for name in ("sweep", "rows", "variables", "servers", "old_parts", "way"))
 
 
 def render(measured: Sequence[Dict[str, Any]]) -> str:
@@ -141,15 +147,15 @@ def render(measured: Sequence[Dict[str, Any]]) -> str:
     tables = []
     for sweep, head, line in (("rows", _ROWS, _rows), ("variables", _VARIABLES, _variables), ("servers", _SERVERS, _servers)):
         chosen = [point for point in measured if point["sweep"] == sweep]
-        cold = {point[sweep]: point for point in chosen if not point["hook"]}
-        lines = [line(point, cold.get(point[sweep])) for point in chosen if point["hook"]]
+        cold = {point[sweep]: point for point in chosen if point["way"] == "cold"}
+        lines = [line(point, cold.get(point[sweep])) for point in chosen if sweep == "variables" or point["way"] == "hook"]
         if lines:
             tables.append("\n".join([head, "| ---: " * (head.count("|") - 1) + "|", *lines]))
     return "\n\n".join(tables) + "\n"
 
 
 _ROWS = "| rows | MB | cold, s | recovered, s | slowest round, s | MB/s | peak above the variables, MB |"
-_VARIABLES = "| variables | cold, s | recovered, s | slowest round, s | peak above the cold session's, MB |"
+_VARIABLES = "| variables | | seconds | slowest round, s | ratio | of it CPU, s | ratio | peak above the cold session's, MB |"
 _SERVERS = (
     "| parameter servers | parts in the checkpoint | MB | recovered, s | slowest round, s | MB/s, all servers "
     "| most that one server reads, MB | peak of one server above its variables, MB |"
@@ -165,8 +171,10 @@ def _rows(point: Dict[str, Any], cold: Dict[str, Any]) -> str:
 
 
 def _variables(point: Dict[str, Any], cold: Dict[str, Any]) -> str:
+    seconds, cpu = [f"{point[what]:.2f} | {point[what] / cold[what]:.2f}" for what in ("seconds", "cpu")]
+    seconds = seconds.replace(" | ", f" | {point['slowest']:.2f} | ")
     more = (point["peak_bytes"] - cold["peak_bytes"]) / _MB
-    return f"| {point['variables']:,} | {cold['seconds']:.2f} | {point['seconds']:.2f} | {point['slowest']:.2f} | {more:,.0f} |"
+    return f"| {point['variables']:,} | {_WAYS[point['way']]} | {seconds} | {cpu} | {more:,.0f} |"
 
 
 def _servers(point: Dict[str, Any], cold: None) -> str:

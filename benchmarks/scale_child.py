@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import tensorflow as tf
 
@@ -22,6 +22,9 @@ tf1 = tf.compat.v1
 
 COLUMNS = 16
 NAMES = ("table", "table/Adagrad")
+
+# What a way does with a point and the variables by name, while it is measured; returns the session's hooks.
+Prepare = Callable[[Dict[str, Any], Dict[str, Any]], List[Any]]
 
 
 def write(point: Dict[str, Any]) -> Dict[str, Any]:
@@ -54,7 +57,7 @@ def serve(point: Dict[str, Any]) -> None:
 
 
 def recover(point: Dict[str, Any]) -> Dict[str, Any]:
-    """Makes one session, with the hook or cold."""
+    """Makes one session, in one of the ways or cold."""
     master = ""
     if point["servers"]:
         master = tf1.train.Server(point["cluster"], job_name="worker", task_index=0).target
@@ -63,23 +66,55 @@ def recover(point: Dict[str, Any]) -> Dict[str, Any]:
             tf1.train.get_or_create_global_step()
             variables = many_variables.build(point["variables"]) if point["variables"] else _tables(point)
         probes = [tf.gather(variable, [0]) for variable in list(variables.values())[:2]]
-        hooks = _hooks(point)
+        prepare = _WAYS[point["way"]]()
         gc.collect()
-        start, before = time.perf_counter(), measuring.peak_memory()
-        with tf1.train.MonitoredTrainingSession(master, hooks=hooks) as session:
-            seconds, peak = time.perf_counter() - start, measuring.peak_memory()
+        start, cpu, before = time.perf_counter(), time.process_time(), measuring.peak_memory()
+        with tf1.train.MonitoredTrainingSession(master, hooks=prepare(point, variables)) as session:
+            taken = measuring.taken_since(start, cpu)
             found = session.run(probes)
-        if point["hook"] and not all((value == 1).all() for value in found):
+        if point["way"] != "cold" and not all((value == 1).all() for value in found):
             raise SystemExit("the values are not the old ones")
-    return {"seconds": seconds, "peak_bytes": peak - before, "tensorflow": tf.__version__}
+    return {**taken, "peak_bytes": taken["peak"] - before, "tensorflow": tf.__version__}
 
 
-def _hooks(point: Dict[str, Any]) -> List[Any]:
-    if not point["hook"]:
+def _cold() -> Prepare:
+    return lambda point, variables: []
+
+
+def _hook() -> Prepare:
+    from estimator_warmstart import VariableRecoverHook  # The other processes do without it.
+
+    return lambda point, variables: [VariableRecoverHook(point["checkpoint"], with_slots=not point["variables"])]
+
+
+def _warm_start() -> Prepare:
+    def prepare(point: Dict[str, Any], variables: Dict[str, Any]) -> List[Any]:
+        tf1.train.warm_start(point["checkpoint"])
         return []
-    from estimator_warmstart import VariableRecoverHook  # A cold process does without it.
 
-    return [VariableRecoverHook(point["checkpoint"], with_slots=not point["variables"])]
+    return prepare
+
+
+def _saver() -> Prepare:
+    return lambda point, variables: [_Restore(point["checkpoint"], variables)]
+
+
+class _Restore(tf1.train.SessionRunHook):
+    """A Saver, restored when there is a session."""
+
+    def __init__(self, checkpoint: str, variables: Dict[str, Any]) -> None:
+        self._checkpoint, self._variables = checkpoint, variables
+
+    def begin(self) -> None:
+        """Builds the Saver."""
+        self._saver = tf1.train.Saver(self._variables)
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Restores."""
+        self._saver.restore(session, tf.train.latest_checkpoint(self._checkpoint))
+
+
+_WAYS: Dict[str, Callable[[], Prepare]] = {"cold": _cold, "hook": _hook, "warm_start": _warm_start, "saver": _saver}
 
 
 def _tables(point: Dict[str, Any]) -> Dict[str, Any]:

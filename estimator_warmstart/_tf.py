@@ -6,10 +6,11 @@ its version.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
-from typing import Callable, List, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
@@ -41,6 +42,7 @@ __all__ = [
     "build_optimizer",
     "call_when_initialized",
     "copies_of",
+    "extensible",
     "has_seen",
     "initialize_keras_variables",
     "initializer_op",
@@ -138,6 +140,19 @@ def set_initial_value(variable: tf.Variable, tensor: tf.Tensor, initializer: Opt
     variable._initial_value = tensor
     if initializer is not None:
         variable._initializer_op = initializer
+
+
+@contextlib.contextmanager
+def extensible(graph: tf.Graph) -> Iterator[None]:
+    """A context in which operations can be added to `graph` even if it is finalized; sessions of it then know them too."""
+    if not graph.finalized:
+        yield
+        return
+    graph._unsafe_unfinalize()
+    try:
+        yield
+    finally:
+        graph.finalize()
 
 
 def has_seen(session: tf.compat.v1.Session, op: tf.Operation) -> bool:

@@ -25,7 +25,7 @@ from estimator_warmstart.plan.report import (
     remarks,
     report_as_dict,
     report_tables,
-    title_lines,
+    title_line,
     totals_line,
     unused_rows,
     unused_table,
@@ -119,7 +119,7 @@ def _print_plans(plans: Sequence[Plan], view: View, if_none: str) -> None:
 def _print_plan(plan: Plan, view: View) -> None:
     """Prints the report of training, or what a view shows of it. Like that report, it is folded in a file too."""
     folded, chosen = not view.all, choose_planned(plan, view.only, view.pattern)
-    print("\n".join(title_lines(plan)))
+    print(title_line(plan))
     if view.depth is not None:
         print_rows(total_planned(chosen, view.depth, folded), lambda totals: [scopes_table(totals, True)], view, 1, "  ")
     elif chosen.variables or not view.only:

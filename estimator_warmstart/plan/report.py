@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
+from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.folding import Foldable, fold_lines
 from estimator_warmstart.plan.plan import Plan, PlannedVariable, percent
 from estimator_warmstart.printable import printable
@@ -53,7 +54,7 @@ def format_report(plan: Plan) -> str:
     """Formats a plan as an aligned text table.
 
     It tells the action for each new variable, why a variable is left as initialized, the totals, and the old variables that are
-    not used.
+    not used. Several old models are numbered, and a column has the number of the one that a value comes from.
 
     Args:
       plan: a `Plan`, from `plan_recovery` or a hook's attribute `plan`.
@@ -74,7 +75,7 @@ def format_report(plan: Plan) -> str:
       >>> print(report.splitlines()[-1])
       Recovered: 1 of 1 new variables, 12 of 12 bytes; 100.0 % of the model's parameters (12 of 12 bytes)
     """
-    lines = title_lines(plan)
+    lines = [title_line(plan)]
     lines += [f"  {line}" for line in fit_table(report_tables(recovery_rows(plan))[0])]
     lines.append(totals_line(plan))
     if plan.unused:
@@ -117,17 +118,10 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
     """Returns what `report_as_json` writes, as plain dicts and lists."""
     return {
         "report_version": REPORT_VERSION,
-        "checkpoint": plan.checkpoint.prefix,
-        "format": plan.checkpoint.format,
-        "is_saved_model": plan.checkpoint.is_saved_model,
+        **_checkpoint_as_dict(plan.checkpoint),
         "checkpoints": [
-            {
-                "checkpoint": checkpoint.prefix,
-                "format": checkpoint.format,
-                "is_saved_model": checkpoint.is_saved_model,
-                "recovered_bytes": sum(planned.recovered_bytes for planned in filled),
-            }
-            for checkpoint, filled in plan.filled_by
+            {**_checkpoint_as_dict(each), "recovered_bytes": sum(planned.recovered_bytes for planned in filled)}
+            for each, filled in plan.filled_by
         ],
         "coverage": plan.coverage,
         "slot_coverage": plan.slot_coverage,
@@ -143,6 +137,10 @@ def report_as_dict(plan: Plan) -> Dict[str, Any]:
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }
+
+
+def _checkpoint_as_dict(old: Checkpoint) -> Dict[str, Any]:
+    return {"checkpoint": old.prefix, "format": old.format, "is_saved_model": old.is_saved_model}
 
 
 def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
@@ -165,7 +163,7 @@ def _planned_as_dict(planned: PlannedVariable) -> Dict[str, Any]:
 
 def recovery_rows(plan: Plan, folded: bool = True) -> List[Row]:
     """Returns the rows of the new variables: first of those that take an old value, then of those that take none."""
-    numbers = _model_numbers(plan)
+    numbers = _numbers(plan)
     recovered = [_row_of(planned, numbers) for planned in plan.variables if planned.old is not None]
     kept = [_row_of(planned, numbers) for planned in plan.variables if planned.old is None]
     return fold(recovered, folded) + fold(kept, folded)
@@ -173,15 +171,11 @@ def recovery_rows(plan: Plan, folded: bool = True) -> List[Row]:
 
 def unused_rows(plan: Plan, folded: bool = True) -> List[Row]:
     """Returns the rows of the old variables that no new one takes."""
-    numbers = _model_numbers(plan)
-    rows = [Row(old.name, shape_text(old.shape), "", "", "", old.nbytes, model=numbers[old.prefix]) for old in plan.unused]
+    numbers = _numbers(plan)
+    rows = [
+        Row(old.name, shape_text(old.shape), "", "", "", old.nbytes, model=numbers.get(old.prefix, "")) for old in plan.unused
+    ]
     return fold(rows, folded)
-
-
-def _model_numbers(plan: Plan) -> Dict[str, str]:
-    """Returns {prefix of an old model: its number}; the number is empty if there is only one."""
-    has_several = len(plan.checkpoints) > 1
-    return {each.prefix: str(number) if has_several else "" for number, each in enumerate(plan.checkpoints, 1)}
 
 
 def fold(rows: Sequence[Row], folded: bool = True) -> List[Row]:
@@ -223,7 +217,7 @@ def _row_of(planned: PlannedVariable, numbers: Mapping[str, str]) -> Row:
         what,
         planned.new.nbytes,
         changed=planned.new.nbytes - planned.recovered_bytes,
-        model=numbers[old.prefix] if old else "",
+        model=numbers.get(old.prefix, "") if old else "",
     )
 
 
@@ -234,14 +228,17 @@ def shape_text(shape: Shape) -> str:
 
 def report_tables(rows: Sequence[Row]) -> Tuple[Table, Table]:
     """Returns the rows of new variables as the table of the report, and as one of fewer columns."""
-    of = [Column("of")] if any(row.model for row in rows) else []
-    new = [Column("new variable", NAME), Column("shape")]
-    last = [Column("bytes", NUMBER), Column("what happens", SENTENCE)]
-    wide = [
-        [row.old, row.old_shape, *[row.model] * len(of), row.new, row.new_shape, f"{row.nbytes:,}", row.what] for row in rows
-    ]
-    narrow = [[row.name, row.shapes, *[row.model] * len(of), f"{row.nbytes:,}", row.words] for row in rows]
-    return Table([Column("old variable", NAME), Column("shape"), *of, *new, *last], wide), Table([*new, *of, *last], narrow)
+    has_several = any(row.model for row in rows)
+    of = [Column("of")] * has_several
+    old, new, shape = Column("old variable", NAME), Column("new variable", NAME), Column("shape")
+    ends = [Column("bytes", NUMBER), Column("what happens", SENTENCE)]
+    wide, narrow = [old, shape, *of, new, shape, *ends], [new, shape, *of, *ends]
+    cells: Tuple[List[List[str]], List[List[str]]] = ([], [])
+    for row in rows:
+        model, nbytes = [row.model] * has_several, f"{row.nbytes:,}"
+        cells[0].append([row.old, row.old_shape, *model, row.new, row.new_shape, nbytes, row.what])
+        cells[1].append([row.name, row.shapes, *model, nbytes, row.words])
+    return Table(wide, cells[0]), Table(narrow, cells[1])
 
 
 def unused_table(rows: Sequence[Row]) -> Table:
@@ -275,17 +272,22 @@ def totals_line(plan: Plan) -> str:
     return f"Recovered: {count}, {found['recovered']:,} of {found['total']:,} bytes; {share}"
 
 
-def title_lines(plan: Plan) -> List[str]:
-    """Returns the lines that say what a plan is of."""
+def title_line(plan: Plan) -> str:
+    """Returns the line that says where the old values come from; several old models are numbered, with a line for each."""
     if len(plan.checkpoints) == 1:
-        return [f"Warm start from {printable(plan.checkpoint.title)}"]
+        return f"Warm start from {printable(plan.checkpoint.title)}"
     titles = [f"Warm start from {len(plan.checkpoints)} old models"]
     for number, (checkpoint, filled) in enumerate(plan.filled_by, 1):
         count, nbytes = len(filled), sum(planned.recovered_bytes for planned in filled)
-        titles.append(
-            f"  {number}: {printable(checkpoint.title)}: {count} new variable{'' if count == 1 else 's'}, {nbytes:,} bytes"
-        )
-    return titles
+        what = f"{count} new variable{'' if count == 1 else 's'}, {nbytes:,} bytes"
+        titles.append(f"  {number}: {printable(checkpoint.title)}: {what}")
+    return "\n".join(titles)
+
+
+def _numbers(plan: Plan) -> Dict[str, str]:
+    """Returns {prefix of an old model: its number in the report}; the only one has no number."""
+    has_several = len(plan.checkpoints) > 1
+    return {each.prefix: str(number) if has_several else "" for number, each in enumerate(plan.checkpoints, 1)}
 
 
 def remarks(plan: Plan) -> List[str]:

@@ -30,7 +30,7 @@ from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.finite_check import check_old_values
 from estimator_warmstart.restore.initializers import Flag
 from estimator_warmstart.restore.log import log_recovered
-from estimator_warmstart.restore.operations import build_recovery
+from estimator_warmstart.restore.operations import Assignments, build_recovery
 from estimator_warmstart.restore.warm_start_json import write_trace
 
 
@@ -41,7 +41,7 @@ class GraphRecovery(NamedTuple):
       request: what the user asked for.
       plan: what that means in the graph.
       graph: the graph.
-      recover_op: assigns every old value.
+      assignments: what assigns every old value.
       flag: tells whether the plan was carried out in a session.
       step: the global step's variable, or `None`.
       step_is_set: whether it is initialized; `None` where there is no global step.
@@ -54,7 +54,7 @@ class GraphRecovery(NamedTuple):
     request: Request
     plan: Plan
     graph: tf.Graph
-    recover_op: tf.Operation
+    assignments: Assignments
     flag: Flag
     step: Optional[tf.Variable]
     step_is_set: Optional[tf.Tensor]
@@ -96,7 +96,7 @@ class GraphRecovery(NamedTuple):
         """
         started = time.monotonic()
         try:
-            session.run(self.recover_op)
+            session.run(self.assignments.of_all())
             session.run(self.flag.set_op)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
@@ -151,12 +151,10 @@ class GraphRecovery(NamedTuple):
         whole = plan_request(self.request._replace(ckp_dirs=prefixes), self.graph)
         part = whole._replace(variables=tuple(planned for planned in whole.variables if planned.new.name in late))
         check_old_values(part, self.request.check_finite)
-        recover_late_op, _ = build_recovery(part, self.graph, flag=self.flag)
-        with self.graph.as_default():
-            recover_op = tf.group(self.recover_op, recover_late_op)
+        assignments, _ = build_recovery(part, self.graph, flag=self.flag)
         return self._replace(
             plan=whole._replace(variables=self.plan.variables + part.variables),
-            recover_op=recover_op,
+            assignments=Assignments(self.graph, self.assignments.values + assignments.values),
             variable_count=_count_variables(self.graph),
         )
 
@@ -210,7 +208,7 @@ def prepare_recovery(request: Request, graph: tf.Graph, session: Optional[tf.com
     """
     started = time.monotonic()
     plan = checked_plan(request, graph)
-    recover_op, flag = build_recovery(plan, graph, session)
+    assignments, flag = build_recovery(plan, graph, session)
     step = global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])
@@ -218,7 +216,7 @@ def prepare_recovery(request: Request, graph: tf.Graph, session: Optional[tf.com
         request,
         plan,
         graph,
-        recover_op,
+        assignments,
         flag,
         step,
         step_is_set,

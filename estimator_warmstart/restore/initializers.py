@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, MutableMapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, MutableMapping, Optional, Sequence, Set
 
 from estimator_warmstart._tf import (
     add_control_input,
@@ -78,7 +78,7 @@ class Initializers:
     def __init__(self, plan: Plan, graph: tf.Graph, session: Optional[tf.compat.v1.Session] = None):
         self._session = session
         self._graph = graph
-        self._seen: List[Tuple[tf.Variable, tf.Operation]] = []
+        self._seen: List[tf.Variable] = []
         copies = [copy for planned in plan.recovered for part in planned.new.parts for copy in part.copies]
         # A session ignores changes to an operation that it has seen.
         self._names_seen = set() if session is None else _find_seen_names(session, graph, copies)
@@ -87,30 +87,34 @@ class Initializers:
     def _is_seen(self, planned: PlannedVariable) -> bool:
         return any(copy.name in self._names_seen for part in planned.new.parts for copy in part.copies)
 
-    def replace(self, copy: tf.Variable, value: tf.Tensor, assign: tf.Operation, set_recovered: Optional[tf.Operation]) -> None:
-        """Makes the initializer of `copy` do what `assign` does, and run `set_recovered` too, if that is not `None`."""
+    def replace(self, copy: tf.Variable, value: tf.Tensor, set_recovered: Optional[tf.Operation]) -> None:
+        """Makes the initializer of `copy` assign `value`, and run `set_recovered` too, if that is not `None`."""
         if copy.name in self._names_seen:
-            self._seen.append((copy, assign))
+            self._seen.append(copy)
             return
         if self._session is not None:
             _first_values(self._graph).setdefault(copy.name, initializer_op(copy).inputs[1])
         _replace_in_place(copy, value, set_recovered)
 
-    def finish(self) -> None:
+    def finish(self, assign_of: Callable[[tf.Variable], tf.Operation]) -> None:
         """Gives a new initializer to variables whose old one the session has seen, unless they have a value of their own.
 
         Operations that initialize, made from now on, then recover.
+
+        Args:
+          assign_of: returns the operation that assigns the old value of a variable.
         """
         if self._session is None or not self._seen:
             return
         with self._graph.as_default():
-            have_values = self._session.run([is_initialized(copy) for copy, _ in self._seen])
+            have_values = self._session.run([is_initialized(copy) for copy in self._seen])
         first_values = _first_values(self._graph)
         replaced: Dict[tf.Operation, str] = {}
-        for (copy, assign), has_value in zip(self._seen, have_values):
+        for copy, has_value in zip(self._seen, have_values):
             if not has_value or copy.name in first_values:
                 first_values.setdefault(copy.name, initializer_op(copy).inputs[1])
                 replaced[initializer_op(copy)] = copy.name
+                assign = assign_of(copy)
                 set_initial_value(copy, assign.inputs[1], assign)
         used = [replaced[op] for user in self._graph.get_operations() for op in user.control_inputs if op in replaced]
         if used:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.adapters.resolved import resolve
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable, slice_spec
+from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.graph.variables import Part
 from estimator_warmstart.plan.plan import PlannedVariable
 from estimator_warmstart.restore.adapted_values import build_value
@@ -19,6 +21,12 @@ from estimator_warmstart.tensors import TensorSlice, whole_slice
 # BundleReader::GetSliceValue (tensor_bundle.cc) copies no pieces of these.
 _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
+# Of the environment: megabytes that old values on one device may take together, while they are adapted or cut.
+BUDGET_VARIABLE = "ESTIMATOR_WARMSTART_MEMORY_MB"
+# Values of at most so many bytes are read so many at a time. Their names are in an error's text, and whoever initializes one
+# variable alone reads them all: so they are few.
+_SMALL_BYTES = 64 * 2**10
+_MOST_TOGETHER = 32
 
 
 class OldValues:
@@ -37,18 +45,41 @@ class OldValues:
         self._reader, self._initial_of = _SliceReader(), initial_of
         self._indices: Dict[str, AxisIndices] = {}
         self._queues: Dict[str, _MemoryQueue] = {}
+        self._budget = _budget_bytes()
+        self._read_before: Dict[str, tf.Tensor] = {}
+
+    def read_small(self, decided: Sequence[PlannedVariable]) -> None:
+        """Reads those small values of `decided` that are taken as they are, many by one operation; `of` yields them then."""
+        groups: Dict[Tuple[str, str, bool], List[_Read]] = {}
+        for planned in decided:
+            old = planned.source
+            if planned.steps or not 0 < old.nbytes <= _SMALL_BYTES or (old.slices and old.dtype in _NO_SLICES):
+                continue
+            for part in planned.new.parts:
+                for copy in part.copies:
+                    # Local variables are initialized at other times.
+                    group = groups.setdefault((device_of(copy), old.prefix, planned.new.is_local), [])
+                    group.append(_Read(copy.name, old, TensorSlice(part.offset, part.shape)))
+        for (device, _, _), reads in groups.items():
+            for start in range(0, len(reads), _MOST_TOGETHER):
+                together = reads[start : start + _MOST_TOGETHER]
+                with tf.device(device), tf.device("/cpu:0"):
+                    values = self._reader.read_together(together, device)
+                self._read_before.update(zip([read.name for read in together], values))
 
     def of(self, planned: PlannedVariable) -> Iterator[Tuple[tf.Variable, tf.Tensor]]:
         """Yields each physical variable of `planned` with its value, the shape checked when it is read."""
         wholes: Dict[str, tf.Tensor] = {}
         for part in planned.new.parts:
             for copy in part.copies:
-                device = device_of(copy)
-                with tf.device(device), tf.device("/cpu:0"):
+                if copy.name in self._read_before:
+                    yield copy, self._read_before[copy.name]
+                    continue
+                with tf.device(device_of(copy)), tf.device("/cpu:0"):
                     yield copy, self._build(planned, part, copy, wholes)
 
     def _build(self, planned: PlannedVariable, part: Part, copy: tf.Variable, wholes: Dict[str, tf.Tensor]) -> tf.Tensor:
-        device, name = device_of(copy), copy.name.split(":")[0]
+        device, name = device_of(copy), _name_of_operation(copy.name)
 
         def read(old_slice: TensorSlice) -> tf.Tensor:
             if planned.source.slices or planned.source.stored is not None:
@@ -68,7 +99,7 @@ class OldValues:
         # An array of a file is there twice too, until its bytes are values.
         if as_it_is is not None and planned.source.stored is None and (planned.source.slices or is_whole):
             return read(as_it_is)
-        queue = self._queues.setdefault(device, _MemoryQueue())
+        queue = self._queues.setdefault(device, _MemoryQueue(self._budget))
         with tf1.control_dependencies(queue.wait_for(planned.source.nbytes)):
             if as_it_is is not None:
                 value = read(as_it_is)
@@ -81,17 +112,31 @@ class OldValues:
         return value
 
 
+def _budget_bytes() -> int:
+    """Returns how many bytes of old values may be in memory at a time, next to one old value: the user's choice or 64 MB.
+
+    Raises:
+      WarmStartError: if the environment variable is not a number.
+    """
+    text = os.environ.get(BUDGET_VARIABLE, "")
+    if not text:
+        return _BUDGET_BYTES
+    if not re.fullmatch("[0-9]+", text):
+        raise WarmStartError(f"the environment variable {BUDGET_VARIABLE} must be a whole number of megabytes, got {text!r}")
+    return max(int(text) * 10**6, _BUDGET_BYTES)
+
+
 class _MemoryQueue:
     """Lets values be made together while the old ones fit a budget; later ones wait for these."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int) -> None:
         self._before: List[tf.Tensor] = []
         self._now: List[tf.Tensor] = []
-        self._nbytes = 0
+        self._nbytes, self._budget = 0, budget
 
     def wait_for(self, nbytes: int) -> List[tf.Tensor]:
         """Returns what a value with an old one of `nbytes` must wait for."""
-        if self._now and self._nbytes + nbytes > _BUDGET_BYTES:
+        if self._now and self._nbytes + nbytes > self._budget:
             self._before, self._now, self._nbytes = self._now, [], 0
         self._nbytes += nbytes
         return self._before
@@ -99,6 +144,14 @@ class _MemoryQueue:
     def add(self, value: tf.Tensor) -> None:
         """Lets values of a later turn wait for `value`."""
         self._now.append(value)
+
+
+class _Read(NamedTuple):
+    """A slice of an old variable that the new physical variable `name` takes."""
+
+    name: str
+    old: OldVariable
+    old_slice: TensorSlice
 
 
 class _SliceReader:
@@ -126,6 +179,22 @@ class _SliceReader:
         # If the checkpoint is replaced between the plan and the session, that is an error, not another shape.
         return tf.ensure_shape(value, old_slice.shape, name="ensure_shape")
 
+    def read_together(self, reads: Sequence[_Read], device: str) -> List[tf.Tensor]:
+        """Returns the values of several slices of one checkpoint's variables, read by one operation."""
+        prefix, specs = reads[0].old.prefix, [_shape_and_slice(read) for read in reads]
+        values = tf.raw_ops.RestoreV2(
+            prefix=self._constant(device, prefix),
+            tensor_names=[read.old.key for read in reads],
+            shape_and_slices=specs,
+            dtypes=[tf.as_dtype(read.old.dtype) for read in reads],
+            name=f"restore/{'-and-'.join(_name_of_operation(read.name) for read in reads)}/from/{_path_in_names(prefix)}",
+        )
+        # The operation itself checks a shape that it was told.
+        return [
+            value if spec else tf.ensure_shape(value, read.old_slice.shape, name="ensure_shape")
+            for value, spec, read in zip(values, specs, reads)
+        ]
+
     def _read_stored_slices(self, old: OldVariable, old_slice: TensorSlice, name: str, device: str) -> tf.Tensor:
         """Reads a dtype of which TensorFlow reads stored slices as they are, but cannot concatenate them."""
         whole = old._replace(slices=())
@@ -139,6 +208,17 @@ class _SliceReader:
             with tf1.control_dependencies(None):
                 self._constants[key] = tf.constant([text] if vector else text)
         return self._constants[key]
+
+
+def _shape_and_slice(read: _Read) -> str:
+    """Returns the slice as `RestoreV2` takes it, with the shape of the old variable; empty where it takes no such text."""
+    if not read.old.shape or read.old.dtype in _NO_SLICES:
+        return ""
+    return " ".join([*map(str, read.old.shape), ":".join(f"{offset},{length}" for offset, length in zip(*read.old_slice))])
+
+
+def _name_of_operation(name: str) -> str:
+    return name.split(":")[0]
 
 
 def _path_in_names(prefix: str) -> str:

@@ -4,7 +4,8 @@
    operation (the default `init_op`, a `Scaffold(init_op=...)` built before, `session.run(v.initializer)`) recovers. This is
    TensorFlow's own moment for first values: once per fresh model, on the chief, before any worker is let in and before
    `model.ckpt-0` is written. The random values are never drawn.
-2. The same old values can be assigned by one operation, for a session whose variables were initialized some other way.
+2. The same old values can be assigned by one operation, for a session whose variables were initialized some other way. Few
+   sessions are, and an operation for each variable would slow down all others: it is built when it is first needed.
 
 Values go from the file to the variable on the variable's own device. None is a constant of the graph or passes through the
 client. Either way the plan's flag is set in the session: a variable that is in no collection, so a Saver does not know it and a
@@ -16,9 +17,9 @@ Source: `tf.compat.v1.train.init_from_checkpoint` (tensorflow/python/training/ch
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
-from estimator_warmstart._tf import initializer_op, tf
+from estimator_warmstart._tf import extensible, initializer_op, tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
 from estimator_warmstart.restore.initializers import Flag, Initializers, first_value, own_scope
@@ -27,7 +28,7 @@ from estimator_warmstart.restore.old_values import OldValues
 
 def build_recovery(
     plan: Plan, graph: tf.Graph, session: Optional[tf.compat.v1.Session] = None, flag: Optional[Flag] = None
-) -> Tuple[tf.Operation, Flag]:
+) -> Tuple[Assignments, Flag]:
     """Builds the operations of `plan`.
 
     Args:
@@ -38,29 +39,64 @@ def build_recovery(
       flag: the flag of a plan that this one completes; `None`: the plan gets a flag of its own.
 
     Returns:
-      The operation that assigns every old value, and the flag. Run `flag.set_op` after the operation.
+      What assigns every old value, and the flag. Run `flag.set_op` after it.
 
     Raises:
-      WarmStartError: if the graph is finalized, or another plan already recovers one of the variables.
+      WarmStartError: if the graph is finalized, another plan already recovers one of the variables, or the environment's budget
+        of memory is not a number.
     """
     if graph.finalized:
         raise WarmStartError(
             "the graph is finalized, so nothing can be recovered into it: call begin() (or recover_variables) before the "
             "MonitoredSession that finalizes it is made, or hand the hook to that session"
         )
+    values = OldValues(plan.checkpoints, lambda copy: first_value(copy, graph))
     initializers = Initializers(plan, graph, session)
     with own_scope(graph):
         flag = flag or Flag(graph)
-        values = OldValues(plan.checkpoints, lambda copy: first_value(copy, graph))
-        assigns: List[tf.Operation] = []
+        values.read_small(plan.recovered)
+        found: List[Tuple[tf.Variable, tf.Tensor]] = []
         for planned in plan.recovered:
             for copy, value in values.of(planned):
-                assigns.append(_assign_value(copy, value))
+                found.append((copy, value))
                 # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
-                initializers.replace(copy, value, assigns[-1], None if planned.new.is_local else flag.set_op)
-        recover_op = tf.group(*assigns, name="recover")
-    initializers.finish()
-    return recover_op, flag
+                initializers.replace(copy, value, None if planned.new.is_local else flag.set_op)
+    assignments = Assignments(graph, found)
+    initializers.finish(assignments.of)
+    return assignments, flag
+
+
+class Assignments:
+    """Assigns old values to variables, by operations that are made when they are first needed.
+
+    Args:
+      graph: the graph of the variables, finalized or not.
+      values: each physical variable with its old value.
+
+    Attributes:
+      values: the same.
+    """
+
+    def __init__(self, graph: tf.Graph, values: Sequence[Tuple[tf.Variable, tf.Tensor]]):
+        self.values = tuple(values)
+        self._graph, self._by_name = graph, {copy.name: (copy, value) for copy, value in values}
+        self._made: Dict[str, tf.Operation] = {}
+        self._all: Optional[tf.Operation] = None
+
+    def of(self, copy: tf.Variable) -> tf.Operation:
+        """Returns the operation that assigns the old value of `copy`."""
+        if copy.name not in self._made:
+            with extensible(self._graph), own_scope(self._graph):
+                self._made[copy.name] = _assign_value(*self._by_name[copy.name])
+        return self._made[copy.name]
+
+    def of_all(self) -> tf.Operation:
+        """Returns the operation that assigns every old value."""
+        if self._all is None:
+            operations = [self.of(copy) for copy, _ in self.values]
+            with extensible(self._graph), own_scope(self._graph):
+                self._all = tf.group(*operations, name="recover")
+        return self._all
 
 
 def _assign_value(copy: tf.Variable, value: tf.Tensor) -> tf.Operation:

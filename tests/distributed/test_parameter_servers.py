@@ -12,7 +12,7 @@ from model_values import assert_trained_from_old, assert_untrained, save_old
 
 
 def assert_on_the_servers(operations):
-    """Every operation that recovers is on a parameter server: a restoring one on that of the variable it is named for."""
+    """Every operation that recovers is on a parameter server: a restoring one on that of the variables it is named for."""
     variables = operations["variables"]
     restored = {}
     for kind, name, device in operations["recovering"]:
@@ -20,7 +20,8 @@ def assert_on_the_servers(operations):
             continue
         assert "/job:ps/" in device, f"{kind} {name} is on {device or 'no device of its own'}"
         if kind == "RestoreV2":
-            restored[re.sub(r"estimator_warmstart/restore/(.*)/from/.*", r"\1", name)] = device
+            names = re.sub(r"estimator_warmstart/restore/(.*)/from/.*", r"\1", name)
+            restored.update((each, device) for each in names.split("-and-"))
     assert {name: server(device) for name, device in restored.items()} == {
         name: server(device) for name, device in variables.items() if name != "global_step"
     }
