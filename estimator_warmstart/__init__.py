@@ -9,6 +9,7 @@ from estimator_warmstart.api.saver import make_saver
 from estimator_warmstart.api.scaffold import recover_scaffold
 from estimator_warmstart.api.warm_start_settings import warm_start_settings
 from estimator_warmstart.convert.convert import convert_checkpoint
+from estimator_warmstart.convert.write import write_checkpoint
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.matching import match_variables
 from estimator_warmstart.plan.plan import Plan
@@ -34,6 +35,7 @@ __all__ = [
     "report_as_json",
     "warm_start_settings",
     "warm_started",
+    "write_checkpoint",
 ]
 
 __version__ = VERSION

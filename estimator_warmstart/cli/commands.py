@@ -9,6 +9,7 @@ from estimator_warmstart.cli.converting import CONVERT
 from estimator_warmstart.cli.differences import DIFF
 from estimator_warmstart.cli.listing import LIST
 from estimator_warmstart.cli.planning import PLAN
+from estimator_warmstart.cli.writing import WRITE
 
 # In the order of --help.
-COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT)
+COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, WRITE, CONVERT)

@@ -22,6 +22,8 @@ from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, VALUE_ATTRIBUTE, value_key
 from estimator_warmstart.convert.destination import checked_destination, staged
 from estimator_warmstart.convert.keras import copies_into_model
+from estimator_warmstart.convert.partitioned_copies import counts_by_key, write_partitioned
+from estimator_warmstart.convert.partitions import PartitionsArgument
 from estimator_warmstart.convert.renamed import renamed_variables
 from estimator_warmstart.errors import CheckpointError, WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
@@ -43,6 +45,7 @@ def convert_checkpoint(
     optimizer: Optional[tf.keras.optimizers.Optimizer] = None,
     rename: RenameArgument = None,
     adapters: Optional[AdaptersArgument] = None,
+    partitions: PartitionsArgument = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
@@ -72,6 +75,9 @@ def convert_checkpoint(
       adapters: with `model`: `{name of a variable of the model or pattern: adapter or list of adapters}`, as a hook takes it,
         for shapes and dtypes that differ. Slots follow. New positions take the values that the model and the optimizer have.
         One adapted value at a time is in memory.
+      partitions: in how many parts variables are stored, along the first axis: `{pattern of the source's names: number of
+        parts}`, or a number of parts for every variable above 64 MB. Slots are stored as their variables. A name-based source
+        may stay name-based then. `None`: as in the source.
       overwrite: whether a checkpoint at `destination` is replaced.
       progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
@@ -104,12 +110,13 @@ def convert_checkpoint(
     _check_together(to, model, optimizer, adapters)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
-    if old.format == _FORMAT_OF_CHOICE[to] and not (renames and to == "name"):
+    if old.format == _FORMAT_OF_CHOICE[to] and not ((renames or partitions is not None) and to == "name"):
         raise WarmStartError(f"{old.prefix} is {old.format} already; copy its files, {old.prefix}.*")
     read_only = os.path.dirname(old.prefix)
     if old.is_saved_model:  # Its prefix is variables/variables in its directory.
         read_only = os.path.dirname(read_only)
     place = checked_destination(destination, read_only, overwrite)
+    counts_by_key(old, partitions)  # Before anything is made.
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
         old = _rewritten_as_v2(old, folder) if old.files else old
         if to == "name":
@@ -119,7 +126,10 @@ def convert_checkpoint(
         else:
             graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters)
             copies += _graph_copies(graph, folder)
-        write_bundle(os.path.join(folder, "new"), copies, show)
+        if partitions is None:
+            write_bundle(os.path.join(folder, "new"), copies, show)
+        else:
+            write_partitioned(os.path.join(folder, "new"), copies, counts_by_key(old, partitions), old.prefix, show)
     return place
 
 
