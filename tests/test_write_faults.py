@@ -1,4 +1,4 @@
-"""`write_checkpoint` in a process that is killed before any of its file operations: the directory is the old model's or the new."""
+"""`write_checkpoint` in a process that is killed before any of its file operations: nobody resumes from half a checkpoint."""
 
 import pytest
 
