@@ -11,6 +11,7 @@ from estimator_warmstart.api.scaffold import recover_scaffold
 from estimator_warmstart.api.warm_start_settings import warm_start_settings
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.convert.merge import merge_checkpoints
+from estimator_warmstart.convert.write import write_checkpoint
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.matching import match_variables
 from estimator_warmstart.plan.plan import Plan
@@ -40,6 +41,7 @@ __all__ = [
     "report_as_json",
     "warm_start_settings",
     "warm_started",
+    "write_checkpoint",
 ]
 
 __version__ = VERSION

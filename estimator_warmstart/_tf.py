@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import logging
 import os
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
@@ -46,12 +46,14 @@ __all__ = [
     "has_seen",
     "initialize_keras_variables",
     "initializer_op",
+    "is_eager",
     "is_initialized",
     "is_variable",
     "learning_rate_at",
     "logger",
     "monitored_session_creator",
     "object_graph_pb2",
+    "resumed_checkpoint",
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
     "set_initial_value",
@@ -118,6 +120,11 @@ def is_initialized(variable: tf.Variable) -> tf.Tensor:
     if target.dtype == tf.resource:
         return tf.raw_ops.VarIsInitializedOp(resource=target)
     return tf.raw_ops.IsVariableInitialized(ref=target)
+
+
+def is_eager(variable: tf.Variable) -> bool:
+    """Returns whether `variable` is not in a graph."""
+    return getattr(copies_of(variable)[0], "_in_graph_mode", True) is False
 
 
 def variable_graph(variable: tf.Variable) -> tf.Graph:
@@ -195,6 +202,12 @@ def call_when_initialized(
         act(session, scaffold.init_op)
 
     scaffold._init_fn = act_last
+
+
+def resumed_checkpoint(creator: Optional[tf.compat.v1.train.SessionCreator]) -> Optional[str]:
+    """Returns the checkpoint that a `ChiefSessionCreator` is going to restore, or `None`."""
+    folder = getattr(creator, "_checkpoint_dir", None)
+    return getattr(creator, "_checkpoint_filename_with_path", None) or (folder and tf.train.latest_checkpoint(folder))
 
 
 def session_has_own_variables() -> bool:

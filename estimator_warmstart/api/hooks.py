@@ -38,8 +38,7 @@ class VariableRecoverHook(SessionRunHook):
 
     Args:
       ckp_dir: a directory with a `checkpoint` file (its latest is taken), a checkpoint's prefix, a SavedModel's directory, or
-        an `.npz` or `.safetensors` file; name-based or object-based. Or a list of these: a new variable takes its value from
-        the first that has it.
+        an `.npz` or `.safetensors` file. Or a list of these: a new variable takes its value from the first that has it.
       recover_vars: `{old name: new}`, where *old name* may be an object path (`model/layer-0/kernel`) of an object-based
         checkpoint, and *new* is a variable (plain, partitioned, mirrored), a list of a partitioned one's parts, a variable's
         name, or a list of several of these when one old variable fills several new ones. `None`: every new variable that the

@@ -1,4 +1,4 @@
-"""Writes a V2 checkpoint tensor after tensor, from arrays that are a few rows each or from entries of other checkpoints.
+"""Writes a V2 checkpoint of values that come as numpy arrays, a window at a time: one data file and the index.
 
 Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
 """
@@ -7,144 +7,137 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import Dict, Iterable, List
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.data_files import BundleReader, data_file
+from estimator_warmstart.checkpoint.data_files import data_file
 from estimator_warmstart.checkpoint.index_checks import slice_key
-from estimator_warmstart.checkpoint.index_file import BundleIndex, StoredTensor, write_index
+from estimator_warmstart.checkpoint.index_file import BundleIndex, write_index
 from estimator_warmstart.checkpoint.string_lengths import encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import open_file, sync
-from estimator_warmstart.tensors import Shape, TensorSlice, whole_slice
+from estimator_warmstart.tensors import Shape, TensorSlice
+from estimator_warmstart.text_output import Progress
 
-_BIG, _LITTLE = tensor_bundle_pb2.BundleHeaderProto.BIG, tensor_bundle_pb2.BundleHeaderProto.LITTLE
+_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
-class BundleWriter:
-    """Writes one checkpoint of one data file. Its index is written by `finish`: until then there is none.
+class NewTensor(NamedTuple):
+    """A tensor, or one slice of a tensor, of a new checkpoint.
 
-    Its methods raise `FILE_ERRORS` if a file cannot be written.
+    Attributes:
+      key: of the tensor.
+      dtype: TensorFlow's name of it.
+      shape: of the whole tensor.
+      box: the slice that this is; `None` for a tensor that is stored whole.
+      windows: its values in C order, in arrays of any shapes; strings in one array of bytes.
+      nbytes: how many these are, for the progress.
+      crc32c: for bytes that are stored as they come, what the index says of them.
+    """
+
+    key: str
+    dtype: str
+    shape: Shape
+    box: Optional[TensorSlice]
+    windows: Iterator[Any]
+    nbytes: int = 0
+    crc32c: Optional[int] = None
+
+
+def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress, total: int = 0) -> None:
+    """Writes the checkpoint `prefix`; each window is made while the one before is written.
 
     Args:
       prefix: of the new checkpoint, in a directory that exists.
+      tensors: what goes into it, in the order of the data file. The slices of one tensor need not follow each other.
+      progress: is called with the bytes done and `total`, after each window.
+      total: the bytes in all.
+
+    Raises:
+      CheckpointError: listing each old value that could not be read.
+      FILE_ERRORS: if the new files cannot be written.
     """
-
-    def __init__(self, prefix: str):
-        self._prefix = prefix
-        self._file = open_file(data_file(prefix, 0, 1), "wb")
-        self._offset = 0
-        self._entries: Dict[bytes, tensor_bundle_pb2.BundleEntryProto] = {}
-
-    def write(self, key: str, stored: StoredTensor, pieces: Iterable[np.ndarray]) -> None:
-        """Writes a tensor.
-
-        Args:
-          key: of the tensor.
-          stored: its shape and dtype, and the slices that it is to be stored in, all of whole rows (`has_whole_rows`).
-          pieces: arrays `[rows, ...]` of its dtype that make up all rows, in order.
-        """
-        entry = _new_entry(stored.shape, stored.dtype)
-        rows = _Rows(pieces)
-        if not stored.slices:
-            self._write_rows(key.encode("utf-8"), entry, rows, (stored.shape or (1,))[0])
-            return
-        for box in sorted(stored.slices):
-            part = entry.slices.add()
-            for start, length in zip(*box):
-                part.extent.add(start=start, length=length)
-            new_key = slice_key(key.encode("utf-8"), part)
-            self._write_rows(new_key, _new_entry(box.shape, stored.dtype), rows, box.shape[0])
-        self._entries[key.encode("utf-8")] = entry
-
-    def write_string(self, key: str, text: bytes) -> None:
-        """Writes a tensor that is one string."""
-        order = ">" if sys.byteorder == "big" else "<"
-        checksum = checksums.extend(0, encode_lengths(np.array([len(text)]), order))
-        stored_checksum = struct.pack(order + "I", checksums.mask(checksum))
-        entry = _new_entry((), "string")
-        entry.crc32c = checksums.mask(checksums.extend(checksum, stored_checksum + text))
-        self._write_bytes(key.encode("utf-8"), entry, [_varint(len(text)) + stored_checksum + text])
-
-    def copy(self, reader: BundleReader, key: str) -> None:
-        """Writes a tensor of another checkpoint bit for bit, under the same key and in the same slices.
-
-        Raises:
-          CheckpointError: if it cannot be read, is damaged, or is of another byte order.
-        """
-        if reader.index.header.endianness != _header().endianness:
-            raise CheckpointError(f"{reader.prefix} was written on a machine of another byte order; copy it on such a machine")
-        for new_key, entry in reader.entries(key, key):
-            new_entry = tensor_bundle_pb2.BundleEntryProto()
-            new_entry.CopyFrom(entry)
-            self._write_bytes(new_key, new_entry, reader.read_entry(key, entry))
-
-    def finish(self) -> None:
-        """Writes the index."""
-        sync(self._file)
-        write_index(self._prefix, BundleIndex(_header(), self._entries))
-
-    def close(self) -> None:
-        """Closes the data file."""
-        self._file.close()
-
-    def _write_rows(self, key: bytes, entry: tensor_bundle_pb2.BundleEntryProto, rows: _Rows, count: int) -> None:
-        checksum = 0
-
-        def stored() -> Iterable[bytes]:
-            nonlocal checksum
-            for piece in rows.take(count):
-                chunk = piece.tobytes()
-                checksum = checksums.extend(checksum, chunk)
-                yield chunk
-
-        self._write_bytes(key, entry, stored())
-        entry.crc32c = checksums.mask(checksum)
-
-    def _write_bytes(self, key: bytes, entry: tensor_bundle_pb2.BundleEntryProto, chunks: Iterable[bytes]) -> None:
-        entry.shard_id, entry.offset, entry.size = 0, self._offset, 0
-        for chunk in chunks:
-            self._file.write(chunk)
-            entry.size += len(chunk)
-        self._offset += entry.size
-        self._entries[key] = entry
-
-
-def has_whole_rows(shape: Shape, slices: Iterable[TensorSlice]) -> bool:
-    """Whether all of `slices` are of whole rows, as those of a variable are that is partitioned along its first axis."""
-    return all((offset[1:], length[1:]) == whole_slice(shape[1:]) for offset, length in slices)
-
-
-class _Rows:
-    """Cuts pieces of several rows where it is asked to."""
-
-    def __init__(self, pieces: Iterable[np.ndarray]):
-        self._pieces = iter(pieces)
-        self._left: List[np.ndarray] = []
-
-    def take(self, count: int) -> Iterable[np.ndarray]:
-        """Yields the next `count` rows."""
-        while count:
-            piece = self._left.pop() if self._left else next(self._pieces)
-            if len(piece) > count:
-                self._left.append(piece[count:])
-            yield piece[:count]
-            count -= min(count, len(piece))
-
-
-def _header() -> tensor_bundle_pb2.BundleHeaderProto:
-    header = tensor_bundle_pb2.BundleHeaderProto(num_shards=1, endianness=_BIG if sys.byteorder == "big" else _LITTLE)
+    entries: Dict[bytes, tensor_bundle_pb2.BundleEntryProto] = {}
+    problems: List[str] = []
+    offset = done = 0
+    with open_file(data_file(prefix, 0, 1), "wb") as file, ThreadPoolExecutor(1) as writer:
+        written = writer.submit(file.write, b"")
+        for tensor in tensors:
+            entry = _add_entry(entries, tensor, offset)
+            try:
+                for piece in _stored_pieces(tensor, entry):
+                    written.result()
+                    written = writer.submit(file.write, piece)
+                    progress(done + entry.size, total)
+            except CheckpointError as error:
+                problems.append(str(error))
+            offset += entry.size
+            done += tensor.nbytes
+        written.result()
+        sync(file)
+    if problems:
+        raise CheckpointError("the old model is not whole", list(dict.fromkeys(problems)))
+    header = tensor_bundle_pb2.BundleHeaderProto(num_shards=1)
     header.version.producer = 1
-    return header
+    if sys.byteorder == "big":
+        header.endianness = tensor_bundle_pb2.BundleHeaderProto.BIG
+    write_index(prefix, BundleIndex(header, entries))
 
 
-def _new_entry(shape: Shape, dtype: str) -> tensor_bundle_pb2.BundleEntryProto:
-    entry = tensor_bundle_pb2.BundleEntryProto(dtype=tf.as_dtype(dtype).as_datatype_enum)
+def _add_entry(
+    entries: Dict[bytes, tensor_bundle_pb2.BundleEntryProto], tensor: NewTensor, offset: int
+) -> tensor_bundle_pb2.BundleEntryProto:
+    """Adds the entry for what is written next, and for a first slice the entry of its tensor, which lists the slices."""
+    key, dtype = tensor.key.encode("utf-8"), tf.as_dtype(tensor.dtype).as_datatype_enum
+    entry, shape = tensor_bundle_pb2.BundleEntryProto(dtype=dtype, offset=offset), tensor.shape
+    if tensor.box is not None:
+        whole = entries.setdefault(
+            key, tensor_bundle_pb2.BundleEntryProto(dtype=dtype, shape=tf.TensorShape(tensor.shape).as_proto())
+        )
+        part = whole.slices.add()
+        for start, length in zip(*tensor.box):
+            part.extent.add(start=start, length=length)
+        key, shape = slice_key(key, part), tensor.box.shape
     entry.shape.CopyFrom(tf.TensorShape(shape).as_proto())
+    entries[key] = entry
     return entry
+
+
+def _stored_pieces(tensor: NewTensor, entry: tensor_bundle_pb2.BundleEntryProto) -> Iterator[bytes]:
+    """Yields the bytes to be stored; sets their size and their checksum in `entry`."""
+    checksum = 0
+    for window in tensor.windows:
+        if tensor.crc32c is not None:
+            entry.size += len(window)
+            yield window
+            continue
+        if tensor.dtype == "string":
+            header, checksum = _string_header(window)
+            entry.size += len(header)
+            yield header
+            window = np.frombuffer(b"".join(window.ravel()), np.uint8)
+        if not window.size:
+            continue
+        piece = window.tobytes()
+        checksum = checksums.extend(checksum, piece)
+        entry.size += len(piece)
+        entry.crc32c = checksums.mask(checksum)
+        yield piece
+    entry.crc32c = checksums.mask(checksum) if tensor.crc32c is None else tensor.crc32c
+
+
+def _string_header(strings: np.ndarray) -> Tuple[bytes, int]:
+    """Returns what is stored before strings, their lengths and a checksum of these, and the checksum so far."""
+    if not strings.size:
+        return b"", 0
+    lengths = np.array([len(string) for string in strings.ravel()], np.int64)
+    checksum = checksums.extend(0, encode_lengths(lengths, _NATIVE))
+    stored = struct.pack(_NATIVE + "I", checksums.mask(checksum))
+    return b"".join(map(_varint, lengths.tolist())) + stored, checksums.extend(checksum, stored)
 
 
 def _varint(number: int) -> bytes:
@@ -152,4 +145,4 @@ def _varint(number: int) -> bytes:
     while number >= 0x80:
         encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes(encoded + bytes([number]))
+    return bytes([*encoded, number])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import closing
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf, tf1
 from estimator_warmstart.checkpoint.arrays import NPZ, StoredArray

@@ -18,12 +18,12 @@ import numpy as np
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
 from estimator_warmstart.checkpoint.arrays import ArrayReader, StoredArray
-from estimator_warmstart.checkpoint.index_checks import entry_shape, slice_key
+from estimator_warmstart.checkpoint.index_checks import entry_shape, slice_key, tensor_slice_of
 from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, read_index, write_index
 from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
-from estimator_warmstart.tensors import Shape, TensorSlice, count_elements
+from estimator_warmstart.tensors import TensorSlice, count_elements, whole_slice
 from estimator_warmstart.text_output import Progress
 
 # What is done to each value of a tensor; the result may have another dtype.
@@ -71,12 +71,14 @@ class BundleReader:
 
     def stored_slices(self, key: str) -> List[Tuple[TensorSlice, Iterator[bytes]]]:
         """Returns the slices that a tensor is stored in, or the whole, each with its bytes in pieces, as `read_entry` does."""
-        whole = self.index.entries[key.encode("utf-8")]
-        return [
-            (TensorSlice(_offset_of(number, whole), entry_shape(entry)), self.read_entry(key, entry))
-            for number, (_, entry) in enumerate(self.entries(key, key), -1)
-            if number >= 0 or not whole.slices
-        ]
+        entries = [entry for _, entry in self.entries(key, key)]
+        boxes = self.boxes(key) or [whole_slice(entry_shape(entries[0]))]
+        return [(box, self.read_entry(key, entry)) for box, entry in zip(boxes, entries[1:] or entries)]
+
+    def boxes(self, key: str) -> List[TensorSlice]:
+        """Returns the slices that a tensor is stored in; none if it is stored whole."""
+        entry = self.index.entries[key.encode("utf-8")]
+        return [tensor_slice_of(part, entry_shape(entry)) for part in entry.slices]
 
     def read_tensor(self, key: str) -> Iterator[bytes]:
         """Yields the stored bytes of a tensor in pieces, its slices one after the other; raises as `read_entry` does."""
@@ -171,11 +173,6 @@ class BundleReader:
         if self._file is not None:
             self._file.close()
         self._path, self._file = "", None
-
-
-def _offset_of(number: int, entry: tensor_bundle_pb2.BundleEntryProto) -> Shape:
-    """Returns where a slice begins, by its number in the entry of its tensor; -1 is for the whole."""
-    return (0,) * len(entry.shape.dim) if number < 0 else tuple(extent.start for extent in entry.slices[number].extent)
 
 
 class TensorCopy(NamedTuple):

@@ -7,7 +7,7 @@ checksums of all that was read are verified.
 from __future__ import annotations
 
 import sys
-from typing import Iterator, List, Union
+from typing import Iterator, List, Optional, Union
 
 import numpy as np
 
@@ -21,13 +21,14 @@ WINDOW_BYTES = 1 << 22
 _NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
-def row_windows(reader: Reader, old: OldVariable, nbytes: int = WINDOW_BYTES) -> Iterator[np.ndarray]:
+def row_windows(reader: Reader, old: OldVariable, nbytes: Optional[int] = None) -> Iterator[np.ndarray]:
     """Yields all rows of `old` in order, in windows. Where they begin depends on the shape, the dtype and `nbytes` only.
 
     Args:
       reader: of the checkpoint that `old` is in (`statistics.value_reader`).
       old: any variable but one of strings or variants. It may be stored in slices.
-      nbytes: of a window, at most, unless a single row has more. As much again is in memory; of a V1 checkpoint the tensor.
+      nbytes: of a window, at most, unless a single row has more; `None`: `WINDOW_BYTES`. As much
+        again is in memory; of a V1 checkpoint the tensor.
 
     Yields:
       Arrays `[rows, ...]` of the variable's dtype, not to be written to. A scalar is one row of shape [].
@@ -54,9 +55,9 @@ def row_windows(reader: Reader, old: OldVariable, nbytes: int = WINDOW_BYTES) ->
         yield window
 
 
-def rows_per_window(shape: Shape, dtype: str, nbytes: int = WINDOW_BYTES) -> int:
+def rows_per_window(shape: Shape, dtype: str, nbytes: Optional[int] = None) -> int:
     """Returns how many rows of a tensor of this shape have `nbytes` at most; 1 at least."""
-    return max(1, nbytes // max(1, count_elements(shape[1:]) * tf.as_dtype(dtype).size))
+    return max(1, (nbytes or WINDOW_BYTES) // max(1, count_elements(shape[1:]) * tf.as_dtype(dtype).size))
 
 
 def numpy_dtype(dtype: str) -> np.dtype:

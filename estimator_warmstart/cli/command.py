@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from argparse import Namespace
-from typing import Callable, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.printable import printable
@@ -146,3 +146,29 @@ def rename_pair(text: str) -> Tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"must be OLD=NEW, got {text!r}")
     return old, new
+
+
+def add_partitions(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that `convert` and `write` share."""
+    parser.add_argument(
+        "--partitions",
+        action="append",
+        type=_partition,
+        metavar="PATTERN=PARTS",
+        help="store variables of these names in so many parts, and their slots too; may be given several times; or only a "
+        "number of parts, for every variable above 64 MB",
+    )
+
+
+def partitions_of(given: Optional[Sequence[Tuple[str, int]]]) -> Union[int, Dict[str, int], None]:
+    """Returns what `--partitions` says, as the functions take it."""
+    if given and ("", given[0][1]) == given[0] and len(given) == 1:
+        return given[0][1]
+    return dict(given) if given else None
+
+
+def _partition(text: str) -> Tuple[str, int]:
+    pattern, _, count = text.rpartition("=")
+    if not count.isdecimal() or int(count) < 1:
+        raise argparse.ArgumentTypeError(f"must be PATTERN=PARTS or PARTS, a number of 1 or more, got {text!r}")
+    return pattern, int(count)

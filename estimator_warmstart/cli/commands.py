@@ -11,6 +11,7 @@ from estimator_warmstart.cli.listing import LIST
 from estimator_warmstart.cli.merging import MERGE
 from estimator_warmstart.cli.planning import PLAN
 from estimator_warmstart.cli.proving import PROVE
+from estimator_warmstart.cli.writing import WRITE
 
 # In the order of --help.
-COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, CONVERT, MERGE, PROVE)
+COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, WRITE, CONVERT, MERGE, PROVE)

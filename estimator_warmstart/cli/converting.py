@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, rename_pair
+from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, add_partitions, partitions_of, rename_pair
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import DestinationExistsError
 from estimator_warmstart.printable import printable
@@ -39,6 +39,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="OLD=NEW",
         help="give variables other names: a pattern of old names, and the new name or scope; may be given several times",
     )
+    add_partitions(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that exists at DESTINATION")
 
 
@@ -51,6 +52,7 @@ def _run(arguments: Namespace) -> int:
             rename=arguments.rename,
             include=arguments.include,
             exclude=arguments.exclude,
+            partitions=partitions_of(arguments.partitions),
             overwrite=arguments.overwrite,
         )
     except DestinationExistsError as error:

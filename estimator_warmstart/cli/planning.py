@@ -49,7 +49,8 @@ def _coverage(text: str) -> float:
     raise ArgumentTypeError(f"must be a number from 0 to 1 (0.9 for 90 %), got {text!r}")
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
+def add_params(parser: ArgumentParser) -> None:
+    """Adds the arguments that `plan` and `write` share."""
     parser.add_argument(
         "config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or only the value of the key"
     )
@@ -60,6 +61,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="the new model: a .meta file, or a directory whose latest checkpoint has one",
     )
     parser.add_argument("--key", default="warm_start", help="the key in the params (default: %(default)s)")
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_params(parser)
     parser.add_argument(
         "--require-coverage",
         type=_coverage,

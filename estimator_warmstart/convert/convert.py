@@ -6,7 +6,6 @@ Source: the keys of object-based checkpoints are those that tensorflow/python/ch
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
@@ -14,22 +13,23 @@ import numpy as np
 from estimator_warmstart._tf import object_graph_pb2, tf
 from estimator_warmstart.arguments import check_choice
 from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
-from estimator_warmstart.checkpoint.bundle_writer import BundleWriter
+from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
 from estimator_warmstart.checkpoint.checkpoint import NAME_BASED, NAME_BASED_V1, OBJECT_BASED, Checkpoint, open_checkpoint
 from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
-from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
 from estimator_warmstart.convert.array_files import arrays_to_write, write_arrays
 from estimator_warmstart.convert.chosen import chosen_variables
 from estimator_warmstart.convert.destination import checked_destination, checked_file, source_directory, staged
 from estimator_warmstart.convert.keras import copies_into_model
+from estimator_warmstart.convert.partitioned_copies import counts_by_key, write_partitioned
+from estimator_warmstart.convert.partitions import PartitionsArgument
 from estimator_warmstart.convert.renamed import copy_of, renamed_variables
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
 from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
 from estimator_warmstart.patterns import PatternsArgument, RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
-from estimator_warmstart.text_output import progress_line
+from estimator_warmstart.text_output import Progress, progress_line
 
 _FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED, **{each: each for each in ARRAY_FORMATS}}
 
@@ -45,6 +45,7 @@ def convert_checkpoint(
     include: PatternsArgument = None,
     exclude: PatternsArgument = None,
     adapters: Optional[AdaptersArgument] = None,
+    partitions: PartitionsArgument = None,
     overwrite: bool = False,
     progress: Optional[bool] = None,
 ) -> str:
@@ -80,6 +81,9 @@ def convert_checkpoint(
       adapters: with `model`: `{name of a variable of the model or pattern: adapter or list of adapters}`, as a hook takes it,
         for shapes and dtypes that differ. Slots follow. New positions take the values that the model and the optimizer have.
         One adapted value at a time is in memory.
+      partitions: in how many parts variables are stored, along the first axis: `{pattern of the source's names: number of
+        parts}`, or a number of parts for every variable above 64 MB. Slots are stored as their variables. A name-based source
+        may stay name-based then. `None`: as in the source.
       overwrite: whether a checkpoint at `destination` is replaced.
       progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
 
@@ -109,10 +113,11 @@ def convert_checkpoint(
 
     Source: `convert_tf1_to_tf2` and `convert_tf2_to_tf1` of TensorFlow's guide on migrating checkpoints.
     """
-    _check_together(to, model, optimizer, adapters)
+    _check_together(to, model, optimizer, adapters, partitions)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
-    _check_differs(old, to, bool(renames) or include is not None or exclude is not None)
+    is_changed = bool(renames) or include is not None or exclude is not None or partitions is not None
+    _check_differs(old, to, is_changed)
     read_only = source_directory(old)
     old = chosen_variables(old, include, exclude)
     if to in ARRAY_FORMATS:
@@ -122,6 +127,7 @@ def convert_checkpoint(
             write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
         return place
     place = checked_destination(destination, read_only, overwrite)
+    counts = counts_by_key(old, partitions)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
         old = rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
         if to == "name":
@@ -131,8 +137,22 @@ def convert_checkpoint(
         else:
             graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters)
             copies += _graph_copies(graph, folder)
-        write_bundle(os.path.join(folder, "new"), copies, show)
+        if partitions is None:
+            write_bundle(os.path.join(folder, "new"), copies, show)
+        else:
+            _write_in_parts(old, copies, counts, folder, show)
     return place
+
+
+def _write_in_parts(old: Checkpoint, copies: List[TensorCopy], counts: Dict[str, int], folder: str, show: Progress) -> None:
+    """Writes copies of which some are stored in parts. What comes from a file of arrays is stored whole before."""
+    source = old.prefix
+    if old.format in ARRAY_FORMATS:
+        source = os.path.join(folder, "whole")
+        write_bundle(source, copies, lambda done, total: None)
+        counts = {each.new_key: counts[each.key] for each in copies if each.key in counts}
+        copies = [TensorCopy(source, each.new_key, each.new_key) for each in copies]
+    write_partitioned(os.path.join(folder, "new"), copies, counts, source, show)
 
 
 def _check_together(
@@ -140,6 +160,7 @@ def _check_together(
     model: Optional[tf.Module],
     optimizer: Optional[tf.keras.optimizers.Optimizer],
     adapters: Optional[AdaptersArgument],
+    partitions: PartitionsArgument,
 ) -> None:
     """Raises `WarmStartError` for a format that is not known, and for arguments that need another one."""
     check_choice("to", to, sorted(_FORMAT_OF_CHOICE))
@@ -151,6 +172,8 @@ def _check_together(
         )
     if adapters is not None and model is None:
         raise WarmStartError("adapters need model: its variables have the shapes and dtypes that they lead to")
+    if partitions is not None and to in ARRAY_FORMATS:
+        raise WarmStartError(f"partitions are for checkpoints; to={to!r} holds whole variables")
 
 
 def _check_differs(old: Checkpoint, to: str, is_changed: bool) -> None:
@@ -196,8 +219,10 @@ def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> 
     # tf.train.Checkpoint counts its saves. It treats a checkpoint without the count as one that it has not written.
     counter = add_variable(graph, 0, SAVE_COUNTER, (SAVE_COUNTER,))
     prefix = os.path.join(folder, "added")
-    with closing(BundleWriter(prefix)) as writer:
-        writer.write(counter, StoredTensor((), "int64"), [np.ones([1], np.int64)])
-        writer.write_string(OBJECT_GRAPH_KEY, graph.SerializeToString())
-        writer.finish()
+    text = np.array(graph.SerializeToString(), object)
+    added = [
+        NewTensor(counter, "int64", (), None, iter([np.int64(1)])),
+        NewTensor(OBJECT_GRAPH_KEY, "string", (), None, iter([text])),
+    ]
+    write_tensors(prefix, added, lambda done, total: None)
     return [TensorCopy(prefix, key, key) for key in (counter, OBJECT_GRAPH_KEY)]

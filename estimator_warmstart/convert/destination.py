@@ -8,13 +8,22 @@ import uuid
 from contextlib import contextmanager
 from typing import Iterator, List
 
-from estimator_warmstart._tf import logger, tf
+from estimator_warmstart._tf import logger, tf, tf1
 from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS, array_format
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX
 from estimator_warmstart.convert.placing import move_file_into_place, move_into_place
 from estimator_warmstart.errors import DestinationExistsError, WarmStartError
-from estimator_warmstart.files import FILE_ERRORS, PathArgument, checked_path, error_text, is_local
+from estimator_warmstart.files import (
+    FILE_ERRORS,
+    PathArgument,
+    checked_path,
+    error_text,
+    is_local,
+    open_file,
+    sync,
+    sync_directory,
+)
 
 _UNFINISHED = ".converting-"
 # Another call may remove a directory that it made in the moment before this one makes its own in it.
@@ -172,3 +181,28 @@ def _missing_directories(folder: str) -> List[str]:
 
 def _absolute_path(path: str) -> str:
     return path if "://" in path else os.path.realpath(path)
+
+
+def write_state(destination: str) -> None:
+    """Makes the checkpoint at `destination` the latest one of its directory, for which an Estimator looks.
+
+    Raises:
+      WarmStartError: if the file `checkpoint` cannot be written; the one that was there stays.
+    """
+    folder, name = os.path.split(destination)
+    path = os.path.join(folder, "checkpoint")
+    # tf.compat.v1.train.update_checkpoint_state would not wait for the disk.
+    state = str(tf1.train.generate_checkpoint_state_proto(".", name))
+    try:
+        with open_file(path + ".part", "wb") as file:
+            file.write(state.encode("utf-8"))
+            sync(file)
+        if is_local(path):
+            os.replace(path + ".part", path)
+            sync_directory(folder)
+        else:
+            tf.io.gfile.rename(path + ".part", path, overwrite=True)
+    except FILE_ERRORS as error:
+        raise WarmStartError(
+            f"{destination} is written, but not {path}, so that training would not resume from it: {error_text(error)}"
+        ) from error

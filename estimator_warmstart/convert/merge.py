@@ -6,16 +6,17 @@ Source: averaging weights along a run, "Averaging Weights Leads to Wider Optima 
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack, closing
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 
 from estimator_warmstart._tf import logger, object_graph_pb2
 from estimator_warmstart.arguments import check_bool
-from estimator_warmstart.checkpoint.bundle_writer import BundleWriter, has_whole_rows
+from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.checkpoint.data_files import BundleReader
+from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy
 from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, without_keys
 from estimator_warmstart.checkpoint.row_windows import WINDOW_BYTES, numpy_dtype, row_windows
@@ -23,10 +24,15 @@ from estimator_warmstart.checkpoint.second_keys import add_keys, second_keys
 from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.convert.destination import checked_destination, source_directory, staged
 from estimator_warmstart.convert.merge_sources import checked_weights, open_sources
+from estimator_warmstart.convert.partitioned_copies import tensors_as_they_are
+from estimator_warmstart.convert.partitions import RowCutter
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
 from estimator_warmstart.errors import CheckpointError, first_few
 from estimator_warmstart.files import PathArgument
+from estimator_warmstart.tensors import Shape, TensorSlice, whole_slice
 from estimator_warmstart.text_output import Progress, progress_line
+
+_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 def merge_checkpoints(
@@ -116,7 +122,6 @@ class _Merger:
 
     def __init__(self, sources: Sequence[_Source], weights: np.ndarray, show: Progress):
         self._sources, self._weights, self._show = sources, weights, show
-        self._done = self._total = 0
         self.with_nan: Dict[str, None] = {}
 
     def write(self, last: Checkpoint, reader: BundleReader, prefix: str, left_out: Set[str]) -> None:
@@ -137,28 +142,32 @@ class _Merger:
         dropped |= {key for key, first in more_keys.items() if first in dropped}
         stored = {key: each for key, each in reader.index.tensors().items() if key not in dropped}
         wanted = [key for key in stored if key not in more_keys and key != OBJECT_GRAPH_KEY]
-        self._total = sum(by_key[key].nbytes for key in wanted if key in by_key)
-        problems: List[str] = []
-        with closing(BundleWriter(prefix)) as writer:
+        total = sum(by_key[key].nbytes for key in wanted if key in by_key)
+
+        def tensors() -> Iterator[NewTensor]:
             for key in wanted:
-                try:
-                    if key in by_key and is_merged(by_key[key]):
-                        self._write_mean(writer, by_key[key], stored[key])
-                    else:
-                        writer.copy(reader, key)
-                except CheckpointError as error:
-                    problems.append(str(error))
-            if problems:
-                raise CheckpointError("the sources are not whole", problems)
+                if key in by_key and is_merged(by_key[key]):
+                    yield from self._mean(by_key[key], stored[key])
+                else:
+                    yield from _tensors_of(reader, key, stored[key])
             if OBJECT_GRAPH_KEY in stored:
                 graph = object_graph_pb2.TrackableObjectGraph.FromString(reader.read_string(OBJECT_GRAPH_KEY))
-                writer.write_string(OBJECT_GRAPH_KEY, without_keys(graph, dropped).SerializeToString())
-            writer.finish()
+                text = np.array(without_keys(graph, dropped).SerializeToString(), object)
+                yield NewTensor(OBJECT_GRAPH_KEY, "string", (), None, iter([text]))
+
+        write_tensors(prefix, tensors(), self._show, total)
         add_keys(prefix, {key: first for key, first in more_keys.items() if key in stored})
 
-    def _write_mean(self, writer: BundleWriter, old: OldVariable, stored: StoredTensor) -> None:
-        slices = stored.slices if has_whole_rows(stored.shape, stored.slices) else ()
-        writer.write(old.key, stored._replace(slices=slices), self._means(old))
+    def _mean(self, old: OldVariable, stored: StoredTensor) -> Iterator[NewTensor]:
+        """Yields the slices of a mean, or the whole."""
+        means = self._means(old)
+        if not stored.slices or not _has_whole_rows(stored.shape, stored.slices):
+            yield NewTensor(old.key, old.dtype, stored.shape, None, means, old.nbytes)
+            return
+        cutter, boxes = RowCutter(means), sorted(stored.slices)
+        for box in boxes:
+            rows = cutter.next_rows(box.shape[0], is_last=box is boxes[-1])
+            yield NewTensor(old.key, old.dtype, stored.shape, box, rows, old.nbytes // len(boxes))
 
     def _means(self, old: OldVariable) -> Iterator[np.ndarray]:
         """Yields the rows of the mean, in order."""
@@ -169,9 +178,24 @@ class _Merger:
             mean = mean_of(same_rows, self._weights, numpy_dtype(old.dtype))
             if (mean != mean).any():
                 self.with_nan[old.name] = None
-            self._done += mean.nbytes
-            self._show(self._done, self._total)
             yield mean
+
+
+def _tensors_of(reader: BundleReader, key: str, stored: StoredTensor) -> Iterator[NewTensor]:
+    """Yields what is not merged, bit for bit.
+
+    Raises:
+      CheckpointError: if it is of another byte order.
+    """
+    if reader.byte_order != _NATIVE:
+        raise CheckpointError(f"{reader.prefix} was written on a machine of another byte order; copy it on such a machine")
+    old = OldVariable(key, stored.shape, stored.dtype, key, stored.slices, prefix=reader.prefix)
+    return tensors_as_they_are(reader, TensorCopy(reader.prefix, key, key), old)
+
+
+def _has_whole_rows(shape: Shape, slices: Iterable[TensorSlice]) -> bool:
+    """Whether all of `slices` are of whole rows, as those of a variable are that is partitioned along its first axis."""
+    return all((offset[1:], length[1:]) == whole_slice(shape[1:]) for offset, length in slices)
 
 
 def mean_of(arrays: Iterable[np.ndarray], weights: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -62,7 +62,7 @@ def mean_of_runs(value: tf.Tensor, axis: int, averaged: Averaged) -> tf.Tensor:
     """Returns the means of `averaged`, by whole runs; integers are rounded to the nearest."""
     exact = _mean_dtype(value.dtype)
     total = tf.add_n([tf.cast(kept_run(value, axis, run), exact) for run in averaged.runs])
-    return _rounded(total / tf.cast(len(averaged.runs), exact), value.dtype)
+    return _rounded(_divided(total, tf.cast(len(averaged.runs), exact)), value.dtype)
 
 
 def mean_of_positions(value: tf.Tensor, axis: int, axis_map: AxisMap) -> tf.Tensor:
@@ -77,9 +77,15 @@ def mean_of_positions(value: tf.Tensor, axis: int, axis_map: AxisMap) -> tf.Tens
     taken = tf.gather(value, np.concatenate(rows).astype(np.int64), axis=axis)
     first = [axis] + [other for other in range(value.shape.rank) if other != axis]
     owners = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-    total = tf.math.segment_sum(tf.transpose(tf.cast(taken, exact), first), owners)
+    # The unsorted sum, since it adds up one after the other.
+    total = tf.math.unsorted_segment_sum(tf.transpose(tf.cast(taken, exact), first), owners, len(rows))
     counts = np.reshape([len(row) for row in rows], [-1] + [1] * (value.shape.rank - 1))
-    return _rounded(tf.transpose(total / tf.cast(counts, exact), np.argsort(first)), value.dtype)
+    return _rounded(tf.transpose(_divided(total, tf.cast(counts, exact)), np.argsort(first)), value.dtype)
+
+
+def _divided(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    # Grappler makes a division by a constant a multiplication by its reciprocal, which has other bits; not of this one.
+    return tf.math.divide_no_nan(total, count)
 
 
 def _mean_dtype(dtype: tf.DType) -> tf.DType:

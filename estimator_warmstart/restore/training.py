@@ -12,11 +12,19 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from estimator_warmstart._tf import call_when_initialized, monitored_session_creator, session_has_own_variables, tf, tf1
+from estimator_warmstart._tf import (
+    call_when_initialized,
+    monitored_session_creator,
+    resumed_checkpoint,
+    session_has_own_variables,
+    tf,
+    tf1,
+)
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
 from estimator_warmstart.restore.initializers import Flag, own_scope
 from estimator_warmstart.restore.waiting import wait_for_chief, watch_initialization
+from estimator_warmstart.restore.warm_start_json import is_written
 
 
 class Training:
@@ -35,7 +43,7 @@ class Training:
     def __init__(self, request: Request, graph: tf.Graph, when: str, max_wait_secs: float):
         self._when, self._max_wait_secs = when, max_wait_secs
         self._begins = self._tells_of_initialization = False
-        self._is_initialized = self._is_told = False
+        self._is_initialized = self._is_told = self._is_written = False
         self._flag_without_plan: Optional[Flag] = None
         self.graph_recovery: Optional[GraphRecovery] = prepare_unless_gone(request, graph)
         if self.graph_recovery is None:
@@ -58,6 +66,8 @@ class Training:
         creator = monitored_session_creator()
         is_worker = isinstance(creator, tf1.train.WorkerSessionCreator)  # Also where no TF_CONFIG says so.
         self.graph_recovery = graph_recovery = graph_recovery._replace(is_chief=session_has_own_variables() and not is_worker)
+        resumed = resumed_checkpoint(creator)  # The Estimator's own saver saves it again before any hook is called.
+        self._is_written = resumed is not None and is_written(resumed)
         self._tells_of_initialization = graph_recovery.is_chief and isinstance(creator, tf1.train.ChiefSessionCreator)
         if self._tells_of_initialization:
             call_when_initialized(creator, self._initialized)
@@ -99,11 +109,23 @@ class Training:
             graph_recovery.tell_recovered(step, is_first=begins)
         elif not acts:
             wait_for_chief(graph_recovery.flag.is_set, session, coord, graph_recovery.plan.old_place, self._max_wait_secs)
-        elif step or (graph_recovery.step is None and self._is_restored(session, coord, is_initialized)):
+        elif step or self._keeps_at_step_0(graph_recovery, session, coord, is_initialized):
             graph_recovery.keep(session, step, is_new=True)
         else:
             graph_recovery.refuse_own_checkpoint(session)
             graph_recovery.recover(session)
+
+    def _keeps_at_step_0(
+        self,
+        graph_recovery: GraphRecovery,
+        session: tf.compat.v1.Session,
+        coord: Optional[tf.train.Coordinator],
+        is_initialized: bool,
+    ) -> bool:
+        """Whether the session's values are not those of a cold model: of one without a step, or of `write_checkpoint`."""
+        if graph_recovery.step is None:
+            return self._is_restored(session, coord, is_initialized)
+        return coord is not None and self._is_written
 
     def _is_restored(self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator], is_initialized: bool) -> bool:
         """Whether TensorFlow has restored a checkpoint into the session."""

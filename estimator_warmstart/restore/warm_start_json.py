@@ -14,8 +14,8 @@ from typing import Any, Dict, Optional
 from estimator_warmstart._tf import logger, tensorflow_version, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.statistics import read_integer
-from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.files import FILE_ERRORS, write_whole
+from estimator_warmstart.errors import CheckpointError, WarmStartError
+from estimator_warmstart.files import FILE_ERRORS, error_text, write_whole
 from estimator_warmstart.page.contents import contents_of_plans
 from estimator_warmstart.page.page import write_page
 from estimator_warmstart.plan.plan import Plan
@@ -49,6 +49,34 @@ def write_trace(plan: Plan, model_dir: str, seconds: float, html: bool = False) 
         writer.flush()
     except (CheckpointError, *FILE_ERRORS) as error:
         logger.warning("The record of the warm start, %s, cannot be written: %s", path, error)
+
+
+def write_record(plan: Plan, prefix: str, seconds: float) -> None:
+    """Writes `warm_start.json` next to the checkpoint `prefix`, which `plan` is already carried out in.
+
+    Raises:
+      WarmStartError: if it cannot be written: a hook would then not know that nothing is to be recovered.
+    """
+    folder, name = os.path.split(prefix)
+    try:
+        record = {**trace_of(plan, seconds), "written": name}
+        write_whole(os.path.join(folder, FILE_NAME), (json.dumps(record, indent=2) + "\n").encode("ascii"))
+    except (tf.errors.OpError, OSError) as error:
+        raise WarmStartError(f"the record of the warm start cannot be written to {folder}: {error_text(error)}") from error
+
+
+def is_written(prefix: str) -> bool:
+    """Whether the checkpoint `prefix` is one that `write_checkpoint` has written, as `warm_start.json` next to it says.
+
+    A training that begins at it saves it once more, so its bytes say nothing.
+    """
+    folder, name = os.path.split(prefix)
+    try:
+        with tf.io.gfile.GFile(os.path.join(folder, FILE_NAME), "r") as file:
+            record = json.loads(file.read())
+        return isinstance(record, dict) and record.get("written") == name
+    except (tf.errors.OpError, OSError, ValueError):
+        return False
 
 
 def trace_of(plan: Plan, seconds: float) -> Dict[str, Any]:
