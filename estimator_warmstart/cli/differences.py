@@ -31,11 +31,13 @@ from estimator_warmstart.plan.differences import (
     differences_as_dict,
     find_differences,
     warm_start_params,
+    with_values,
 )
 from estimator_warmstart.plan.report import Row
 from estimator_warmstart.plan.views import BY_BYTES, BY_CHANGE, BY_NAME, scopes_table
 from estimator_warmstart.printable import printable
 from estimator_warmstart.tables import NAME, WORDS, Column, Table
+from estimator_warmstart.text_output import progress_line
 
 _MOST_SHOWN_RENAMES = 10
 _EXPLANATIONS = {
@@ -65,7 +67,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     view = view_of(arguments)
-    check_page(arguments)
+    check_page(arguments, shows_values=True)
     if arguments.write_params is not None:
         check_no_params(arguments.write_params)
     opened = open_keras_file if is_keras_file(arguments.new) else open_checkpoint
@@ -76,6 +78,9 @@ def _run(arguments: Namespace) -> int:
         write_params(arguments.write_params, {"warm_start": warm_start_params(differences, arguments.old)})
     write_page_of_differences(arguments, differences)
     differences = matching_differences(differences, view.pattern)
+    if arguments.values and (arguments.html is None or not is_keras_file(arguments.new)):
+        with progress_line("Reading values") as progress:
+            differences = with_values(differences, progress)
     if arguments.json:
         print_json(differences_as_dict(differences))
     else:

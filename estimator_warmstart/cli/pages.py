@@ -26,15 +26,17 @@ def add_page(parser: ArgumentParser) -> None:
         "--html", metavar="FILE", help="write the same as one page for a browser, which needs nothing else and loads nothing"
     )
     parser.add_argument(
-        "--values", action="store_true", help="read the values of both models: the page shows histograms of them"
+        "--values",
+        action="store_true",
+        help="read the values of both models: the page shows histograms of them; diff says by how much they differ",
     )
 
 
-def check_page(arguments: Namespace) -> None:
+def check_page(arguments: Namespace, shows_values: bool = False) -> None:
     """Refuses, before anything is read, a page that cannot be written and values that nothing would show."""
     if arguments.html is not None:
         check_page_path("--html", arguments.html)
-    elif arguments.values:
+    elif arguments.values and not shows_values:
         raise WarmStartError("--values are shown on the page of --html FILE; give both")
 
 

@@ -38,7 +38,9 @@ def matching_differences(differences: Differences, patterns: Optional[Sequence[s
 
 
 def choose_differences(found: Sequence[Difference], kinds: Sequence[str]) -> List[Difference]:
-    """Returns the differences of some of `KINDS_TO_SHOW`; if `kinds` is empty, of all but `SAME`."""
+    """Returns the differences of some of `KINDS_TO_SHOW`; without `kinds` all but `SAME`, or all if they have values."""
+    if not kinds and any(each.values for each in found):
+        return list(found)  # That values are identical is what is asked for.
     return [each for each in found if not {*_kinds_of(each)}.isdisjoint(kinds or KINDS_TO_SHOW[1:])]
 
 
@@ -47,7 +49,7 @@ def _kinds_of(difference: Difference) -> Tuple[str, ...]:
     old, new = difference.old, difference.new
     if old is None or new is None:
         return (NEW,) if old is None else (OLD,)
-    differs = (old.shape, old.dtype) != (new.shape, new.dtype) or bool(difference.slots)
+    differs = (old.shape, old.dtype) != (new.shape, new.dtype) or difference._replace(kind=SAME).differs
     kinds = (RENAMED,) * (difference.kind == RENAMED) + (CHANGED,) * differs
     return kinds or (SAME,)
 
@@ -55,7 +57,7 @@ def _kinds_of(difference: Difference) -> Tuple[str, ...]:
 def difference_rows(found: Sequence[Difference], folded: bool = True) -> List[Row]:
     """Returns the rows of differences; `changed` is greater for a greater change."""
     rows = fold([_row_of(each) for each in found], folded)
-    return [row._replace(changed=row.changed // row.folded) for row in rows]
+    return [row._replace(changed=row.changed // row.folded) for row in rows]  # Those that are folded are of one kind.
 
 
 def total_differences(found: Sequence[Difference], depth: int, folded: bool = True) -> List[ScopeTotal]:
@@ -73,7 +75,7 @@ def _row_of(difference: Difference) -> Row:
         *_name_and_shape(new),
         _in_words(difference),
         last.nbytes if last else 0,
-        changed=_BY_CHANGE.index(difference.kind),
+        changed=2 * _BY_CHANGE.index(difference.kind) + difference.differs,
     )
 
 
@@ -85,7 +87,9 @@ def _in_words(difference: Difference) -> str:
             words += f", {RESIZED}"
     elif words == RETYPED and old and new:
         words += f" {old.dtype} -> {new.dtype}"
-    return words + (f"; slots: {', '.join(difference.slots)}" if difference.slots else "")
+    words += f"; slots: {', '.join(difference.slots)}" if difference.slots else ""
+    values = [f"{name}: {value}" if name else f"{value}" for name, value in difference.values.items()]
+    return "; ".join([words] * (words != SAME or not values) + values)
 
 
 def _name_and_shape(variable: Optional[OldVariable]) -> Tuple[str, str]:

@@ -11,7 +11,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from estimator_warmstart.adapters.dtypes import why_no_cast
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.keras_files import KERAS_FILE
+from estimator_warmstart.checkpoint.value_differences import ValueDifference, compare_values, difference_as_dict
+from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
+from estimator_warmstart.text_output import Progress
 
 SAME, RENAMED, RESIZED, RETYPED = "same", "renamed", "shape changed", "dtype changed"
 ONLY_OLD, ONLY_NEW = "only old", "only new"
@@ -26,12 +29,20 @@ class Difference(NamedTuple):
       old: the old variable, or `None`.
       new: the new variable, or `None`.
       slots: a short text for each difference between their optimizer slots.
+      values: how the values differ: of the variable under an empty name, and under the slot name of each slot that both have;
+        empty if they are not compared.
     """
 
     kind: str
     old: Optional[OldVariable]
     new: Optional[OldVariable]
     slots: Tuple[str, ...] = ()
+    values: Mapping[str, ValueDifference] = {}
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything of it differs."""
+        return self.kind != SAME or bool(self.slots) or not all(each.is_identical for each in self.values.values())
 
 
 class Differences(NamedTuple):
@@ -52,7 +63,7 @@ class Differences(NamedTuple):
     @property
     def differs(self) -> bool:
         """Whether anything differs."""
-        return any(difference.kind != SAME or difference.slots for difference in self.found)
+        return any(difference.differs for difference in self.found)
 
     def of_kind(self, kind: str) -> List[Difference]:
         """Returns the differences of one kind."""
@@ -92,6 +103,45 @@ def find_differences(old: Checkpoint, new: Checkpoint) -> Differences:
     pairs += [(old.variables[name], None) for name in old.variables if name not in used and name not in old.slots_by_name]
     slots = ({}, {}) if KERAS_FILE in (old.format, new.format) else (_slot_dtypes(old), _slot_dtypes(new))
     return Differences(old, new, tuple(_difference_of(before, after, *slots) for before, after in pairs), rename)
+
+
+def with_values(differences: Differences, progress: Progress) -> Differences:
+    """Returns differences with those of the values too, of variables and of slots that both have. Reads both checkpoints.
+
+    Args:
+      differences: between two checkpoints of TensorFlow.
+      progress: is called with the bytes done and the bytes in all.
+
+    Raises:
+      CheckpointError: if values cannot be read, or one is a Keras file.
+    """
+    old, new = differences.old, differences.new
+    if KERAS_FILE in (old.format, new.format):
+        raise CheckpointError(f"{new.prefix} is a Keras file, whose values are not read; leave out --values")
+    old_slots, new_slots = _slots_of(old), _slots_of(new)
+    pairs: List[Dict[str, Tuple[OldVariable, OldVariable]]] = []
+    for each in differences.found:
+        pairs.append({})
+        if each.old is not None and each.new is not None:
+            before, after = old_slots.get(each.old.name, {}), new_slots.get(each.new.name, {})
+            slots = {
+                name: (old.variables[before[name]], new.variables[after[name]]) for name in sorted(before) if name in after
+            }
+            pairs[-1] = {"": (each.old, each.new), **slots}
+    values = compare_values(old, new, [pair for named in pairs for pair in named.values()], progress)
+    found = [
+        each._replace(values={name: values[after.name] for name, (_, after) in named.items()})
+        for each, named in zip(differences.found, pairs)
+    ]
+    return differences._replace(found=tuple(found))
+
+
+def _slots_of(checkpoint: Checkpoint) -> Dict[str, Dict[str, str]]:
+    """Returns `{variable: {slot name: name of the slot}}`."""
+    slots: Dict[str, Dict[str, str]] = {}
+    for name, slot_of in checkpoint.slots_by_name.items():
+        slots.setdefault(slot_of.primary, {})[slot_of.slot_name] = name
+    return slots
 
 
 def warm_start_params(differences: Differences, ckp_dir: str) -> Dict[str, object]:
@@ -142,7 +192,13 @@ def differences_as_dict(differences: Differences) -> Dict[str, Any]:
         "new": differences.new.prefix,
         "differs": differences.differs,
         "variables": [
-            {"kind": each.kind, "old": plain(each.old), "new": plain(each.new), "slots": list(each.slots)}
+            {
+                "kind": each.kind,
+                "old": plain(each.old),
+                "new": plain(each.new),
+                "slots": list(each.slots),
+                **({"values": {name: difference_as_dict(value) for name, value in each.values.items()}} if each.values else {}),
+            }
             for each in differences.found
         ],
         "rename": [list(rule) for rule in differences.rename],
