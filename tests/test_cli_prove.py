@@ -124,3 +124,11 @@ def test_tensorflow_is_quiet(prove):
     assert tf.get_logger() is not None
     _, out, err = prove("my_models:old", "my_models:new", "my_models:data")
     assert "INFO" not in out + err and "WARNING" not in out + err
+
+
+def test_a_page(prove, folder):
+    code, out, _ = prove("my_models:old", "my_models:without_bias", "my_models:data", "--html", str(folder / "proof.html"))
+    assert code == 1 and out.endswith(f"Page: {folder / 'proof.html'}\n")
+    assert "dnn/logits/bias" in (folder / "proof.html").read_text(encoding="utf-8")
+    code, _, err = prove("my_models:old", "my_models:new", "my_models:data", "--html", str(folder / "none" / "proof.html"))
+    assert code == 2 and "--html" in err

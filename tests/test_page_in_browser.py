@@ -10,7 +10,7 @@ import plans
 from browser import needs_browser
 from estimator_warmstart import adapters
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
-from estimator_warmstart.page.contents import contents_of_differences, contents_of_plans
+from estimator_warmstart.page.contents import contents_of_differences, contents_of_plans, contents_of_proof
 from estimator_warmstart.page.page import write_page
 from estimator_warmstart.plan.differences import find_differences
 from shared_models import save_raw
@@ -373,6 +373,36 @@ class TestSeveral:
     def test_changes_since_a_baseline(self, opened):
         contents = contents_of_plans([plans.plan_of()], baseline="plan.json", changes=[{"text": "w: is new in the model"}])
         assert opened(contents).texts("#changes b, #changes li") == ["1 change since plan.json", "w: is new in the model"]
+
+
+class TestProof:
+    def compared(self, name, difference, **more):
+        """A value that was compared, as a proof has it as a dict."""
+        differences = {"max_difference": difference, "mean_difference": difference}
+        same = {"expected": "identical", "rows": 8, "cold": [], "left_behind": [], "holds": True, "note": ""}
+        return {"name": name, **differences, **same, **more}
+
+    def test_what_does_not_hold_is_told_first(self, opened):
+        report = {
+            "holds": False,
+            "max_difference": 0.123456,
+            "old_checkpoint": "old/model.ckpt-7",
+            "atol": 1e-6,
+            "predictions": [self.compared("logits", 0.123456, holds=False), self.compared(HOSTILE, None)],
+            "layers": 2,
+            "first_difference": {"layer": "dnn", "variable": "dnn/kernel", "old_variable": None, "reason": "it is cold"},
+            "notes": ["A note."],
+            "after_one_step": [self.compared("dnn/kernel", 0.0, cold=["m"])],
+        }
+        page = opened(contents_of_proof(report))
+        assert page.texts("h1, h2") == ["The proof does not hold", "Predictions", "Variables after one step"]
+        assert page.texts("header p") == ["old model: old/model.ckpt-7; differences up to 0.000001 are allowed"]
+        assert page.texts(".said") == ["WarningThe first layer that differs: dnn (dnn/kernel): it is cold", "NoteA note."]
+        assert page.texts("td") == [
+            *["logits", "identical", "0.123", "0.123", "8", "no", ""],
+            *[HOSTILE, "identical", "not to be compared", "not to be compared", "8", "yes", ""],
+            *["dnn/kernel", "identical", "0", "0", "8", "yes", "cold: m"],
+        ]
 
 
 class TestTenThousand:

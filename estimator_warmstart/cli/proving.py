@@ -8,6 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from estimator_warmstart.api.proof import prove_recovery
 from estimator_warmstart.cli.command import SUCCEEDED, Command, complain
 from estimator_warmstart.cli.output import print_json
+from estimator_warmstart.cli.pages import add_page, check_page, print_page, write_page_of_proof
 from estimator_warmstart.cli.references import load_references
 
 
@@ -37,17 +38,21 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--checkpoint", metavar="CKPT", help="the old model's checkpoint (default: the latest in its model_dir)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_page(parser, with_values=False)
 
 
 def _run(arguments: Namespace) -> int:
+    check_page(arguments)
     old, new, input_fn = load_references({"OLD": arguments.old, "NEW": arguments.new}, {"INPUT_FN": arguments.input_fn})
     proof = prove_recovery(
         old, new, input_fn, atol=arguments.atol, one_step=arguments.one_step, checkpoint_path=arguments.checkpoint
     )
+    write_page_of_proof(arguments, proof)
     if arguments.json:
         print_json(proof.as_dict())
     else:
         print(proof)
+        print_page(arguments)
     return SUCCEEDED if proof.holds else complain("the proof does not hold")
 
 

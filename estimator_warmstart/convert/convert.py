@@ -122,9 +122,7 @@ def convert_checkpoint(
     old = chosen_variables(old, include, exclude)
     if to in ARRAY_FORMATS:
         place = checked_file(destination, read_only, to, overwrite)
-        arrays = arrays_to_write(old, _names_of_all(old, renames or ()), to)
-        with staged(place, overwrite, is_file=True) as folder, progress_line(os.path.basename(place), progress) as show:
-            write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
+        _write_file(place, to, old, renames or (), overwrite, progress)
         return place
     place = checked_destination(destination, read_only, overwrite)
     counts = counts_by_key(old, partitions)
@@ -137,15 +135,24 @@ def convert_checkpoint(
         else:
             graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters)
             copies += _graph_copies(graph, folder)
-        if partitions is None:
-            write_bundle(os.path.join(folder, "new"), copies, show)
-        else:
-            _write_in_parts(old, copies, counts, folder, show)
+        _write(old, copies, None if partitions is None else counts, folder, show)
     return place
 
 
-def _write_in_parts(old: Checkpoint, copies: List[TensorCopy], counts: Dict[str, int], folder: str, show: Progress) -> None:
-    """Writes copies of which some are stored in parts. What comes from a file of arrays is stored whole before."""
+def _write_file(
+    place: str, to: str, old: Checkpoint, renames: Sequence[Renames], overwrite: bool, progress: Optional[bool]
+) -> None:
+    """Writes a file of arrays."""
+    arrays = arrays_to_write(old, _names_of_all(old, renames), to)
+    with staged(place, overwrite, is_file=True) as folder, progress_line(os.path.basename(place), progress) as show:
+        write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
+
+
+def _write(old: Checkpoint, copies: List[TensorCopy], counts: Optional[Dict[str, int]], folder: str, show: Progress) -> None:
+    """Writes copies, some of them in parts if there are `counts`. What comes from a file of arrays is stored whole before."""
+    if counts is None:
+        write_bundle(os.path.join(folder, "new"), copies, show)
+        return
     source = old.prefix
     if old.format in ARRAY_FORMATS:
         source = os.path.join(folder, "whole")

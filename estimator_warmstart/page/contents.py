@@ -65,6 +65,11 @@ def _more_of(plan: Plan, planned: PlannedVariable) -> Dict[str, Any]:
     return {"strips": strips_of(planned), "source": source}
 
 
+def contents_of_proof(report: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns what the page of a proof shows; `report` is the proof as a dict."""
+    return _printable({**_made_by("proof"), "reports": [report]})
+
+
 def _made_by(kind: str) -> Dict[str, Any]:
     return {"kind": kind, "estimator_warmstart": VERSION}
 

@@ -578,7 +578,40 @@ function update(withMap = true) {
   if (withMap) drawMap();
 }
 
-if (contents.reports.length) choose(0);
+// A proof: what two models compute on one batch
+
+function showProof() {
+  report = contents.reports[0];
+  const first = report.first_difference, allowed = report.atol ? `differences up to ${report.atol} are allowed` : "no difference is allowed";
+  document.getElementById("page").replaceChildren(
+    make("header", {}, make("h1", {}, report.holds ? "The proof holds" : "The proof does not hold"),
+      make("p", {}, "old model: ", named(report.old_checkpoint), `; ${allowed}`)),
+    ...(first ? said("warning", [`The first layer that differs: ${first.layer} (${first.variable}): ${first.reason}`]) : []),
+    ...said("note", report.notes),
+    ...comparedTable("Predictions", report.predictions),
+    ...comparedTable("Variables after one step", report.after_one_step),
+    footer());
+}
+
+function comparedTable(title, compared) {
+  if (!compared.length) return [];
+  const difference = (number) => (number === null ? "not to be compared" : String(Number(number.toPrecision(3))));
+  const remark = (each) => [each.note, ...["cold", "left_behind"].filter((key) => each[key].length)
+    .map((key) => `${key.replace("_", " ")}: ${each[key].join(", ")}`)].filter(Boolean).join("; ");
+  const head = [["Name"], ["Expected"], ["Largest difference", "number"], ["Mean", "number"], ["Rows", "number"], ["Holds"], ["Remarks"]];
+  return [make("h2", {}, title), make("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 }, make("table", {},
+    make("caption", {}, title),
+    make("thead", {}, make("tr", {}, ...head.map(([label, kind]) => make("th", { scope: "col", class: kind }, label)))),
+    make("tbody", {}, ...compared.map((each) => make("tr", {},
+      make("td", {}, named(each.name)), make("td", {}, each.expected),
+      make("td", { class: "number" }, difference(each.max_difference)), make("td", { class: "number" }, difference(each.mean_difference)),
+      make("td", { class: "number" }, count(each.rows)),
+      make("td", {}, make("span", { class: `key ${each.holds ? "restored" : "only-old"}`, "aria-hidden": "true" }), each.holds ? "yes" : "no"),
+      make("td", {}, remark(each)))))))];
+}
+
+if (contents.kind === "proof") showProof();
+else if (contents.reports.length) choose(0);
 else document.getElementById("page").append(make("h1", {}, "No warm start"), make("p", {}, "The params ask for none."));
 let waiting;
-addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => contents.reports.length && drawMap(), 100); });
+addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => document.getElementById("map") && drawMap(), 100); });

@@ -17,14 +17,14 @@ from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, checked_path, error_text, open_file, write_whole
 
 _MARK = "<!DOCTYPE html><!-- estimator-warmstart -->"
-_TITLES = {"plan": "Warm start", "diff": "Old and new model"}
+_TITLES = {"plan": "Warm start", "diff": "Old and new model", "proof": "Proof of a warm start"}
 
 
 def html_of(contents: Mapping[str, Any]) -> str:
     """Returns the page of what `contents_of_plans` or `contents_of_differences` made."""
     style, script = _part("page.css"), _part("page.js")
     report = contents["reports"][0] if contents["reports"] else {}
-    subject = report.get("checkpoint") or report.get("old") or ""
+    subject = report.get("checkpoint") or report.get("old") or report.get("old_checkpoint") or ""
     title = f"{_TITLES[contents['kind']]}: {subject}" if subject else _TITLES[contents["kind"]]
     parts = {
         "mark": _MARK,
