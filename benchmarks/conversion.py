@@ -22,11 +22,13 @@ from typing import Any, Dict
 import measuring
 from cases import ARTICLE_ROWS
 
-_KINDS = ("idle", "copy", "operations", "convert")
+_KINDS = ("idle", "copy", "operations", "convert", "parts", "write")
 _ROWS = {
     "copy": "copy the files, read each tensor",
     "operations": "`RestoreV2` and `SaveV2` of each tensor, `MergeV2Checkpoints`",
     "convert": "`convert_checkpoint`",
+    "parts": "`convert_checkpoint(partitions=50)`",
+    "write": "`write_checkpoint`, the tables cut to five sixths",
 }
 
 
@@ -43,7 +45,7 @@ def main() -> int:
         return 0
     runs: Dict[str, Any] = {kind: [] for kind in _KINDS}
     with tempfile.TemporaryDirectory(prefix="conversion-benchmark-") as directory:
-        measuring.run_child(__file__, "write", directory, rows=options.rows)
+        measuring.run_child(__file__, "old", directory, rows=options.rows)
         old = measuring.files_below(directory)
         size = sum(os.path.getsize(path) for path in old)
         for number in range(options.rounds):
@@ -134,7 +136,48 @@ def _convert(options: argparse.Namespace) -> Dict[str, Any]:
     return {**measured, "wrong": len(wrong)}
 
 
-_CHILDREN = {"write": _write, "idle": _idle, "copy": _copy, "operations": _operations, "convert": _convert}
+def _parts(options: argparse.Namespace) -> Dict[str, Any]:
+    import tensorflow as tf
+
+    import model
+    from estimator_warmstart import convert_checkpoint
+
+    tf.estimator.Estimator  # noqa: B018
+    old = model.checkpoint_directory(options.directory, options.rows)
+    start, cpu = time.perf_counter(), time.process_time()
+    convert_checkpoint(old, os.path.join(options.directory, "new", "model.ckpt"), to="name", partitions=50)
+    return measuring.taken_since(start, cpu)
+
+
+def _write_warm(options: argparse.Namespace) -> Dict[str, Any]:
+    import tensorflow as tf
+
+    import model
+    from estimator_warmstart import adapters, plan_recovery, write_checkpoint
+
+    tf.estimator.Estimator  # noqa: B018
+    old = model.checkpoint_directory(options.directory, options.rows)
+    variables = tf.train.list_variables(old)
+    with tf.Graph().as_default():
+        for name, shape in variables:
+            rows = [options.rows * 5 // 6, *shape[1:]] if shape[:1] == [options.rows] else shape
+            tf.compat.v1.get_variable(name, rows, tf.train.load_checkpoint(old).get_variable_to_dtype_map()[name])
+        names = {name: name for name, _ in variables}
+        start, cpu = time.perf_counter(), time.process_time()
+        plan = plan_recovery(old, names, {".*": adapters.crop_or_pad()})
+        write_checkpoint(plan, os.path.join(options.directory, "new", "model.ckpt-0"))
+    return measuring.taken_since(start, cpu)
+
+
+_CHILDREN = {
+    "old": _write,
+    "idle": _idle,
+    "copy": _copy,
+    "operations": _operations,
+    "convert": _convert,
+    "parts": _parts,
+    "write": _write_warm,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,7 +28,7 @@ def shorten_names(names: Sequence[str], length: int) -> List[str]:
 
     Example:
       >>> shorten_names(["linear/model/age_buckets/weights", "linear/model/job/weights", "dnn/bias"], 23)
-      ['...age_buckets/weights', 'linear/...job/weights', 'dnn/bias']
+      ['...age_buckets/weights', '...model/job/weights', 'dnn/bias']
     """
     short = {name: name for name in names if len(name) <= length}
     for shortening in _SHORTENINGS:

@@ -57,7 +57,8 @@ def fit_table(table: Table, width: Optional[int] = None) -> List[str]:
       >>> print("\n".join(fit_table(Table(columns, [["encoder/layer/bias", "8"], ["encoder/layer/kernel", "1,024"]]), 22)))
       variable         bytes
       ---------------  -----
-      ...er/layer/bias     8
+      ...layer/bias        8
+      ...layer/kernel  1,024
     """
     columns, cells = table.columns, [[printable(cell) for cell in row] for row in table.rows]
     widths: List[int] = []

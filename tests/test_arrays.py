@@ -94,7 +94,7 @@ class TestWhatItHolds:
 
     def test_a_file_of_another_name_says_what_to_do(self, path):
         os.rename(path, path + ".old")
-        with pytest.raises(WarmStartError, match=r"(a zip archive, and has not|a file, not a checkpoint)"):
+        with pytest.raises(WarmStartError, match=r"(a zip archive that is not named .npz|a file, not a checkpoint)"):
             open_checkpoint(path + ".old")
 
 

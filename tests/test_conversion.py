@@ -183,6 +183,11 @@ def save_partitioned(folder):
     return save_checkpoint(folder, values, {"v": 3, "v/Adam": 2})
 
 
+def described(prefix):
+    """{name: variable} of a checkpoint, wherever it is."""
+    return {name: old._replace(prefix="") for name, old in open_checkpoint(prefix).variables.items()}
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize("save", [save_all_kinds, save_sharded, save_partitioned])
     def test_is_bit_for_bit_the_same(self, old_dir, tmp_path, save):
@@ -190,7 +195,7 @@ class TestRoundTrip:
         objects = convert_checkpoint(old, tmp_path / "objects" / "new")
         back = convert_checkpoint(objects, tmp_path / "names" / "new", to="name")
         assert contents(back) == contents(old)
-        assert open_checkpoint(back).variables == open_checkpoint(old).variables  # Their slices too.
+        assert described(back) == described(old)  # Their slices too.
 
 
 class TestObjectToName:
@@ -214,7 +219,7 @@ class TestObjectToName:
     def test_what_only_part_of_a_slice_is_known_of_stays_so(self, old_dir, tmp_path):
         old = save_raw(old_dir, {"rows": lambda: tf.constant([[1, 2, 3], [4, 5, 6]])}, ["9 3 4,2:-"])
         back = convert_checkpoint(convert_checkpoint(old, tmp_path / "objects" / "new"), tmp_path / "names" / "new", to="name")
-        assert open_checkpoint(back).variables["rows"] == open_checkpoint(old).variables["rows"]
+        assert described(back)["rows"] == described(old)["rows"]
         with tf.Graph().as_default(), tf1.Session() as session:
             (rows,) = tf.raw_ops.RestoreV2(
                 prefix=back, tensor_names=["rows"], shape_and_slices=["9 3 4,2:-"], dtypes=[tf.int32]
@@ -267,8 +272,11 @@ class TestArguments:
     @pytest.mark.parametrize(
         "arguments, says",
         [
-            ({"to": "objects"}, r"to must be 'name' or 'object', got 'objects' \(did you mean 'object'\?\)"),
-            ({"to": None}, "to must be 'name' or 'object', got None"),
+            (
+                {"to": "objects"},
+                r"'npz' or 'object' or 'safetensors', got 'objects' \(did you mean 'object'\?\)",
+            ),
+            ({"to": None}, "to must be 'name' or 'npz' or 'object' or 'safetensors', got None"),
             ({"to": "name", "model": tf.Module()}, "model is for to='object'"),
             ({"optimizer": "adam"}, "optimizer needs model"),
             ({"to": "name"}, "model.ckpt is name-based already; copy its files, .*model.ckpt.\\*"),

@@ -19,7 +19,7 @@ from estimator_warmstart.arguments import check_bool, is_number
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.plan.plan import ADAPTED, Plan, PlannedVariable, initialized, recovered
+from estimator_warmstart.plan.plan import ADAPTED, PlannedVariable, initialized, recovered
 from estimator_warmstart.plan.proof import Proof, decided_by_name
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.model_runs import (
@@ -109,11 +109,11 @@ def prove_recovery(
     with tempfile.TemporaryDirectory(prefix="prove_recovery_") as folder:
         start = _warm_start(new_estimator, batch, hooks, os.path.join(folder, "model.ckpt"))
         new = Side(new_estimator, start.prefix, "the new model")
-        decided = _decided(start.plans, old.prefix)
+        decided = _decided(start.planned, old.prefix)
         proof = compare_models(old, new, batch, decided, atol)
         if one_step:
             proof = proof._replace(after_one_step=compare_steps(old, new, batch, decided, atol))
-    return proof._replace(notes=_notes(start.plans, old.prefix) + proof.notes)
+    return proof._replace(notes=_notes(start.planned, old.prefix) + proof.notes)
 
 
 def _check_arguments(old: object, new: object, input_fn: object, atol: object, hooks: Sequence[object]) -> None:
@@ -145,10 +145,10 @@ def _old_prefix(estimator: tf.estimator.Estimator, path: Optional[PathArgument])
 
 
 class _WarmStart(NamedTuple):
-    """The new model as its warm start leaves it: a checkpoint, and the plans that it came from."""
+    """The new model as its warm start leaves it: a checkpoint, and what each of its recoveries planned."""
 
     prefix: str
-    plans: Tuple[Plan, ...]
+    planned: Tuple[Sequence[PlannedVariable], ...]
 
 
 def _warm_start(
@@ -156,17 +156,17 @@ def _warm_start(
 ) -> _WarmStart:
     mode = TRAIN if batch.has_labels else PREDICT
     model = build_model(estimator, batch, mode)
-    plans = [_settings_plan(estimator, model)] if mode == TRAIN and own_warm_start(estimator) is not None else []
+    planned = [_settings_planned(estimator, model)] if mode == TRAIN and own_warm_start(estimator) is not None else []
     scaffold = model.spec.scaffold
     is_by_scaffold = isinstance(scaffold, RecoverScaffold) and mode == TRAIN
     acting = [RecoverHook(request) for request in _requests(model, mode, hooks)]
-    if not (plans or acting or is_by_scaffold):
+    if not (planned or acting or is_by_scaffold):
         raise WarmStartError(_nothing_recovers(batch))
     if is_by_scaffold:
         scaffold.write_no_record()
     save_first_values(estimator, model, acting, prefix)
-    plans += [scaffold.graph_recovery.plan] if is_by_scaffold else []
-    return _WarmStart(prefix, tuple(plans + [hook.plan for hook in acting]))
+    plans = ([scaffold.graph_recovery.plan] if is_by_scaffold else []) + [hook.plan for hook in acting]
+    return _WarmStart(prefix, tuple(planned + [plan.variables for plan in plans]))
 
 
 def _requests(model: Model, mode: str, hooks: Sequence[VariableRecoverHook]) -> List[Request]:
@@ -189,8 +189,8 @@ def _nothing_recovers(batch: Batch) -> str:
     )
 
 
-def _settings_plan(estimator: tf.estimator.Estimator, model: Model) -> Plan:
-    """Carries out the `warm_start_from` of `estimator`, and returns what that did as a plan."""
+def _settings_planned(estimator: tf.estimator.Estimator, model: Model) -> Sequence[PlannedVariable]:
+    """Carries out the `warm_start_from` of `estimator`, and returns what that did, as if it had been planned."""
     settings: Any = own_warm_start(estimator)
     checkpoint = open_checkpoint(settings.ckpt_to_initialize_from)
     firsts = [(new, initializer_op(copies_of(new.parts[0].variable)[0])) for new in model.variables.values()]
@@ -210,12 +210,12 @@ def _settings_plan(estimator: tf.estimator.Estimator, model: Model) -> Plan:
         is_adapted = new.name in (settings.var_name_to_vocab_info or {})
         return recovered(new, old)._replace(action=ADAPTED) if is_adapted else recovered(new, old)
 
-    return Plan((checkpoint,), tuple(planned(new) for new in model.variables.values()), ())
+    return tuple(planned(new) for new in model.variables.values())
 
 
-def _decided(plans: Sequence[Plan], old_prefix: str) -> Dict[str, PlannedVariable]:
+def _decided(recoveries: Sequence[Sequence[PlannedVariable]], old_prefix: str) -> Dict[str, PlannedVariable]:
     """Returns what is planned for each new variable, as the old model sees it: what comes from another model is cold to it."""
-    decided = decided_by_name(plans)
+    decided = decided_by_name(recoveries)
     if not any(planned.old is not None and planned.old.prefix == old_prefix for planned in decided.values()):
         return decided  # A note says that the warm start reads another checkpoint: perhaps the same model's, at another step.
     return {
@@ -226,6 +226,6 @@ def _decided(plans: Sequence[Plan], old_prefix: str) -> Dict[str, PlannedVariabl
     }
 
 
-def _notes(plans: Sequence[Plan], old_prefix: str) -> Tuple[str, ...]:
-    others = {checkpoint.prefix for plan in plans for checkpoint in plan.checkpoints} - {old_prefix}
+def _notes(recoveries: Sequence[Sequence[PlannedVariable]], old_prefix: str) -> Tuple[str, ...]:
+    others = {planned.old.prefix for variables in recoveries for planned in variables if planned.old is not None} - {old_prefix}
     return tuple(f"the warm start reads {prefix}, and not only the old model's {old_prefix}" for prefix in sorted(others))

@@ -159,7 +159,7 @@ class RecoverScaffold(tf1.train.Scaffold):
 
     def write_no_record(self) -> None:
         """Lets a rehearsal recover as training would, but for the files in the `model_dir`."""
-        self._request = self._request._replace(model_dir=None)
+        self._request = self._request._replace(model_dir=None, html=False)
 
     def share(self, other: RecoverScaffold) -> None:
         """Takes what another replica's Scaffold has prepared."""

@@ -80,7 +80,7 @@ def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress,
         written.result()
         sync(file)
     if problems:
-        raise CheckpointError("the old model is not whole", list(dict.fromkeys(problems)))
+        raise CheckpointError("what is to be written cannot be read whole", list(dict.fromkeys(problems)))
     header = tensor_bundle_pb2.BundleHeaderProto(num_shards=1)
     header.version.producer = 1
     if sys.byteorder == "big":

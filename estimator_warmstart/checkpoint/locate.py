@@ -21,7 +21,7 @@ _SAVE_WEIGHTS = (
 # {what a file begins with: what it is, and what to do about it}.
 _SIGNATURES: Dict[bytes, str] = {
     b"\x89HDF\r\n\x1a\n": f"a Keras HDF5 file (.h5), not a checkpoint; {_SAVE_WEIGHTS}",
-    b"PK\x03\x04": f"a zip archive, and has not the name of an .npz file; if it is a Keras file (.keras), {_SAVE_WEIGHTS}",
+    b"PK\x03\x04": f"a Keras file (.keras), not a checkpoint; {_SAVE_WEIGHTS}",
 }
 # Names that are never offered as a close spelling of `ckp_dir`.
 _PART_OF_CHECKPOINT = re.compile(r"\.(index|meta|data-\d+-of-\d+)$|^checkpoint$|^events\.|\.pbtxt$")
@@ -209,5 +209,6 @@ def _describe_file(path: str) -> str:
         begin = file.read(max(map(len, _SIGNATURES)))
     for signature, what in _SIGNATURES.items():
         if begin.startswith(signature):
-            return what
+            is_other_zip = signature == b"PK\x03\x04" and not path.endswith(".keras")
+            return "a zip archive that is not named .npz" if is_other_zip else what
     return "a file, not a checkpoint; give a directory or a prefix, for which there is a file PREFIX.index"

@@ -174,19 +174,31 @@ def add_variable(graph: object_graph_pb2.TrackableObjectGraph, holder: int, name
 
 
 def without_keys(graph: object_graph_pb2.TrackableObjectGraph, keys: Collection[str]) -> object_graph_pb2.TrackableObjectGraph:
-    """Returns the graph without the values under some keys, which a reader would look for, and without such slots."""
-    found = object_graph_pb2.TrackableObjectGraph.FromString(graph.SerializeToString())
-    emptied = set()
-    for number, node in enumerate(found.nodes):
-        kept = [attribute for attribute in node.attributes if attribute.checkpoint_key not in keys]
-        if len(kept) < len(node.attributes):
-            emptied.add(number)
-            del node.attributes[:]
-            node.attributes.extend(kept)
-    for node in found.nodes:
-        slots = [slot for slot in node.slot_variables if slot.slot_variable_node_id not in emptied]
-        del node.slot_variables[:]
-        node.slot_variables.extend(slots)
+    """Returns the graph without the values under some keys, which a reader would look for, and without their variables."""
+    left_out = {
+        number
+        for number, node in enumerate(graph.nodes)
+        if node.attributes and not node.children and all(each.checkpoint_key in keys for each in node.attributes)
+    }
+    kept = [number for number in range(len(graph.nodes)) if number not in left_out]
+    places = {number: place for place, number in enumerate(kept)}
+    found = object_graph_pb2.TrackableObjectGraph()
+    for number in kept:
+        node, new = graph.nodes[number], found.nodes.add()
+        new.CopyFrom(node)
+        for field in (new.attributes, new.children, new.slot_variables):
+            del field[:]
+        new.attributes.extend(each for each in node.attributes if each.checkpoint_key not in keys)
+        for child in node.children:
+            if child.node_id in places:
+                new.children.add(node_id=places[child.node_id], local_name=child.local_name)
+        for slot in node.slot_variables:
+            if slot.slot_variable_node_id in places and slot.original_variable_node_id in places:
+                new.slot_variables.add(
+                    original_variable_node_id=places[slot.original_variable_node_id],
+                    slot_name=slot.slot_name,
+                    slot_variable_node_id=places[slot.slot_variable_node_id],
+                )
     return found
 
 

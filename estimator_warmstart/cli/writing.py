@@ -47,6 +47,6 @@ WRITE = Command(
     _run,
     (
         "write params.json --graph new --to model_dir/model.ckpt-0",
-        "write params.json --graph new.meta --to model_dir/model.ckpt-0 --partitions fm/v=50 --overwrite",
+        "write params.json --graph new --to model_dir/model.ckpt-0 --partitions ranker/fm/v=2 --overwrite",
     ),
 )

@@ -14,9 +14,10 @@ import numpy as np
 
 from estimator_warmstart._tf import logger, object_graph_pb2
 from estimator_warmstart.arguments import check_bool
+from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy
+from estimator_warmstart.checkpoint.checkpoint import NAME_BASED_V1, Checkpoint, OldVariable, open_checkpoint
+from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy, write_bundle
 from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, without_keys
 from estimator_warmstart.checkpoint.row_windows import WINDOW_BYTES, numpy_dtype, row_windows
@@ -26,6 +27,7 @@ from estimator_warmstart.convert.destination import checked_destination, source_
 from estimator_warmstart.convert.merge_sources import checked_weights, open_sources
 from estimator_warmstart.convert.partitioned_copies import tensors_as_they_are
 from estimator_warmstart.convert.partitions import RowCutter
+from estimator_warmstart.convert.renamed import copy_of
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
 from estimator_warmstart.errors import CheckpointError, first_few
 from estimator_warmstart.files import PathArgument
@@ -55,8 +57,9 @@ def merge_checkpoints(
       sources: two or more, each as `ckp_dir` elsewhere, the last one last. They must have the same variables, of the same
         shapes and dtypes. They may be of different formats and partitioned differently.
       destination: str or path: the prefix of the new checkpoint, such as `merged/model.ckpt`, not in the directory of a source;
-        directories that are missing are made. It is of the last source's format: name-based, object-based or both. Variables
-        that the last source has in slices of whole rows are stored in these, others whole.
+        directories that are missing are made. It is of the last source's format: name-based, object-based or both, and
+        name-based after a file of arrays. Variables that the last source has in slices of whole rows are stored in these,
+        others whole.
       weights: float, one for each source, 0 or more; only their ratios matter. `None`: all count the same.
       overwrite: whether a checkpoint at `destination` is replaced.
       with_slots: whether the optimizer's slots, powers and counts are merged too. Without, they are left out.
@@ -92,13 +95,24 @@ def merge_checkpoints(
         place = checked_destination(destination, source_directory(old), overwrite)
     with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show, ExitStack() as stack:
         sources_of_mean = [_Source(old, stack.enter_context(closing(value_reader(old)))) for old in opened]
-        last = rewritten_as_v2(opened[-1], folder) if opened[-1].files else opened[-1]
+        last = _as_bundle(opened[-1], folder)
         template = stack.enter_context(closing(BundleReader(last.prefix)))
         merger = _Merger(sources_of_mean, factors, show)
         merger.write(last, template, os.path.join(folder, "new"), set() if with_slots else last.optimizer_state)
     if merger.with_nan:
         logger.warning("%s has NaN in %s, as a source has", place, first_few(list(merger.with_nan)))
     return place
+
+
+def _as_bundle(old: Checkpoint, folder: str) -> Checkpoint:
+    """Returns `old`, or a name-based copy of it in `folder` if it is a V1 checkpoint or a file of arrays."""
+    if old.format == NAME_BASED_V1:
+        return rewritten_as_v2(old, folder)
+    if old.format not in ARRAY_FORMATS:
+        return old
+    prefix = os.path.join(folder, "arrays")
+    write_bundle(prefix, [copy_of(each, name) for name, each in old.variables.items()], lambda done, total: None)
+    return open_checkpoint(prefix)
 
 
 class _Source(NamedTuple):

@@ -91,16 +91,18 @@ class PlannedValues:
 
     def _together(self, decided: Sequence[PlannedVariable]) -> Iterator[NewTensor]:
         """Yields the tensors of small variables, some of them made by each run of the session."""
-        batch: List[PlannedVariable] = []
-        for planned in [*decided, None]:
-            nbytes = sum(each.new.nbytes + _old_bytes(each) for each in batch)
-            if batch and (planned is None or nbytes + planned.new.nbytes > SMALL_BYTES):
-                values = iter(self._made(batch))
-                for each in batch:
-                    yield from self._stored(each, [iter([next(values)]) for _ in each.new.parts])
-                batch = []
-            if planned is not None:
-                batch.append(planned)
+        batches: List[List[PlannedVariable]] = [[]]
+        nbytes = 0
+        for planned in decided:
+            nbytes += planned.new.nbytes + _old_bytes(planned)
+            if batches[-1] and nbytes > SMALL_BYTES:
+                batches.append([])
+                nbytes = planned.new.nbytes + _old_bytes(planned)
+            batches[-1].append(planned)
+        for batch in filter(None, batches):
+            values = iter(self._made(batch))
+            for planned in batch:
+                yield from self._stored(planned, [iter([next(values)]) for _ in planned.new.parts])
 
     def _made(self, decided: Sequence[PlannedVariable]) -> List[np.ndarray]:
         """Returns the value of each part, made by a run of the session."""

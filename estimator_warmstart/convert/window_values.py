@@ -159,10 +159,10 @@ class WindowedValue:
         value = np.zeros((len(index), *box.shape[1:]), self._dtype)
         if kept.any():
             value[kept] = taken(index[kept])
-        at, as_add_n = 0, self._resolved.changed_axes == (0,) and 0 not in self._indices
+        at = 0
         for segment in axis_map:
             if isinstance(segment, Averaged):
-                value[at : at + segment.length] = _mean_of_runs(segment, taken, as_add_n)
+                value[at : at + segment.length] = _mean_of_runs(segment, taken)
             at += segment.length
         return value
 
@@ -243,26 +243,16 @@ def _arithmetic_index(axis_map: AxisMap, fills: Sequence[Fill]) -> np.ndarray:
     return index
 
 
-def _mean_of_runs(averaged: Averaged, taken: Callable[[np.ndarray], np.ndarray], as_add_n: bool) -> np.ndarray:
-    """Returns the means of rows; integers are rounded to the nearest.
-
-    A sum is that of `AddN`, which adds up eight at a time after what is left over, or one after the other. Which of the two it
-    is decides `restore/adapted_values.py`.
-    """
-    count = len(averaged.runs)
-    first = (count % 8 if count % 8 > 1 else count % 8 + 8) if as_add_n else count
+def _mean_of_runs(averaged: Averaged, taken: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Returns the means of rows, added up one after the other as in a graph; integers are rounded to the nearest."""
     total: Any = None
-    part: Any = None
-    for number, run in enumerate(averaged.runs, 1):
+    for run in averaged.runs:
         rows = taken(run.start + run.step * np.arange(run.length))
         dtype = rows.dtype
         is_exact = dtype.kind in "fc" and dtype.itemsize >= 4
         rows = rows.astype(dtype if is_exact else np.float64 if dtype.kind in "iub" else np.float32)
-        part = rows if part is None else part + rows
-        if number >= first and (number - first) % 8 == 0:
-            total, part = part if total is None else total + part, None
-    total = part if total is None else total if part is None else total + part
-    mean = total / total.dtype.type(count)
+        total = rows if total is None else total + rows
+    mean = total / total.dtype.type(len(averaged.runs))
     return (np.rint(mean) if dtype.kind in "iub" else mean).astype(dtype)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from estimator_warmstart.errors import first_few
-from estimator_warmstart.plan.plan import ADAPTED, INITIALIZED, RESTORED, Plan, PlannedVariable
+from estimator_warmstart.plan.plan import ADAPTED, INITIALIZED, RESTORED, PlannedVariable
 from estimator_warmstart.printable import printable
 from estimator_warmstart.text_output import format_table
 
@@ -199,10 +199,10 @@ def expectation(new_feeding: Sequence[str], old_feeding: Sequence[str], decided:
     return Expectation(expected, cold, tuple(name for name in old_feeding if name not in taken))
 
 
-def decided_by_name(plans: Sequence[Plan]) -> Dict[str, PlannedVariable]:
-    """Returns what several plans for one graph do with each new variable: recover it, if one of them does."""
-    decided = {planned.new.name: planned for plan in plans for planned in plan.variables}
-    decided.update((planned.new.name, planned) for plan in plans for planned in plan.recovered)
+def decided_by_name(recoveries: Sequence[Sequence[PlannedVariable]]) -> Dict[str, PlannedVariable]:
+    """Returns what several recoveries in one graph do with each new variable: recover it, if one of them does."""
+    decided = {planned.new.name: planned for variables in recoveries for planned in variables}
+    decided.update((planned.new.name, planned) for variables in recoveries for planned in variables if planned.old is not None)
     return decided
 
 

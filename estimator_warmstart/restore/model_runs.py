@@ -205,7 +205,7 @@ class RecoverHook(SessionRunHook):
     """
 
     def __init__(self, request: Request):
-        self._request = request._replace(model_dir=None)
+        self._request = request._replace(model_dir=None, html=False)
         self._training: Optional[Training] = None
 
     @property

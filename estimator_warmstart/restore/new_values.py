@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def mean_along(value: tf.Tensor, axis: int) -> tf.Tensor:
 def mean_of_runs(value: tf.Tensor, axis: int, averaged: Averaged) -> tf.Tensor:
     """Returns the means of `averaged`, by whole runs; integers are rounded to the nearest."""
     exact = _mean_dtype(value.dtype)
-    total = tf.add_n([tf.cast(kept_run(value, axis, run), exact) for run in averaged.runs])
+    total = functools.reduce(_added, [tf.cast(kept_run(value, axis, run), exact) for run in averaged.runs])
     return _rounded(_divided(total, tf.cast(len(averaged.runs), exact)), value.dtype)
 
 
@@ -81,6 +82,11 @@ def mean_of_positions(value: tf.Tensor, axis: int, axis_map: AxisMap) -> tf.Tens
     total = tf.math.unsorted_segment_sum(tf.transpose(tf.cast(taken, exact), first), owners, len(rows))
     counts = np.reshape([len(row) for row in rows], [-1] + [1] * (value.shape.rank - 1))
     return _rounded(tf.transpose(_divided(total, tf.cast(counts, exact)), np.argsort(first)), value.dtype)
+
+
+def _added(total: tf.Tensor, run: tf.Tensor) -> tf.Tensor:
+    # Grappler makes one operation of a chain of additions, in an order of its own; not of these.
+    return tf.tensor_scatter_nd_add(total[tf.newaxis], [[0]], run[tf.newaxis])[0]
 
 
 def _divided(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -53,7 +53,9 @@ class OldValues:
         groups: Dict[Tuple[str, str, bool], List[_Read]] = {}
         for planned in decided:
             old = planned.source
-            if planned.steps or not 0 < old.nbytes <= _SMALL_BYTES or (old.slices and old.dtype in _NO_SLICES):
+            is_cut = bool(old.slices) or len(planned.new.parts) > 1
+            is_together = 0 < old.nbytes <= _SMALL_BYTES and not (is_cut and old.dtype in _NO_SLICES)
+            if planned.steps or old.stored is not None or not is_together:
                 continue
             for part in planned.new.parts:
                 for copy in part.copies:
