@@ -28,4 +28,5 @@ def test_servers():
 
 def test_rows_and_variables():
     assert [row[0] for row in lines_of("--only", "rows", "--rows", "1000")] == ["1,000"]
-    assert [row[0] for row in lines_of("--only", "variables", "--variables", "10")] == ["10"]
+    ways = ["cold", "`VariableRecoverHook`", "`tf.compat.v1.train.warm_start`", "a hook with `Saver.restore`"]
+    assert [row[:2] for row in lines_of("--only", "variables", "--variables", "10")] == [["10", way] for way in ways]
