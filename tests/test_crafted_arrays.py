@@ -137,7 +137,12 @@ NPZ = [
     pytest.param(members(("a.npy", npy()), compression=zipfile.ZIP_BZIP2), ["compressed by method 12"], id="bzip2"),
     pytest.param(said_size(2**31), ["'a' is said to have 2,147,483,648 bytes, made of"], id="a bomb"),
     pytest.param(said_size(200), ["'a' has 200 bytes, 76 by its shape"], id="more than there is"),
-    pytest.param(overlapping, ["is said to end at"], id="two in one place"),
+    # Python itself has noticed it since 3.13, and in later releases of older versions.
+    pytest.param(
+        overlapping,
+        ["Overlapped entries" if "_end_offset" in zipfile.ZipInfo.__slots__ else "is said to end at"],
+        id="two in one place",
+    ),
 ]
 
 
