@@ -73,7 +73,8 @@ def test_at_most_64_mb_whatever_the_table(old, tmp_path, kind):
 @pytest.mark.slow
 def test_rows_that_are_remapped_take_the_vocabulary_besides(old, tmp_path):
     rows = 400_000
-    small = tmp_path / "small.ckpt"
+    small = tmp_path / "old" / "model.ckpt"
+    small.parent.mkdir()
     windows = iter([np.zeros((rows // 10, 160), np.float32)] * 10)
     write_tensors(str(small), [NewTensor("table", "float32", (rows, 160), None, windows)], lambda done, total: None)
     for name, order in (("old.txt", 1), ("new.txt", -1)):
