@@ -86,8 +86,8 @@ class TestRoundTrip:
         file = convert_checkpoint(fm_checkpoint, tmp_path / "there" / f"m.{to}", to=to)
         objects = convert_checkpoint(file, tmp_path / "objects" / "m", to="object")
         with tf.Graph().as_default(), tf1.Session() as session:
-            checkpoint = tf1.train.Checkpoint() if not hasattr(tf, "compat") else tf.compat.v2.train.Checkpoint()
-            checkpoint.vars = {"fm/w": tf.Variable(tf.zeros([3, 1]), use_resource=True)}
+            checkpoint = tf.compat.v2.train.Checkpoint()
+            checkpoint.vars = {"fm/w": tf1.Variable(tf.zeros([3, 1]), use_resource=True)}
             checkpoint.restore(objects).expect_partial().run_restore_ops(session)
             assert session.run(checkpoint.vars["fm/w"].read_value()).tolist() == [[1], [2], [3]]
 
