@@ -90,7 +90,7 @@ def draw_batch(estimator: tf.estimator.Estimator, input_fn: Callable[..., Any]) 
 
 def _features_and_labels(made: Any) -> Tuple[Any, ...]:
     """Returns the features, or the features and the labels, as tensors."""
-    if isinstance(made, (tf.data.Dataset, tf1.data.Dataset)):
+    if isinstance(made, tf.compat.v2.data.Dataset):  # Those of tf.compat.v1 are among them.
         iterator = tf1.data.make_initializable_iterator(made)
         tf1.add_to_collection(tf1.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
         made = iterator.get_next()
