@@ -59,6 +59,7 @@ __all__ = [
     "set_initial_value",
     "set_random_seed_of",
     "slice_of",
+    "strategy_of",
     "tensor_bundle_pb2",
     "tensorflow_version",
     "tf",
@@ -223,6 +224,13 @@ def session_has_own_variables() -> bool:
     has_chief = {"chief", "master"} & set(cluster.cluster_spec().jobs)
     is_first = (cluster.task_type, cluster.task_id) == ("worker", 0)
     return cluster.task_type in (None, "chief", "master") or (is_first and not has_chief)
+
+
+def strategy_of(variable: tf.Variable) -> Optional[tf.distribute.Strategy]:
+    """Returns the strategy in whose scope a variable was made, or `None`."""
+    # Before TensorFlow 2.5, the variables of a strategy with one device tell it by a private name only.
+    strategy = getattr(variable, "distribute_strategy", None)
+    return getattr(variable, "_distribute_strategy", None) if strategy is None else strategy
 
 
 def build_optimizer(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:

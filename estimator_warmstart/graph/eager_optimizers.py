@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, ContextManager, Dict, List, Optional, Sequence
 
-from estimator_warmstart._tf import build_optimizer
+from estimator_warmstart._tf import build_optimizer, strategy_of
 from estimator_warmstart._tf_objects import KerasSlot, is_built, knows_some, slots_of, tensorflow_variable, u_product_of
 from estimator_warmstart.arguments import is_number
 from estimator_warmstart.errors import WarmStartError, first_few
@@ -114,5 +114,5 @@ def _inner(optimizer: Any) -> Any:
 def _scope_of(held: List[Any]) -> ContextManager[Any]:
     """The scope of the strategy that the variables were made in, so that slots are mirrored as they are."""
     variable = tensorflow_variable(held[0]) if held else None
-    strategy = getattr(variable, "distribute_strategy", None)
+    strategy = strategy_of(variable)
     return strategy.scope() if strategy is not None else contextlib.ExitStack()
