@@ -95,6 +95,15 @@ def sync_directory(folder: str) -> None:
         os.close(descriptor)
 
 
+def replace_file(path: str, new_path: str) -> None:
+    """Gives a file another name, in place of the file that may have it; the disk knows it then, if it is a local one."""
+    if is_local(new_path):
+        os.replace(path, new_path)
+        sync_directory(os.path.dirname(new_path))
+    else:
+        tf.io.gfile.rename(path, new_path, overwrite=True)
+
+
 def error_text(error: BaseException) -> str:
     """Returns the message of `error` without the path or TensorFlow's operation, for use in a message that has these."""
     return str(getattr(error, "message", None) or getattr(error, "strerror", None) or error)

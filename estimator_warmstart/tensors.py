@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Tuple
+import sys
+from typing import Iterable, NamedTuple, Tuple, Union
+
+import numpy as np
 
 from estimator_warmstart._tf import tf
 
 Shape = Tuple[int, ...]
+
+# NumPy's sign of this machine's byte order.
+NATIVE_ORDER = ">" if sys.byteorder == "big" else "<"
 
 
 class TensorSlice(NamedTuple):
@@ -38,3 +44,9 @@ def count_bytes(shape: Shape, dtype: str) -> int:
     """Returns the size of a dense tensor in bytes; 0 for dtypes without a fixed size."""
     size = tf.as_dtype(dtype).size if dtype not in ("string", "resource", "variant") else 0
     return size * count_elements(shape)
+
+
+def swap_bytes(values: Union[bytes, memoryview], dtype: str) -> bytes:
+    """Returns the bytes of whole values of TensorFlow's `dtype` in the other byte order; a complex one is two numbers."""
+    unit = tf.as_dtype(dtype).size // (2 if dtype.startswith("complex") else 1)
+    return np.frombuffer(values, f"u{unit}").byteswap().tobytes()

@@ -76,15 +76,7 @@ def make_saver(
       >>> sorted(name for name, _ in tf.train.list_variables(prefix))
       ['_CHECKPOINTABLE_OBJECT_GRAPH', 'vars/w/.ATTRIBUTES/VARIABLE_VALUE']
     """
-    check_choice("saver_format", saver_format, ("name", "object", "both"))
-    if saver_format == "object" and reshape:
-        raise WarmStartError("an object-based checkpoint cannot be restored into other shapes; leave out reshape=True")
-    if saver_format == "name" and is_trackable(var_list) and not isinstance(var_list, (list, dict, tf.Variable)):
-        raise WarmStartError(
-            f'a {type(var_list).__name__} is saved by its objects; give saver_format="object" or "both", or a list of variables'
-        )
-    _check_not_negative("max_to_keep", max_to_keep)
-    _check_not_negative("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
+    _check_arguments(saver_format, var_list, reshape, max_to_keep, keep_checkpoint_every_n_hours)
     makers = {
         "name": partial(LateSaver, lambda: var_list),
         "object": partial(LateSaver, lambda: _object_saveables(var_list)),
@@ -102,6 +94,24 @@ def make_saver(
         name=name,
         filename=filename,
     )
+
+
+def _check_arguments(
+    saver_format: str,
+    var_list: object,
+    reshape: bool,
+    max_to_keep: Optional[int],
+    keep_checkpoint_every_n_hours: Optional[float],
+) -> None:
+    check_choice("saver_format", saver_format, ("name", "object", "both"))
+    if saver_format == "object" and reshape:
+        raise WarmStartError("an object-based checkpoint cannot be restored into other shapes; leave out reshape=True")
+    if saver_format == "name" and is_trackable(var_list) and not isinstance(var_list, (list, dict, tf.Variable)):
+        raise WarmStartError(
+            f'a {type(var_list).__name__} is saved by its objects; give saver_format="object" or "both", or a list of variables'
+        )
+    _check_not_negative("max_to_keep", max_to_keep)
+    _check_not_negative("keep_checkpoint_every_n_hours", keep_checkpoint_every_n_hours)
 
 
 def _check_not_negative(argument: str, value: Optional[float]) -> None:

@@ -16,7 +16,7 @@ from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
 from estimator_warmstart.slots import LONGEST_NAME
-from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_elements, whole_slice
+from estimator_warmstart.tensors import Shape, TensorSlice, count_bytes, count_elements, swap_bytes, whole_slice
 
 NPZ, SAFETENSORS = "npz", "safetensors"
 ARRAY_FORMATS = (NPZ, SAFETENSORS)
@@ -208,8 +208,7 @@ def little_endian(values: bytes, dtype: str, byte_order: str) -> bytes:
       dtype: TensorFlow's name of it.
       byte_order: NumPy's sign of the order that they have.
     """
-    unit = tf.as_dtype(dtype).size // (2 if dtype.startswith("complex") else 1)
-    return values if byte_order == "<" or unit == 1 else np.frombuffer(values, f"u{unit}").byteswap().tobytes()
+    return values if byte_order == "<" or tf.as_dtype(dtype).size == 1 else swap_bytes(values, dtype)
 
 
 def _inflated(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
 from __future__ import annotations
 
 import struct
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -16,14 +15,12 @@ from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
 from estimator_warmstart.checkpoint.data_files import data_file
 from estimator_warmstart.checkpoint.index_checks import slice_key
-from estimator_warmstart.checkpoint.index_file import BundleIndex, write_index
+from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, write_index
 from estimator_warmstart.checkpoint.string_lengths import encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import open_file, sync
-from estimator_warmstart.tensors import Shape, TensorSlice
+from estimator_warmstart.tensors import NATIVE_ORDER, Shape, TensorSlice
 from estimator_warmstart.text_output import Progress
-
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 class NewTensor(NamedTuple):
@@ -81,11 +78,7 @@ def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress,
         sync(file)
     if problems:
         raise CheckpointError("what is to be written cannot be read whole", list(dict.fromkeys(problems)))
-    header = tensor_bundle_pb2.BundleHeaderProto(num_shards=1)
-    header.version.producer = 1
-    if sys.byteorder == "big":
-        header.endianness = tensor_bundle_pb2.BundleHeaderProto.BIG
-    write_index(prefix, BundleIndex(header, entries))
+    write_index(prefix, BundleIndex(new_header(NATIVE_ORDER), entries))
 
 
 def _add_entry(
@@ -125,7 +118,6 @@ def _stored_pieces(tensor: NewTensor, entry: tensor_bundle_pb2.BundleEntryProto)
         piece = window.tobytes()
         checksum = checksums.extend(checksum, piece)
         entry.size += len(piece)
-        entry.crc32c = checksums.mask(checksum)
         yield piece
     entry.crc32c = checksums.mask(checksum) if tensor.crc32c is None else tensor.crc32c
 
@@ -135,8 +127,8 @@ def _string_header(strings: np.ndarray) -> Tuple[bytes, int]:
     if not strings.size:
         return b"", 0
     lengths = np.array([len(string) for string in strings.ravel()], np.int64)
-    checksum = checksums.extend(0, encode_lengths(lengths, _NATIVE))
-    stored = struct.pack(_NATIVE + "I", checksums.mask(checksum))
+    checksum = checksums.extend(0, encode_lengths(lengths, NATIVE_ORDER))
+    stored = struct.pack(NATIVE_ORDER + "I", checksums.mask(checksum))
     return b"".join(map(_varint, lengths.tolist())) + stored, checksums.extend(checksum, stored)
 
 

@@ -6,7 +6,6 @@ checksums of all that was read are verified.
 
 from __future__ import annotations
 
-import sys
 from typing import Iterator, List, Optional, Union
 
 import numpy as np
@@ -15,10 +14,9 @@ from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoint.checkpoint import OldVariable
 from estimator_warmstart.checkpoint.statistics import Reader
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.tensors import Shape, TensorSlice, count_elements
+from estimator_warmstart.tensors import NATIVE_ORDER, Shape, TensorSlice, count_bytes, count_elements, swap_bytes
 
 WINDOW_BYTES = 1 << 22
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 def row_windows(reader: Reader, old: OldVariable, nbytes: Optional[int] = None) -> Iterator[np.ndarray]:
@@ -38,9 +36,9 @@ def row_windows(reader: Reader, old: OldVariable, nbytes: Optional[int] = None) 
     """
     if not old.is_whole:
         raise CheckpointError(f"{old.name!r} {list(old.shape)} is stored in part only")
-    shape, dtype = old.shape or (1,), numpy_dtype(old.dtype)
+    shape = old.shape or (1,)
     streams = [
-        _SliceStream(TensorSlice(box.offset or (0,), box.shape or (1,)), chunks, dtype, reader.byte_order)
+        _SliceStream(TensorSlice(box.offset or (0,), box.shape or (1,)), chunks, old.dtype, reader.byte_order)
         for box, chunks in reader.stored_slices(old.key)
     ]
     rows = rows_per_window(shape, old.dtype, nbytes)
@@ -49,7 +47,7 @@ def row_windows(reader: Reader, old: OldVariable, nbytes: Optional[int] = None) 
         if len(streams) == 1:
             yield streams[0].rows(start, stop)
             continue
-        window = np.empty((stop - start, *shape[1:]), dtype)
+        window = np.empty((stop - start, *shape[1:]), numpy_dtype(old.dtype))
         for stream in streams:
             stream.copy_rows(start, stop, window)
         yield window
@@ -68,9 +66,9 @@ def numpy_dtype(dtype: str) -> np.dtype:
 class _SliceStream:
     """The rows of one stored slice, read in order; after the last of them its checksum has been verified."""
 
-    def __init__(self, box: TensorSlice, chunks: Iterator[bytes], dtype: np.dtype, byte_order: str):
+    def __init__(self, box: TensorSlice, chunks: Iterator[bytes], dtype: str, byte_order: str):
         self._box, self._chunks, self._dtype = box, chunks, dtype
-        self._swaps = byte_order != _NATIVE
+        self._swaps = byte_order != NATIVE_ORDER
         self._left = memoryview(b"")
 
     def copy_rows(self, start: int, stop: int, window: np.ndarray) -> None:
@@ -83,11 +81,12 @@ class _SliceStream:
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Returns the rows from `start` to `stop` of the tensor, all of which the slice has."""
         shape = (stop - start, *self._box.shape[1:])
-        stored = self._take(count_elements(shape) * self._dtype.itemsize)
+        stored = self._take(count_bytes(shape, self._dtype))
         if stop == self._box.offset[0] + self._box.shape[0]:
             for _ in self._chunks:  # There is none: the reader verifies the checksum after the last one.
                 raise CheckpointError("a tensor has more values than its shape")
-        return np.frombuffer(_swapped(stored, self._dtype) if self._swaps else stored, self._dtype).reshape(shape)
+        stored = swap_bytes(stored, self._dtype) if self._swaps else stored
+        return np.frombuffer(stored, numpy_dtype(self._dtype)).reshape(shape)
 
     def _take(self, nbytes: int) -> Union[bytes, memoryview]:
         pieces: List[memoryview] = []
@@ -100,9 +99,3 @@ class _SliceStream:
             nbytes -= len(pieces[-1])
             self._left = self._left[len(pieces[-1]) :]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _swapped(stored: Union[bytes, memoryview], dtype: np.dtype) -> bytes:
-    """Returns values with their bytes in the other order; a complex one is two."""
-    unit = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
-    return np.frombuffer(stored, f"u{unit}").byteswap().tobytes()

@@ -5,15 +5,13 @@ Only the index changes: several of its entries may stand for the same bytes of a
 
 from __future__ import annotations
 
-import os
 from typing import Dict, Iterable, List, Mapping, Tuple
 
-from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX, BundleIndex, read_index, write_index
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, sync_directory
+from estimator_warmstart.files import FILE_ERRORS, error_text, replace_file
 
 _UNFINISHED = INDEX_SUFFIX + ".unfinished"
 
@@ -53,10 +51,6 @@ def add_keys(prefix: str, keys: Mapping[str, str], dropped: Iterable[str] = ()) 
         del entries[key.encode("utf-8")]
     try:
         write_index(prefix, BundleIndex(index.header, entries), _UNFINISHED)
-        if is_local(prefix):
-            os.replace(prefix + _UNFINISHED, prefix + INDEX_SUFFIX)
-            sync_directory(os.path.dirname(prefix))
-        else:
-            tf.io.gfile.rename(prefix + _UNFINISHED, prefix + INDEX_SUFFIX, overwrite=True)
+        replace_file(prefix + _UNFINISHED, prefix + INDEX_SUFFIX)
     except FILE_ERRORS as error:
         raise WarmStartError(f"{prefix}{INDEX_SUFFIX} cannot be written: {error_text(error)}") from error

@@ -13,7 +13,6 @@ import bisect
 import os
 import re
 import struct
-import sys
 from typing import IO, Callable, Dict, Iterator, List, Tuple, TypeVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.leveldb_table import block_entries, is_table, table_blocks
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, open_file
-from estimator_warmstart.tensors import TensorSlice, count_elements
+from estimator_warmstart.tensors import NATIVE_ORDER, TensorSlice, count_elements
 
 # After _tf, which says what to install where there is no TensorFlow; protobuf comes with it.
 from google.protobuf.message import DecodeError  # isort: skip
@@ -109,7 +108,7 @@ class V1Reader:
     """
 
     # NumPy's sign of the byte order of the values: TensorFlow decodes them.
-    byte_order = ">" if sys.byteorder == "big" else "<"
+    byte_order = NATIVE_ORDER
 
     def __init__(self, prefix: str):
         self._prefix, self._tensors = prefix, read_v1_tensors(prefix)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import Dict, Iterator, List, Mapping
 
@@ -13,9 +12,8 @@ from estimator_warmstart.checkpoint.row_windows import row_windows
 from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.files import open_file, sync
+from estimator_warmstart.tensors import NATIVE_ORDER
 from estimator_warmstart.text_output import Progress
-
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 def arrays_to_write(old: Checkpoint, names: Mapping[str, str], file_format: str) -> Dict[str, OldVariable]:
@@ -85,5 +83,5 @@ def write_arrays(path: str, file_format: str, old: Checkpoint, arrays: Mapping[s
 def _values_of(reader: Reader, old: OldVariable) -> Iterator[bytes]:
     """Yields the values of a variable in C order and little endian, in pieces."""
     if old.slices:
-        return (little_endian(window.tobytes(), old.dtype, _NATIVE) for window in row_windows(reader, old))
+        return (little_endian(window.tobytes(), old.dtype, NATIVE_ORDER) for window in row_windows(reader, old))
     return (little_endian(piece, old.dtype, reader.byte_order) for piece in reader.read_tensor(old.key))

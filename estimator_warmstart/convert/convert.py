@@ -116,8 +116,7 @@ def convert_checkpoint(
     _check_together(to, model, optimizer, adapters, partitions)
     renames = compile_renames(rename)
     old = open_checkpoint(source)
-    is_changed = bool(renames) or include is not None or exclude is not None or partitions is not None
-    _check_differs(old, to, is_changed)
+    _check_differs(old, to, bool(renames) or any(each is not None for each in (include, exclude, partitions)))
     read_only = source_directory(old)
     old = chosen_variables(old, include, exclude)
     if to in ARRAY_FORMATS:

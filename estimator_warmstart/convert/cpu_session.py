@@ -14,5 +14,10 @@ if TYPE_CHECKING:
 @contextmanager
 def cpu_session() -> Iterator[tf.compat.v1.Session]:
     """A context with an empty graph, the default one, and a session of it on the CPU."""
-    with tf1.Graph().as_default(), tf1.Session(config=tf1.ConfigProto(device_count={"GPU": 0})) as session:
+    with tf1.Graph().as_default() as graph, session_on_cpu(graph) as session:
         yield session
+
+
+def session_on_cpu(graph: tf.Graph) -> tf.compat.v1.Session:
+    """Returns a session of `graph` on the CPU."""
+    return tf1.Session(graph=graph, config=tf1.ConfigProto(device_count={"GPU": 0}))

@@ -21,8 +21,8 @@ from estimator_warmstart.files import (
     error_text,
     is_local,
     open_file,
+    replace_file,
     sync,
-    sync_directory,
 )
 
 _UNFINISHED = ".converting-"
@@ -197,11 +197,7 @@ def write_state(destination: str) -> None:
         with open_file(path + ".part", "wb") as file:
             file.write(state.encode("utf-8"))
             sync(file)
-        if is_local(path):
-            os.replace(path + ".part", path)
-            sync_directory(folder)
-        else:
-            tf.io.gfile.rename(path + ".part", path, overwrite=True)
+        replace_file(path + ".part", path)
     except FILE_ERRORS as error:
         raise WarmStartError(
             f"{destination} is written, but not {path}, so that training would not resume from it: {error_text(error)}"

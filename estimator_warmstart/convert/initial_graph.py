@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 
 from estimator_warmstart._tf import initializer_op, tf, tf1
+from estimator_warmstart.convert.cpu_session import session_on_cpu
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.restore.initializers import first_value
 
@@ -43,7 +44,7 @@ class InitialGraph:
     def __init__(self, graph: tf.Graph, variables: Iterable[tf.Variable]):
         self._of = _initials(graph, list(variables))
         self.graph = _copied(graph, self._of.values())
-        self._session = tf1.Session(graph=self.graph, config=tf1.ConfigProto(device_count={"GPU": 0}))
+        self._session = session_on_cpu(self.graph)
         self._assigned: Set[str] = set()
 
     def __enter__(self) -> InitialGraph:

@@ -6,7 +6,6 @@ Source: averaging weights along a run, "Averaging Weights Leads to Wider Optima 
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, closing
 from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Set
 
@@ -26,15 +25,13 @@ from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.convert.destination import checked_destination, source_directory, staged
 from estimator_warmstart.convert.merge_sources import checked_weights, open_sources
 from estimator_warmstart.convert.partitioned_copies import tensors_as_they_are
-from estimator_warmstart.convert.partitions import RowCutter
+from estimator_warmstart.convert.partitions import cut_rows
 from estimator_warmstart.convert.renamed import copy_of
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
 from estimator_warmstart.errors import CheckpointError, first_few
 from estimator_warmstart.files import PathArgument
-from estimator_warmstart.tensors import Shape, TensorSlice, whole_slice
+from estimator_warmstart.tensors import NATIVE_ORDER, Shape, TensorSlice, whole_slice
 from estimator_warmstart.text_output import Progress, progress_line
-
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 def merge_checkpoints(
@@ -178,10 +175,8 @@ class _Merger:
         if not stored.slices or not _has_whole_rows(stored.shape, stored.slices):
             yield NewTensor(old.key, old.dtype, stored.shape, None, means, old.nbytes)
             return
-        cutter, boxes = RowCutter(means), sorted(stored.slices)
-        for box in boxes:
-            rows = cutter.next_rows(box.shape[0], is_last=box is boxes[-1])
-            yield NewTensor(old.key, old.dtype, stored.shape, box, rows, old.nbytes // len(boxes))
+        for box, rows in cut_rows(means, sorted(stored.slices)):
+            yield NewTensor(old.key, old.dtype, stored.shape, box, rows, old.nbytes // len(stored.slices))
 
     def _means(self, old: OldVariable) -> Iterator[np.ndarray]:
         """Yields the rows of the mean, in order."""
@@ -201,7 +196,7 @@ def _tensors_of(reader: BundleReader, key: str, stored: StoredTensor) -> Iterato
     Raises:
       CheckpointError: if it is of another byte order.
     """
-    if reader.byte_order != _NATIVE:
+    if reader.byte_order != NATIVE_ORDER:
         raise CheckpointError(f"{reader.prefix} was written on a machine of another byte order; copy it on such a machine")
     old = OldVariable(key, stored.shape, stored.dtype, key, stored.slices, prefix=reader.prefix)
     return tensors_as_they_are(reader, TensorCopy(reader.prefix, key, key), old)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, closing
 from typing import Dict, Iterator, List, Optional, Sequence
 
@@ -14,12 +13,10 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy
 from estimator_warmstart.checkpoint.index_checks import entry_shape
 from estimator_warmstart.checkpoint.row_windows import numpy_dtype, row_windows
-from estimator_warmstart.convert.partitions import PartitionsArgument, RowCutter, StoredVariable, parts_of, slices_of
+from estimator_warmstart.convert.partitions import PartitionsArgument, StoredVariable, cut_rows, parts_of, slices_of
 from estimator_warmstart.errors import WarmStartError
-from estimator_warmstart.tensors import TensorSlice
+from estimator_warmstart.tensors import NATIVE_ORDER, TensorSlice
 from estimator_warmstart.text_output import Progress
-
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 
 
 def counts_by_key(old: Checkpoint, partitions: PartitionsArgument) -> Dict[str, int]:
@@ -44,7 +41,7 @@ def write_partitioned(prefix: str, copies: Sequence[TensorCopy], counts: Dict[st
         readers = {
             each: opened.enter_context(closing(BundleReader(each))) for each in dict.fromkeys(copy.prefix for copy in copies)
         }
-        if any(reader.byte_order != _NATIVE for reader in readers.values()):
+        if any(reader.byte_order != NATIVE_ORDER for reader in readers.values()):
             raise WarmStartError(f"{source} was written on a machine of another byte order; partition it on such a machine")
         listed = {each: reader.index.tensors() for each, reader in readers.items()}
 
@@ -70,9 +67,7 @@ def _new_parts(reader: BundleReader, copy: TensorCopy, old: OldVariable, count: 
     if count == 1:
         yield NewTensor(copy.new_key, dtype, old.shape, None, windows, old.nbytes)
         return
-    cutter, boxes = RowCutter(windows), slices_of(old.shape, count)
-    for box in boxes:
-        rows = cutter.next_rows(box.shape[0], is_last=box is boxes[-1])
+    for box, rows in cut_rows(windows, slices_of(old.shape, count)):
         yield NewTensor(copy.new_key, dtype, old.shape, box, rows, old.nbytes // count)
 
 

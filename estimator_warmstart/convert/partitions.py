@@ -96,7 +96,14 @@ def slices_of(shape: Shape, count: int) -> List[TensorSlice]:
     return [TensorSlice((sum(lengths[:at]), *others), (length, *shape[1:])) for at, length in enumerate(lengths)]
 
 
-class RowCutter:
+def cut_rows(windows: Iterator[np.ndarray], boxes: Sequence[TensorSlice]) -> Iterator[Tuple[TensorSlice, Iterator[np.ndarray]]]:
+    """Yields each of `boxes`, which are of whole rows in order, with its rows, to be used up before the next is asked for."""
+    cutter = _RowCutter(windows)
+    for number, box in enumerate(boxes, 1):
+        yield box, cutter.next_rows(box.shape[0], is_last=number == len(boxes))
+
+
+class _RowCutter:
     """Cuts windows of rows anew."""
 
     def __init__(self, windows: Iterator[np.ndarray]):

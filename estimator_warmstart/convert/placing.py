@@ -20,7 +20,7 @@ from estimator_warmstart.checkpoint.data_files import data_file
 from estimator_warmstart.checkpoint.index_checks import MOST_DATA_FILES
 from estimator_warmstart.checkpoint.index_file import INDEX_SUFFIX, read_index, write_index
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, sync_directory
+from estimator_warmstart.files import FILE_ERRORS, error_text, is_local, replace_file, sync_directory
 
 _LOCK_SECONDS = 60.0
 
@@ -86,14 +86,12 @@ def _place_index(path: str, destination: str, overwrite: bool) -> None:
 
 
 def _place_file(path: str, new_path: str, overwrite: bool) -> None:
-    if not is_local(new_path):
-        tf.io.gfile.rename(path, new_path, overwrite=overwrite)
-        return
     if overwrite:
-        os.replace(path, new_path)
-    else:
-        _give_name(path, new_path)
-    sync_directory(os.path.dirname(new_path))
+        replace_file(path, new_path)
+        return
+    _give_name(path, new_path)
+    if is_local(new_path):
+        sync_directory(os.path.dirname(new_path))
 
 
 def _give_name(path: str, new_path: str) -> None:

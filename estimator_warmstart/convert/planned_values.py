@@ -19,7 +19,7 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint
 from estimator_warmstart.checkpoint.old_models import prefixes_of
 from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.convert.initial_graph import InitialGraph
-from estimator_warmstart.convert.partitions import RowCutter, slices_of
+from estimator_warmstart.convert.partitions import cut_rows, slices_of
 from estimator_warmstart.convert.row_sources import RowsInAnyOrder, RowsInOrder
 from estimator_warmstart.convert.window_values import Rows, WindowedValue, can_be_windowed, takes_rows_in_order
 from estimator_warmstart.errors import first_few
@@ -163,9 +163,7 @@ class PlannedValues:
         streams = [self._remembered(part.copies[0].name, part, stream) for part, stream in zip(parts, streams)]
         count = self._counts.get(new.name)
         if count is not None:
-            cutter, boxes = RowCutter(itertools.chain.from_iterable(streams)), slices_of(new.shape, count)
-            for box in boxes:
-                windows = cutter.next_rows(box.shape[0], is_last=box is boxes[-1])
+            for box, windows in cut_rows(itertools.chain.from_iterable(streams), slices_of(new.shape, count)):
                 stored, nbytes = box if count > 1 else None, count_bytes(box.shape, new.dtype)
                 yield NewTensor(new.name, new.dtype, new.shape, stored, windows, nbytes)
             return

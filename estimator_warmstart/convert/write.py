@@ -10,8 +10,7 @@ from typing import Dict, List, Sequence, Union
 
 from estimator_warmstart._tf import is_eager, tf, tf1, variable_graph
 from estimator_warmstart.checkpoint.bundle_writer import write_tensors
-from estimator_warmstart.checkpoint.checkpoint import Checkpoint
-from estimator_warmstart.convert.destination import checked_destination, staged, write_state
+from estimator_warmstart.convert.destination import checked_destination, source_directory, staged, write_state
 from estimator_warmstart.convert.initial_graph import InitialGraph
 from estimator_warmstart.convert.partitions import PartitionsArgument, StoredVariable, parts_of
 from estimator_warmstart.convert.planned_values import PlannedValues
@@ -81,7 +80,7 @@ def write_checkpoint(
     counts = _counts(decided, partitions)
     place = str(destination)
     for checkpoint in checkpoints.values():
-        place = checked_destination(destination, _read_only(checkpoint), overwrite)
+        place = checked_destination(destination, source_directory(checkpoint), overwrite)
     _refuse_model_dir(place, overwrite)
     for each in plans:
         check_old_values(each, check_finite=False)
@@ -160,11 +159,6 @@ def _counts(decided: Sequence[PlannedVariable], partitions: PartitionsArgument) 
     if problems:
         raise WarmStartError("partitions cannot be made", problems)
     return counts
-
-
-def _read_only(checkpoint: Checkpoint) -> str:
-    folder = os.path.dirname(checkpoint.prefix)
-    return os.path.dirname(folder) if checkpoint.is_saved_model else folder
 
 
 def _refuse_model_dir(place: str, overwrite: bool) -> None:

@@ -7,15 +7,13 @@ in the process that made the graph, and send each value to its variable.
 from __future__ import annotations
 
 import struct
-import sys
 from typing import Dict, Tuple
 
 from estimator_warmstart._tf import tf, tf1
 from estimator_warmstart.checkpoint.arrays import StoredArray
 from estimator_warmstart.files import is_local
-from estimator_warmstart.tensors import TensorSlice, count_elements
+from estimator_warmstart.tensors import NATIVE_ORDER, TensorSlice, count_elements
 
-_NATIVE = ">" if sys.byteorder == "big" else "<"
 # The header of a gzip file without a name and a date (RFC 1952).
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _BUFFER_SIZE = 1 << 20
@@ -96,6 +94,6 @@ def _decode(stored_bytes: tf.Tensor, stored: StoredArray, dtype: tf.DType) -> tf
     if dtype.size == 1:
         return tf.bitcast(stored_bytes, dtype)
     unit = dtype.size // 2 if dtype.is_complex else dtype.size
-    if stored.byte_order != _NATIVE:
+    if stored.byte_order != NATIVE_ORDER:
         stored_bytes = tf.reverse(tf.reshape(stored_bytes, [-1, unit]), [1])
     return tf.bitcast(tf.reshape(stored_bytes, [-1, dtype.size]), dtype)
