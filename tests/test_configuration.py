@@ -382,7 +382,7 @@ BAD = [
     ({"min_coverage": True}, ".min_coverage must be a number from 0 to 1 or null, got True"),
     ({"max_wait_secs": 0}, ".max_wait_secs must be a number above 0, got 0"),
     ({"adapters": "crop_or_pad"}, ".adapters must be a mapping or list of pairs: pattern, adapter or adapters or null"),
-    ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: there is no such adapter (did you mean 'crop_or_pad'"),
+    ({"adapters": {"fm/v": "crop_or_pads"}}, "['fm/v'].crop_or_pads: not an adapter (did you mean 'crop_or_pad'"),
     ({"adapters": {"fm/v": "remap_rows"}}, ".adapters['fm/v'].remap_rows.old_vocab is missing"),
     ({"adapters": {"fm/v": {"transform": "tf.transpose"}}}, ".adapters['fm/v'].transform: a function is not plain data"),
     ({"adapters": {"v": {"remap_feature_columns": {}}}}, ".adapters['v'].remap_feature_columns: feature columns are not plain"),

@@ -187,13 +187,13 @@ def result_dtype(dtype: str, transforms: Sequence[Transform]) -> str:
 
 
 def for_slot(transforms: Sequence[Transform], dtype: str, new_dtype: str) -> Tuple[Transform, ...]:
-    """Returns the same transforms for a slot: what is new takes the slot's own initial value, whatever the fill.
+    """Returns the same transforms for a slot: new cells take the slot's own initial value, not the fill.
 
     A slot is cast to its own `new_dtype`, if its variable is cast to another.
 
-    A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. Before a function there
-    are no initial values of that shape: zeros hold their place, and become initial values after it. Noise is for parameters
-    only.
+    A padded zero is not neutral in a slot: an Adagrad accumulator of 0 makes NaN of a zero gradient. New cells before a
+    function are zero, because the slot has no initial values of that shape; those after it are initial. Noise is for
+    parameters only.
     """
     transforms = [transform for transform in transforms if not isinstance(transform, ShrinkPerturb)]
     head, tail = split_at_last_apply(transforms)

@@ -68,7 +68,7 @@ def is_partitioned(variable: Any) -> bool:
 
 
 def _names(var_list: Any) -> List[str]:
-    """Returns the names of variables in a list or dict. Tables and the like, which are no variables, have no place in it."""
+    """Returns the keys of a dict, or the names of the variables in a list. Its lookup tables and the like are left out."""
     items = tf1.global_variables() if var_list is None else var_list
     if isinstance(items, Mapping):
         return sorted(items)

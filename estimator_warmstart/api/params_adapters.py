@@ -121,7 +121,7 @@ def _read_adapter(value: object, place: str, problems: List[str]) -> object:
     ((name, arguments),) = mapping.items()
     if not isinstance(name, str) or name not in ADAPTERS:
         hint = did_you_mean(str(name), ADAPTERS)
-        reason = _NOT_PLAIN.get(str(name)) or f"there is no such adapter{hint}; there are {', '.join(ADAPTERS)}"
+        reason = _NOT_PLAIN.get(str(name)) or f"not an adapter{hint}; the adapters are {', '.join(ADAPTERS)}"
         problems.append(f"{place}.{name}: {reason}")
         return None
     place, before = f"{place}.{name}", len(problems)

@@ -35,7 +35,7 @@ def load_references(called: Mapping[str, str], as_it_is: Mapping[str, str]) -> L
 
 
 class _BadReference(Exception):
-    """Why a reference cannot be loaded. Whoever catches it adds which one."""
+    """Why a reference cannot be loaded. The handler adds which one."""
 
 
 def _load(reference: str) -> Any:

@@ -23,8 +23,8 @@ _NO_SLICES = ("float16", "bfloat16", "string", "uint16", "uint32", "uint64")
 _BUDGET_BYTES = 64 * 2**20
 # Of the environment: megabytes that old values on one device may take together, while they are adapted or cut.
 BUDGET_VARIABLE = "ESTIMATOR_WARMSTART_MEMORY_MB"
-# Values of at most so many bytes are read so many at a time. Their names are in an error's text, and whoever initializes one
-# variable alone reads them all: so they are few.
+# Values of at most so many bytes are read so many at a time. They are few, because their names are in an error's text, and
+# because initializing one of their variables alone reads them all.
 _SMALL_BYTES = 64 * 2**10
 _MOST_TOGETHER = 32
 
