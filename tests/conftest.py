@@ -53,6 +53,9 @@ needs_keras_2 = pytest.mark.skipif(hasattr(tf.keras, "ops"), reason=f"tf.keras i
 needs_keras_3 = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason=f"tf.keras is Keras 2 in TensorFlow {tf.__version__}")
 
 
+TESTS = pathlib.Path(__file__).resolve().parent
+
+
 def run_python(code, *arguments, **options):
     """Runs `code` in a Python of its own."""
     return subprocess.run(

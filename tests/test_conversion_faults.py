@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from conftest import run_python, save_checkpoint
+from conftest import TESTS, run_python, save_checkpoint
 from estimator_warmstart.checkpoint.data_files import write_bundle
 from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.convert.convert import convert_checkpoint
@@ -256,14 +256,13 @@ class TestKilled:
         assert (whole_old * every > 15) == replaces and 0 < whole_new < lines / 2
 
 
-# Ends a process before the nth of its file operations, for each n. What is at the destination is printed each time.
+# What is at the destination is printed after each kill.
 KILL_OPERATIONS = """
-import builtins, os, shutil, signal, sys
+import os, shutil, sys
 import tensorflow as tf
-from estimator_warmstart import files
-from estimator_warmstart.checkpoint import data_files
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.convert.merge import merge_checkpoints
+from killed_processes import kill_before_each
 source, folder, there, every, what = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5]
 destination = os.path.join(folder, "model.ckpt")
 
@@ -273,39 +272,14 @@ def write():
     else:
         merge_checkpoints(source.split(","), destination, overwrite=True)
 
-def convert(kill_at):
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    count = 0
-    def counted(function):
-        def call(*arguments, **options):
-            nonlocal count
-            count += 1
-            if count == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*arguments, **options)
-        return call
-    for name in ("mkdir", "link", "replace", "rename", "rmdir", "unlink", "remove", "fsync", "open", "close"):
-        setattr(os, name, counted(getattr(os, name)))
-    for name in ("remove", "rename", "makedirs", "rmtree", "copy"):
-        setattr(tf.io.gfile, name, counted(getattr(tf.io.gfile, name)))
-    builtins.open = counted(builtins.open)
-    try:
-        write()
-    finally:
-        os._exit(0 if sys.exc_info()[0] is None else 1)
-
-for kill_at in range(1, 1000, every):
+def make_ready():
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(there, folder)
-    status = convert(kill_at)
+
+for _ in kill_before_each(write, make_ready, every):
     reader = tf.train.load_checkpoint(destination)
     values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}  # Raises for half a checkpoint.
     print("old" if "x0" in values else "new")
-    if status == 0:
-        break
-    assert status == signal.SIGKILL, status
 print(*sorted(os.listdir(folder)))
 """
 
@@ -342,7 +316,7 @@ class TestKilledBeforeAFileOperation:
             )
         (there / "model.ckpt.meta").write_text("of the old one")
         (there / "model.ckpt.notes").write_text("of somebody")
-        done = run_python(KILL_OPERATIONS, source, tmp_path / "new", there, every, what)
+        done = run_python(KILL_OPERATIONS, source, tmp_path / "new", there, every, what, cwd=TESTS)
         assert done.returncode == 0, done.stderr
         *found, left = done.stdout.splitlines()
         first_new = found.index("new")
