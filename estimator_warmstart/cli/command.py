@@ -6,7 +6,8 @@ import argparse
 import re
 import sys
 from argparse import Namespace
-from typing import Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 from estimator_warmstart.errors import WarmStartError, did_you_mean
 from estimator_warmstart.printable import printable
@@ -21,7 +22,18 @@ OLD_MODEL = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Escapes control characters in messages, which quote the arguments."""
+    """Escapes control characters in messages, which quote the arguments, and says which arguments there are."""
+
+    @property
+    def arguments(self) -> Sequence[argparse.Action]:
+        """All arguments, in the order of `--help`'s usage."""
+        return tuple(self._actions)
+
+    @property
+    def commands(self) -> Mapping[str, Parser]:
+        """`{name: parser}` of the commands; none for the parser of a command."""
+        choices = (argument.choices for argument in self._actions)
+        return next((found for found in choices if isinstance(found, Mapping)), {})
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with the usage and a message on stderr."""
@@ -44,6 +56,35 @@ class Command(NamedTuple):
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Namespace], int]
     examples: Tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The type of an option that chooses some of several words, with commas between them.
+
+    Attributes:
+      words: those that there are.
+    """
+
+    words: Tuple[str, ...]
+
+    def __call__(self, text: str) -> List[str]:
+        """Returns the words in `text`.
+
+        Raises:
+          argparse.ArgumentTypeError: if there is no such word.
+        """
+        given = [kind.strip() for kind in text.split(",")]
+        for kind in given:
+            if kind not in self.words:
+                hint = did_you_mean(kind, self.words)
+                raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(self.words)}{hint}")
+        return given
+
+
+def a_path(text: str) -> str:
+    """The type of an argument that names a file or a directory: the shell completes these."""
+    return text
 
 
 class View(NamedTuple):
@@ -77,7 +118,7 @@ def add_view(parser: argparse.ArgumentParser, orders: Sequence[str], kinds: Sequ
         parser.add_argument(
             "--only",
             action="append",
-            type=_kinds_among(kinds),
+            type=Kinds(tuple(kinds)),
             metavar="KIND",
             help=f"show only these rows: {', '.join(kinds)}; several with commas, or by giving it several times",
         )
@@ -113,18 +154,6 @@ def view_of(arguments: Namespace, *others: str) -> View:
     if arguments.json and given:
         raise WarmStartError(f"--json prints everything, in the order of the model; leave out {', '.join(given)}")
     return view
-
-
-def _kinds_among(kinds: Sequence[str]) -> Callable[[str], List[str]]:
-    def parse(text: str) -> List[str]:
-        given = [kind.strip() for kind in text.split(",")]
-        for kind in given:
-            if kind not in kinds:
-                hint = did_you_mean(kind, kinds)
-                raise argparse.ArgumentTypeError(f"{kind!r} is not one of {', '.join(kinds)}{hint}")
-        return given
-
-    return parse
 
 
 def _depth(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from estimator_warmstart.cli.command import Command
+from estimator_warmstart.cli.completing import COMPLETION
 from estimator_warmstart.cli.converting import CONVERT
 from estimator_warmstart.cli.differences import DIFF
 from estimator_warmstart.cli.listing import LIST
@@ -14,4 +15,4 @@ from estimator_warmstart.cli.proving import PROVE
 from estimator_warmstart.cli.writing import WRITE
 
 # In the order of --help.
-COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, WRITE, CONVERT, MERGE, PROVE)
+COMMANDS: Tuple[Command, ...] = (LIST, DIFF, PLAN, WRITE, CONVERT, MERGE, PROVE, COMPLETION)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, add_partitions, partitions_of, rename_pair
+from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, a_path, add_partitions, partitions_of, rename_pair
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import DestinationExistsError
 from estimator_warmstart.printable import printable
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help=OLD_MODEL)
+    parser.add_argument("source", type=a_path, metavar="SOURCE", help=OLD_MODEL)
     parser.add_argument(
         "destination",
+        type=a_path,
         metavar="DESTINATION",
         help="the new checkpoint's prefix, such as new/model.ckpt, or the new file, such as new/model.npz",
     )

@@ -7,7 +7,7 @@ from typing import List, Sequence
 
 from estimator_warmstart.checkpoint.checkpoint import open_checkpoint
 from estimator_warmstart.checkpoint.keras_files import is_keras_file, open_keras_file
-from estimator_warmstart.cli.command import DIFFERS, OLD_MODEL, SUCCEEDED, Command, View, add_pattern, add_view, view_of
+from estimator_warmstart.cli.command import DIFFERS, OLD_MODEL, SUCCEEDED, Command, View, a_path, add_pattern, add_view, view_of
 from estimator_warmstart.cli.output import is_folded, print_json, print_rows
 from estimator_warmstart.cli.pages import add_page, check_page, print_page, write_page_of_differences
 from estimator_warmstart.cli.params_file import check_no_params, write_params
@@ -50,12 +50,16 @@ _EXPLANATIONS = {
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("old", metavar="OLD", help=OLD_MODEL)
+    parser.add_argument("old", type=a_path, metavar="OLD", help=OLD_MODEL)
     parser.add_argument(
-        "new", metavar="NEW", help="the same for a checkpoint of the new model; or its .weights.h5, .h5 or .keras file"
+        "new",
+        type=a_path,
+        metavar="NEW",
+        help="the same for a checkpoint of the new model; or its .weights.h5, .h5 or .keras file",
     )
     parser.add_argument(
         "--write-params",
+        type=a_path,
         metavar="FILE",
         help="write the params of such a warm start, with the guessed renames, to a new file, ready to edit: YAML if its name "
         "ends in .yaml or .yml, else JSON",

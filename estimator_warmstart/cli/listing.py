@@ -15,7 +15,17 @@ from estimator_warmstart.checkpoint.listing_rows import (
     total_listed,
 )
 from estimator_warmstart.checkpoint.statistics import Number, Statistics, value_statistics
-from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, View, add_pattern, add_view, complain, view_of
+from estimator_warmstart.cli.command import (
+    OLD_MODEL,
+    SUCCEEDED,
+    Command,
+    View,
+    a_path,
+    add_pattern,
+    add_view,
+    complain,
+    view_of,
+)
 from estimator_warmstart.cli.output import is_folded, print_json, print_rows
 from estimator_warmstart.plan.views import BY_BYTES, BY_NAME
 from estimator_warmstart.printable import printable
@@ -24,7 +34,7 @@ from estimator_warmstart.text_output import progress_line
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CKPT", help=OLD_MODEL)
+    parser.add_argument("checkpoint", type=a_path, metavar="CKPT", help=OLD_MODEL)
     add_pattern(parser, "list")
     parser.add_argument("--stats", action="store_true", help="read all values: show min, max, mean, norm and the number of NaN")
     add_view(parser, (BY_BYTES, BY_NAME))

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import List
 
 from estimator_warmstart.checkpoint.locate import last_checkpoints
-from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command
+from estimator_warmstart.cli.command import OLD_MODEL, SUCCEEDED, Command, a_path
 from estimator_warmstart.convert.merge import merge_checkpoints
 from estimator_warmstart.errors import DestinationExistsError, WarmStartError
 from estimator_warmstart.printable import printable
@@ -27,8 +27,12 @@ def _weights(text: str) -> List[float]:
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("sources", metavar="SOURCE", nargs="+", help=f"two or more, the last one last; each is {OLD_MODEL}")
-    parser.add_argument("destination", metavar="DESTINATION", help="the new checkpoint's prefix, such as merged/model.ckpt")
+    parser.add_argument(
+        "sources", type=a_path, metavar="SOURCE", nargs="+", help=f"two or more, the last one last; each is {OLD_MODEL}"
+    )
+    parser.add_argument(
+        "destination", type=a_path, metavar="DESTINATION", help="the new checkpoint's prefix, such as merged/model.ckpt"
+    )
     parser.add_argument(
         "--last",
         type=_count,

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, List, Optional, Sequence
 
 from estimator_warmstart.api.dry_run import checkpoint_of_graph
+from estimator_warmstart.cli.command import a_path
 from estimator_warmstart.cli.params_file import read_params
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import FILE_ERRORS, error_text
@@ -24,7 +25,10 @@ Changes = List[Dict[str, Any]]
 def add_page(parser: ArgumentParser, with_values: bool = True) -> None:
     """Adds the options of the page."""
     parser.add_argument(
-        "--html", metavar="FILE", help="write the same as one page for a browser, which needs nothing else and loads nothing"
+        "--html",
+        type=a_path,
+        metavar="FILE",
+        help="write the same as one page for a browser, which needs nothing else and loads nothing",
     )
     if with_values:
         parser.add_argument(

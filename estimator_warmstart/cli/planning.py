@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Sequence
 
 from estimator_warmstart.api.dry_run import plans_from_params
-from estimator_warmstart.cli.command import SUCCEEDED, Command, View, add_pattern, add_view, complain, view_of
+from estimator_warmstart.cli.command import SUCCEEDED, Command, View, a_path, add_pattern, add_view, complain, view_of
 from estimator_warmstart.cli.output import print_json, print_rows
 from estimator_warmstart.cli.pages import (
     Changes,
@@ -52,11 +52,12 @@ def _coverage(text: str) -> float:
 def add_params(parser: ArgumentParser) -> None:
     """Adds the arguments that `plan` and `write` share."""
     parser.add_argument(
-        "config", metavar="CONFIG", help="a JSON or YAML file: params with the key, or only the value of the key"
+        "config", type=a_path, metavar="CONFIG", help="a JSON or YAML file: params with the key, or only the value of the key"
     )
     parser.add_argument(
         "--graph",
         required=True,
+        type=a_path,
         metavar="META_OR_MODEL_DIR",
         help="the new model: a .meta file, or a directory whose latest checkpoint has one",
     )
@@ -73,6 +74,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baseline",
+        type=a_path,
         metavar="FILE",
         help="compare with what `plan --json` has printed before, and exit with 1 if anything has changed",
     )

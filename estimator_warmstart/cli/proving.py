@@ -6,7 +6,7 @@ import contextlib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from estimator_warmstart.api.proof import prove_recovery
-from estimator_warmstart.cli.command import SUCCEEDED, Command, complain
+from estimator_warmstart.cli.command import SUCCEEDED, Command, a_path, complain
 from estimator_warmstart.cli.output import print_json
 from estimator_warmstart.cli.pages import add_page, check_page, print_page, write_page_of_proof
 from estimator_warmstart.cli.references import load_references
@@ -35,7 +35,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--one-step", action="store_true", help="also compare the variables after one training step of both, in memory"
     )
     parser.add_argument(
-        "--checkpoint", metavar="CKPT", help="the old model's checkpoint (default: the latest in its model_dir)"
+        "--checkpoint", type=a_path, metavar="CKPT", help="the old model's checkpoint (default: the latest in its model_dir)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_page(parser, with_values=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from estimator_warmstart.api.dry_run import plans_from_params
-from estimator_warmstart.cli.command import SUCCEEDED, Command, add_partitions, partitions_of
+from estimator_warmstart.cli.command import SUCCEEDED, Command, a_path, add_partitions, partitions_of
 from estimator_warmstart.cli.params_file import read_params_with
 from estimator_warmstart.cli.planning import add_params
 from estimator_warmstart.convert.write import write_checkpoint
@@ -18,6 +18,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
+        type=a_path,
         metavar="DESTINATION",
         help="the new checkpoint's prefix in the new model's directory, such as model_dir/model.ckpt-0",
     )
