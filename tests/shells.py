@@ -13,15 +13,15 @@ import time
 import pytest
 
 SECONDS = 60
-# Where each shell looks for a script, or is told to.
+# Where each shell looks for a script, or is told to, below the user's directory. docs/cli.md says so.
 PLACES = {
-    "bash": "script",
+    "bash": ".estimator-warmstart.bash",
     "zsh": "_estimator-warmstart",
     "fish": ".config/fish/completions/estimator-warmstart.fish",
 }
 # As readline does, but for words that hold `=` or `:`, which it splits.
 ASK_BASH = r"""
-source ./script
+source ~/.estimator-warmstart.bash
 [[ $(complete -p estimator-warmstart) =~ -F\ ([^ ]+) ]] && completes=${BASH_REMATCH[1]}
 while IFS= read -r asked; do
     read -ra COMP_WORDS <<< "$asked"

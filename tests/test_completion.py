@@ -1,5 +1,7 @@
 """Completion in the real shells: commands, options, their words and paths; no option of the parser is forgotten."""
 
+import pathlib
+import re
 import sys
 
 import pytest
@@ -8,9 +10,10 @@ from estimator_warmstart.cli import main
 from estimator_warmstart.cli.command import Kinds, a_path
 from estimator_warmstart.cli.commands import COMMANDS
 from estimator_warmstart.cli.main import argument_parser
-from shells import offered_by
+from shells import PLACES, offered_by
 
 PROGRAM = "estimator-warmstart"
+DOCS = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 SHELLS = ["bash", "zsh", "fish"]
 NAMES = [command.name for command in COMMANDS]
 PARSERS = argument_parser().commands
@@ -41,7 +44,7 @@ PATHS = [
     "prove models:yesterdays models:todays models:data --checkpoint",
 ]
 # A pattern, a name in a module, a number: the shell has nothing to offer.
-NOTHING = ["list old --pattern", "diff old new --depth", "convert --rename"]
+NOTHING = ["list old --pattern", "diff old new --depth", "convert --rename", "prove"]
 FILES = ["old_model", "other.json"]
 
 
@@ -60,7 +63,7 @@ def offered(request, tmp_path_factory):
 
     def ask(shell, script):
         if shell not in known:
-            lines = ["", "l", "pl"] + [f"{name} --" for name in NAMES]
+            lines = ["", "l", "pl", "--"] + [f"{name} --" for name in NAMES]
             lines += [f"{line} " for line in (*WORDS, *NOTHING)] + [f"{line} o" for line in PATHS]
             lines += ["convert old new/model.ckpt --to n", "merge old old old o", "list --sort bytes o", "list --json o"]
             folder = tmp_path_factory.mktemp(shell)
@@ -82,6 +85,9 @@ class TestShells:
     def test_commands(self, of):
         assert of("") == sorted(NAMES)
         assert (of("l"), of("pl")) == (["list"], ["plan"])
+
+    def test_options_of_the_program(self, of):
+        assert of("--") == ["--help", "--version"]
 
     @pytest.mark.parametrize("name", NAMES)
     def test_every_option_of_a_command(self, of, name):
@@ -109,6 +115,12 @@ class TestShells:
     @pytest.mark.parametrize("line", NOTHING)
     def test_what_only_the_user_knows(self, of, line):
         assert of(f"{line} ") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_docs_put_the_script_where_these_tests_do(shell):
+    (command,) = re.findall(rf"`estimator-warmstart completion {shell} > (.*?)`", DOCS)
+    assert command.strip('"').replace("~", "").replace("${fpath[1]}", "").strip("/") == PLACES[shell]
 
 
 def test_each_argument_says_what_it_takes():
