@@ -7,10 +7,9 @@ its version.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import os
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from estimator_warmstart._tf_import import tf, version
 from estimator_warmstart.printable import printable_lines
@@ -30,7 +29,6 @@ tf1 = tf.compat.v1
 # The same class as `tf.estimator.SessionRunHook`, which TensorFlow has up to 2.15.
 SessionRunHook = tf1.train.SessionRunHook
 tensorflow_version: str = tf.__version__
-_MONITORED = (tf1.train.MonitoredSession, tf1.train.SingularMonitoredSession)
 # Up to 2.7, if several variables were to take the value of one old variable, `warm_start` silently filled only one of them.
 warm_start_fills_several = version(tf.__version__) >= (2, 8)
 # A child of TensorFlow's logger, so that the user's settings of that one apply.
@@ -40,7 +38,6 @@ __all__ = [
     "SessionRunHook",
     "add_control_input",
     "build_optimizer",
-    "call_when_initialized",
     "copies_of",
     "extensible",
     "has_seen",
@@ -51,9 +48,7 @@ __all__ = [
     "is_variable",
     "learning_rate_at",
     "logger",
-    "monitored_session_creator",
     "object_graph_pb2",
-    "resumed_checkpoint",
     "saved_tensor_slice_pb2",
     "session_has_own_variables",
     "set_initial_value",
@@ -173,42 +168,6 @@ def has_seen(session: tf.compat.v1.Session, op: tf.Operation) -> bool:
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         return False
     return True
-
-
-def monitored_session_creator() -> Optional[tf.compat.v1.train.SessionCreator]:
-    """Returns the `SessionCreator` of the MonitoredSession that is calling a hook's `begin`, or `None`."""
-    # TensorFlow does not pass it to hooks: it is found in the callers' frames.
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals
-        if isinstance(caller.get("self"), _MONITORED) and "session_creator" in caller:
-            return caller["session_creator"]
-        frame = frame.f_back
-    return None
-
-
-def call_when_initialized(
-    creator: tf.compat.v1.train.ChiefSessionCreator, act: Callable[[tf.compat.v1.Session, Optional[tf.Operation]], None]
-) -> None:
-    """Makes a `ChiefSessionCreator` call `act(session, init_op)` after it initializes a model, not after it restores one.
-
-    The call comes after the user's own `init_op` and `init_fn`, and before any hook or checkpoint sees the session.
-    """
-    scaffold = creator._scaffold
-    init_fn = scaffold._init_fn
-
-    def act_last(session: tf.compat.v1.Session) -> None:
-        if init_fn is not None:
-            init_fn(session)
-        act(session, scaffold.init_op)
-
-    scaffold._init_fn = act_last
-
-
-def resumed_checkpoint(creator: Optional[tf.compat.v1.train.SessionCreator]) -> Optional[str]:
-    """Returns the checkpoint that a `ChiefSessionCreator` is going to restore, or `None`."""
-    folder = getattr(creator, "_checkpoint_dir", None)
-    return getattr(creator, "_checkpoint_filename_with_path", None) or (folder and tf.train.latest_checkpoint(folder))
 
 
 def session_has_own_variables() -> bool:

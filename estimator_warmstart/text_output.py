@@ -1,4 +1,4 @@
-"""Tables, colours and a progress line: text for terminals, files and logs.
+"""Tables and colours: text for terminals, files and logs.
 
 A table is as wide as it needs to be; `tables.py` makes one that fits a terminal.
 """
@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TextIO
+from typing import Dict, List, NamedTuple, Optional, Sequence, TextIO
 
 from estimator_warmstart.printable import printable
 
 PROGRAM = "estimator-warmstart"
-
-Progress = Callable[[int, int], None]
 
 _CODES: Dict[str, str] = {"red": "31", "green": "32", "yellow": "33"}
 
@@ -71,30 +67,3 @@ def format_table(
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-@contextmanager
-def progress_line(what: str, is_shown: Optional[bool] = None) -> Iterator[Progress]:
-    """Provides a function of the bytes done and the total bytes that updates a line on stderr, once for each percent.
-
-    Args:
-      what: the text in front of the progress bar.
-      is_shown: whether to show the line; `None`: if stderr is a terminal.
-    """
-    is_shown = sys.stderr.isatty() if is_shown is None else is_shown
-    last = -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        percent = 100 * done // total if total else 100
-        if is_shown and percent != last:
-            last = percent
-            bar = "#" * (percent // 5)
-            sys.stderr.write(f"\r{printable(what)} [{bar:20}] {done / 1e6:,.1f} of {total / 1e6:,.1f} MB, {percent} %")
-            sys.stderr.flush()
-
-    try:
-        yield show
-    finally:
-        if last >= 0:
-            sys.stderr.write("\n")

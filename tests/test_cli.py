@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import estimator_warmstart
 from conftest import save_checkpoint
-from estimator_warmstart import plan_recovery
+from estimator_warmstart import plan_recovery, progress
 from estimator_warmstart.cli import main
 from estimator_warmstart.cli.commands import COMMANDS
 from estimator_warmstart.convert.convert import convert_checkpoint
@@ -599,7 +599,8 @@ class TestTerminal:
         code, shown = on_terminal("diff", "old", "new")
         assert code == 1 and "shape changed" in shown and "\x1b" not in shown
 
-    def test_progress_is_shown(self, here, on_terminal):
+    def test_progress_is_shown(self, here, on_terminal, monkeypatch):
+        monkeypatch.setattr(progress, "QUIET_SECS", 0.0)
         code, shown = on_terminal("list", "old", "--stats")
         assert code == 0 and shown.startswith("\rReading values [") and "100 %\n" in shown
 

@@ -1,5 +1,6 @@
 """`convert_checkpoint`: name-based checkpoints become object-based ones and the reverse, every tensor bit for bit."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -355,7 +356,9 @@ class TestDestination:
 
 SHOW = """
 import sys, tensorflow as tf
+from estimator_warmstart import progress
 from estimator_warmstart.convert.convert import convert_checkpoint
+progress.QUIET_SECS = float(sys.argv[4])
 convert_checkpoint(sys.argv[1], sys.argv[2], progress={"None": None, "True": True, "False": False}[sys.argv[3]])
 """
 
@@ -367,14 +370,23 @@ class TestProgress:
 
     def test_on_a_terminal_one_line_is_rewritten(self, fm_checkpoint, tmp_path):
         master, slave = os.openpty()
-        assert self.run(slave, fm_checkpoint, tmp_path / "new.ckpt", None).returncode == 0
+        assert self.run(slave, fm_checkpoint, tmp_path / "new.ckpt", None, 0).returncode == 0
         os.close(slave)
         shown = os.read(master, 100000).decode()
         os.close(master)
         # What TensorFlow's C++ says when it is loaded comes first.
-        assert "\rnew.ckpt [" in shown and shown.endswith("] 0.0 of 0.0 MB, 100 %\r\n")
+        assert "\rConverting new.ckpt [" in shown and shown.endswith("] 0.0 of 0.0 MB, 100 %\r\n")
+
+    def test_what_takes_no_two_seconds_shows_none(self, fm_checkpoint, tmp_path):
+        master, slave = os.openpty()
+        assert self.run(slave, fm_checkpoint, tmp_path / "new.ckpt", None, 3600).returncode == 0
+        os.set_blocking(master, False)
+        os.close(slave)
+        with contextlib.suppress(OSError):  # Linux says so at the end of what a closed terminal was sent.
+            assert b"new.ckpt" not in os.read(master, 100000)
+        os.close(master)
 
     @pytest.mark.parametrize("progress, shows", [(None, False), (True, True), (False, False)])
     def test_in_a_pipe_only_when_asked(self, fm_checkpoint, tmp_path, progress, shows):
-        done = self.run(subprocess.PIPE, fm_checkpoint, tmp_path / "new.ckpt", progress)
+        done = self.run(subprocess.PIPE, fm_checkpoint, tmp_path / "new.ckpt", progress, 2)
         assert (b"100 %" in done.stderr) == shows and done.stdout == b"" and done.returncode == 0

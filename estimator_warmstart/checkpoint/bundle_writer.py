@@ -19,8 +19,8 @@ from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, w
 from estimator_warmstart.checkpoint.string_lengths import encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import open_file, sync
+from estimator_warmstart.progress import Progress
 from estimator_warmstart.tensors import NATIVE_ORDER, Shape, TensorSlice
-from estimator_warmstart.text_output import Progress
 
 
 class NewTensor(NamedTuple):

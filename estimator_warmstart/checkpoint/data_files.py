@@ -23,8 +23,8 @@ from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, r
 from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
+from estimator_warmstart.progress import Progress
 from estimator_warmstart.tensors import TensorSlice, count_elements, whole_slice
-from estimator_warmstart.text_output import Progress
 
 # What is done to each value of a tensor; the result may have another dtype.
 ElementwiseFn = Callable[[np.ndarray], np.ndarray]

@@ -17,7 +17,7 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.v1 import V1Reader
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.text_output import Progress
+from estimator_warmstart.progress import Progress
 
 Number = Union[int, float]
 Reader = Union[BundleReader, V1Reader, ArrayReader]

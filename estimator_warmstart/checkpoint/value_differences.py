@@ -13,7 +13,7 @@ from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.row_windows import row_windows
 from estimator_warmstart.checkpoint.statistics import Reader, has_statistics, value_reader
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.text_output import Progress
+from estimator_warmstart.progress import Progress
 
 
 class ValueDifference(NamedTuple):

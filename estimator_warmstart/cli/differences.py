@@ -36,8 +36,8 @@ from estimator_warmstart.plan.differences import (
 from estimator_warmstart.plan.report import Row
 from estimator_warmstart.plan.views import BY_BYTES, BY_CHANGE, BY_NAME, scopes_table
 from estimator_warmstart.printable import printable
+from estimator_warmstart.progress import progress_line
 from estimator_warmstart.tables import NAME, WORDS, Column, Table
-from estimator_warmstart.text_output import progress_line
 
 _MOST_SHOWN_RENAMES = 10
 _EXPLANATIONS = {

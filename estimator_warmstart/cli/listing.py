@@ -29,8 +29,8 @@ from estimator_warmstart.cli.command import (
 from estimator_warmstart.cli.output import is_folded, print_json, print_rows
 from estimator_warmstart.plan.views import BY_BYTES, BY_NAME
 from estimator_warmstart.printable import printable
+from estimator_warmstart.progress import progress_line
 from estimator_warmstart.tables import NAME, NUMBER, WORDS, Column, Table
-from estimator_warmstart.text_output import progress_line
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

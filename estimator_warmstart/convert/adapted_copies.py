@@ -6,7 +6,7 @@ Adapted values go through a checkpoint of their own, one at a time, before they 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from estimator_warmstart._tf import logger, tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
@@ -68,7 +68,9 @@ def plan_slot(slot: SlotToPlan, primary: PlannedVariable) -> PlannedVariable:
     return planned_slot(slot.old, new, primary, AdapterRules(None))
 
 
-def write_adapted(old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedVariable], folder: str) -> Dict[str, str]:
+def write_adapted(
+    old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedVariable], folder: str, count: Callable[[int], None]
+) -> Dict[str, str]:
     """Writes the adapted values, each into a checkpoint of its own, so that one at a time is in memory.
 
     Args:
@@ -76,6 +78,7 @@ def write_adapted(old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedV
       as_it_is: the prefix of a checkpoint of the new model, which has the values of new positions.
       adapted: {key in both new checkpoints: what its value is made of}.
       folder: where they are written.
+      count: is called with the bytes of each old value that is adapted.
 
     Returns:
       {key: prefix of the checkpoint that has it}.
@@ -93,6 +96,7 @@ def write_adapted(old: Checkpoint, as_it_is: str, adapted: Mapping[str, PlannedV
                 session.run(tf.raw_ops.SaveV2(prefix=prefixes[key], tensor_names=[key], shape_and_slices=[""], tensors=[value]))
         except tf.errors.OpError as error:
             raise CheckpointError(f"{planned.source.name!r} of {old.prefix} cannot be adapted: {error.message}") from error
+        count(planned.source.nbytes)
     return prefixes
 
 

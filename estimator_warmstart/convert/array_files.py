@@ -12,8 +12,8 @@ from estimator_warmstart.checkpoint.row_windows import row_windows
 from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.errors import CheckpointError, WarmStartError
 from estimator_warmstart.files import open_file, sync
+from estimator_warmstart.progress import Progress
 from estimator_warmstart.tensors import NATIVE_ORDER
-from estimator_warmstart.text_output import Progress
 
 
 def arrays_to_write(old: Checkpoint, names: Mapping[str, str], file_format: str) -> Dict[str, OldVariable]:

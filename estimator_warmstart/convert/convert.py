@@ -29,7 +29,7 @@ from estimator_warmstart.errors import WarmStartError, first_few
 from estimator_warmstart.files import PathArgument
 from estimator_warmstart.patterns import PatternsArgument, RenameArgument, Renames, compile_renames
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
-from estimator_warmstart.text_output import Progress, progress_line
+from estimator_warmstart.progress import Progress, progress_line, unseen
 
 _FORMAT_OF_CHOICE = {"object": OBJECT_BASED, "name": NAME_BASED, **{each: each for each in ARRAY_FORMATS}}
 
@@ -85,7 +85,8 @@ def convert_checkpoint(
         parts}`, or a number of parts for every variable above 64 MB. Slots are stored as their variables. A name-based source
         may stay name-based then. `None`: as in the source.
       overwrite: whether a checkpoint at `destination` is replaced.
-      progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
+      progress: `True`: the bytes done are shown on stderr. `False`: nothing is. `None`: what takes longer than two seconds
+        shows them if stderr is a terminal, and logs them each ten seconds, at level INFO, if it is not.
 
     Returns:
       The new checkpoint's prefix, or the new file's path.
@@ -125,16 +126,16 @@ def convert_checkpoint(
         return place
     place = checked_destination(destination, read_only, overwrite)
     counts = counts_by_key(old, partitions)
-    with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show:
-        old = rewritten_as_v2(old, folder) if old.format == NAME_BASED_V1 else old
+    with staged(place, overwrite) as folder, progress_line(_what(place), progress) as show:
+        old = rewritten_as_v2(old, folder, progress) if old.format == NAME_BASED_V1 else old
         if to == "name":
             copies = _copies_by_name(old, renames or ())
         elif model is None:
             copies = _copies_into_dict(old, renames or (), folder)
         else:
-            graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters)
+            graph, copies = copies_into_model(old, model, optimizer, folder, rename, adapters, progress)
             copies += _graph_copies(graph, folder)
-        _write(old, copies, None if partitions is None else counts, folder, show)
+        _write(old, copies, None if partitions is None else counts, folder, progress, show)
     return place
 
 
@@ -143,11 +144,22 @@ def _write_file(
 ) -> None:
     """Writes a file of arrays."""
     arrays = arrays_to_write(old, _names_of_all(old, renames), to)
-    with staged(place, overwrite, is_file=True) as folder, progress_line(os.path.basename(place), progress) as show:
+    with staged(place, overwrite, is_file=True) as folder, progress_line(_what(place), progress) as show:
         write_arrays(os.path.join(folder, "new"), to, old, arrays, show)
 
 
-def _write(old: Checkpoint, copies: List[TensorCopy], counts: Optional[Dict[str, int]], folder: str, show: Progress) -> None:
+def _what(place: str) -> str:
+    return f"Converting {os.path.basename(place)}"
+
+
+def _write(
+    old: Checkpoint,
+    copies: List[TensorCopy],
+    counts: Optional[Dict[str, int]],
+    folder: str,
+    progress: Optional[bool],
+    show: Progress,
+) -> None:
     """Writes copies, some of them in parts if there are `counts`. What comes from a file of arrays is stored whole before."""
     if counts is None:
         write_bundle(os.path.join(folder, "new"), copies, show)
@@ -155,7 +167,8 @@ def _write(old: Checkpoint, copies: List[TensorCopy], counts: Optional[Dict[str,
     source = old.prefix
     if old.format in ARRAY_FORMATS:
         source = os.path.join(folder, "whole")
-        write_bundle(source, copies, lambda done, total: None)
+        with progress_line(f"Unpacking {os.path.basename(old.prefix)}", progress) as show_unpacked:
+            write_bundle(source, copies, show_unpacked)
         counts = {each.new_key: counts[each.key] for each in copies if each.key in counts}
         copies = [TensorCopy(source, each.new_key, each.new_key) for each in copies]
     write_partitioned(os.path.join(folder, "new"), copies, counts, source, show)
@@ -230,5 +243,5 @@ def _graph_copies(graph: object_graph_pb2.TrackableObjectGraph, folder: str) -> 
         NewTensor(counter, "int64", (), None, iter([np.int64(1)])),
         NewTensor(OBJECT_GRAPH_KEY, "string", (), None, iter([text])),
     ]
-    write_tensors(prefix, added, lambda done, total: None)
+    write_tensors(prefix, added, unseen)
     return [TensorCopy(prefix, key, key) for key in (counter, OBJECT_GRAPH_KEY)]

@@ -25,6 +25,7 @@ from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
 from estimator_warmstart.patterns import RenameArgument
 from estimator_warmstart.plan.adapter_rules import AdaptersArgument
 from estimator_warmstart.plan.plan import PlannedVariable
+from estimator_warmstart.progress import tally
 from estimator_warmstart.slots import SlotOf
 
 
@@ -35,6 +36,7 @@ def copies_into_model(
     folder: str,
     rename: RenameArgument = None,
     adapters: Optional[AdaptersArgument] = None,
+    is_shown: Optional[bool] = None,
 ) -> Tuple[object_graph_pb2.TrackableObjectGraph, List[TensorCopy]]:
     """Returns what `tf.train.Checkpoint(model=model, optimizer=optimizer)` would write if the model had the old values.
 
@@ -46,6 +48,7 @@ def copies_into_model(
       folder: where a checkpoint of the model as it is may be written, and one of adapted values.
       rename: which old variables go by other names in the model.
       adapters: how old values become those of the model; their slots follow them.
+      is_shown: whether the progress is, as for `progress_line`.
 
     Returns:
       The object graph, and a copy of each tensor: from the old checkpoint, or, if there is no old variable for it, as for an
@@ -78,7 +81,9 @@ def copies_into_model(
     unused = sorted(set(old.variables) - {source.old.name for source in taken.values()})
     if unused:
         logger.info("Neither the model nor the optimizer has these variables of %s: %s", old.prefix, first_few(unused))
-    places = write_adapted(old, prefix, adapted, folder)
+    total = sum(each.source.nbytes for each in adapted.values())
+    with tally(f"Adapting values of {os.path.basename(old.prefix)}", total, is_shown) as count:
+        places = write_adapted(old, prefix, adapted, folder, count)
     return graph, [_copy_of(key, taken.get(key), places.get(key), prefix) for key in stored if key != OBJECT_GRAPH_KEY]
 
 

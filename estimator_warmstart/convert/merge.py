@@ -30,8 +30,8 @@ from estimator_warmstart.convert.renamed import copy_of
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
 from estimator_warmstart.errors import CheckpointError, first_few
 from estimator_warmstart.files import PathArgument
+from estimator_warmstart.progress import Progress, progress_line
 from estimator_warmstart.tensors import NATIVE_ORDER, Shape, TensorSlice, whole_slice
-from estimator_warmstart.text_output import Progress, progress_line
 
 
 def merge_checkpoints(
@@ -60,7 +60,8 @@ def merge_checkpoints(
       weights: float, one for each source, 0 or more; only their ratios matter. `None`: all count the same.
       overwrite: whether a checkpoint at `destination` is replaced.
       with_slots: whether the optimizer's slots, powers and counts are merged too. Without, they are left out.
-      progress: whether to show the bytes done on stderr. `None`: only if that is a terminal.
+      progress: `True`: the bytes done are shown on stderr. `False`: nothing is. `None`: what takes longer than two seconds
+        shows them if stderr is a terminal, and logs them each ten seconds, at level INFO, if it is not.
 
     Returns:
       The new checkpoint's prefix.
@@ -90,9 +91,10 @@ def merge_checkpoints(
     factors = checked_weights(weights, len(opened))
     for old in opened:
         place = checked_destination(destination, source_directory(old), overwrite)
-    with staged(place, overwrite) as folder, progress_line(os.path.basename(place), progress) as show, ExitStack() as stack:
+    with staged(place, overwrite) as folder, ExitStack() as stack:
+        show = stack.enter_context(progress_line(f"Merging {os.path.basename(place)}", progress))
         sources_of_mean = [_Source(old, stack.enter_context(closing(value_reader(old)))) for old in opened]
-        last = _as_bundle(opened[-1], folder)
+        last = _as_bundle(opened[-1], folder, progress)
         template = stack.enter_context(closing(BundleReader(last.prefix)))
         merger = _Merger(sources_of_mean, factors, show)
         merger.write(last, template, os.path.join(folder, "new"), set() if with_slots else last.optimizer_state)
@@ -101,14 +103,15 @@ def merge_checkpoints(
     return place
 
 
-def _as_bundle(old: Checkpoint, folder: str) -> Checkpoint:
+def _as_bundle(old: Checkpoint, folder: str, progress: Optional[bool]) -> Checkpoint:
     """Returns `old`, or a name-based copy of it in `folder` if it is a V1 checkpoint or a file of arrays."""
     if old.format == NAME_BASED_V1:
-        return rewritten_as_v2(old, folder)
+        return rewritten_as_v2(old, folder, progress)
     if old.format not in ARRAY_FORMATS:
         return old
     prefix = os.path.join(folder, "arrays")
-    write_bundle(prefix, [copy_of(each, name) for name, each in old.variables.items()], lambda done, total: None)
+    with progress_line(f"Unpacking {os.path.basename(old.prefix)}", progress) as show:
+        write_bundle(prefix, [copy_of(each, name) for name, each in old.variables.items()], show)
     return open_checkpoint(prefix)
 
 

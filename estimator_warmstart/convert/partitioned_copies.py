@@ -15,8 +15,8 @@ from estimator_warmstart.checkpoint.index_checks import entry_shape
 from estimator_warmstart.checkpoint.row_windows import numpy_dtype, row_windows
 from estimator_warmstart.convert.partitions import PartitionsArgument, StoredVariable, cut_rows, parts_of, slices_of
 from estimator_warmstart.errors import WarmStartError
+from estimator_warmstart.progress import Progress
 from estimator_warmstart.tensors import NATIVE_ORDER, TensorSlice
-from estimator_warmstart.text_output import Progress
 
 
 def counts_by_key(old: Checkpoint, partitions: PartitionsArgument) -> Dict[str, int]:

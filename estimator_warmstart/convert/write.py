@@ -17,9 +17,9 @@ from estimator_warmstart.convert.planned_values import PlannedValues
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.files import PathArgument, is_local
 from estimator_warmstart.plan.plan import Plan, PlannedVariable
+from estimator_warmstart.progress import progress_line
 from estimator_warmstart.restore.finite_check import check_old_values
 from estimator_warmstart.restore.warm_start_json import write_record
-from estimator_warmstart.text_output import progress_line
 
 
 def write_checkpoint(
@@ -90,7 +90,7 @@ def write_checkpoint(
         graph = variable_graph(parts[0].copies[0])
         initial = opened.enter_context(InitialGraph(graph, [part.copies[0] for part in parts]))
         folder = opened.enter_context(staged(place, overwrite))
-        show = opened.enter_context(progress_line(os.path.basename(place), None))
+        show = opened.enter_context(progress_line(f"Writing {os.path.basename(place)}"))
         local = folder if is_local(folder) else opened.enter_context(tempfile.TemporaryDirectory())
         values = opened.enter_context(PlannedValues(list(checkpoints.values()), decided, initial, counts, local))
         write_tensors(os.path.join(folder, "new"), values.tensors(), show, total)

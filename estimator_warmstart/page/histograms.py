@@ -13,7 +13,7 @@ import numpy as np
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import Statistics, as_plain, value_reader, value_statistics, values_in_pieces
-from estimator_warmstart.text_output import progress_line
+from estimator_warmstart.progress import progress_line, tally
 
 _BINS = 24
 # A bar's height is one digit of them.
@@ -72,9 +72,8 @@ def _counts_of(
     checkpoints: Sequence[Checkpoint], variables: Sequence[Optional[OldVariable]], spans: Sequence[Optional[_Span]]
 ) -> List[Optional[np.ndarray]]:
     total = sum(variable.nbytes for variable, span in zip(variables, spans) if variable is not None and span is not None)
-    done = 0
     counted: List[Optional[np.ndarray]] = []
-    with contextlib.ExitStack() as opened, progress_line("Counting values") as progress:
+    with contextlib.ExitStack() as opened, tally("Counting values", total) as count:
         readers = {each.prefix: opened.enter_context(contextlib.closing(value_reader(each))) for each in checkpoints}
         for variable, span in zip(variables, spans):
             counts = None
@@ -82,8 +81,7 @@ def _counts_of(
                 counts = np.zeros(_BINS, np.int64)
                 for values in values_in_pieces(readers[variable.prefix], variable):
                     counts += np.histogram(values[~np.isnan(values)].astype(np.float64), _BINS, (span.low, span.high))[0]
-                done += variable.nbytes
-                progress(done, total)
+                count(variable.nbytes)
             counted.append(counts)
     return counted
 

@@ -14,7 +14,7 @@ from estimator_warmstart.checkpoint.keras_files import KERAS_FILE
 from estimator_warmstart.checkpoint.value_differences import ValueDifference, compare_values, difference_as_dict
 from estimator_warmstart.errors import CheckpointError
 from estimator_warmstart.plan.rename_guesses import GuessedRules, guess_renames, rules_for
-from estimator_warmstart.text_output import Progress
+from estimator_warmstart.progress import Progress
 
 SAME, RENAMED, RESIZED, RETYPED = "same", "renamed", "shape changed", "dtype changed"
 ONLY_OLD, ONLY_NEW = "only old", "only new"

@@ -5,14 +5,16 @@ No other part of a recovery reads values in the client. Here it is a few MB at a
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
-from typing import List, Sequence
+from typing import Callable, ContextManager, List, Sequence
 
 from estimator_warmstart._tf import tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
 from estimator_warmstart.checkpoint.statistics import count_not_finite, value_reader, values_in_pieces
 from estimator_warmstart.errors import CheckpointError, WarmStartError, raise_together
 from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.progress import tally
 
 # DecodeCompressed makes no more bytes of one string.
 _MOST_INFLATED = 2**31 - 1
@@ -41,6 +43,10 @@ def check_old_values(plan: Plan, check_finite: bool) -> None:
     raise_together(errors)
 
 
+def _checking(checkpoint: Checkpoint, variables: Sequence[OldVariable]) -> ContextManager[Callable[[int], None]]:
+    return tally(f"Checking {os.path.basename(checkpoint.prefix)}", sum(old.nbytes for old in variables))
+
+
 def _refuse_not_finite(checkpoint: Checkpoint, taken: Sequence[OldVariable]) -> None:
     """Raises if an old value that is to be recovered is not finite.
 
@@ -52,13 +58,14 @@ def _refuse_not_finite(checkpoint: Checkpoint, taken: Sequence[OldVariable]) -> 
     if not numbers:
         return
     problems: List[str] = []
-    with closing(value_reader(checkpoint)) as reader:
+    with closing(value_reader(checkpoint)) as reader, _checking(checkpoint, numbers) as count:
         for old in numbers:
             nans = infinities = 0
             try:
                 for values in values_in_pieces(reader, old):
                     more_nans, more_infinities = count_not_finite(values)
                     nans, infinities = nans + more_nans, infinities + more_infinities
+                    count(values.size * tf.as_dtype(old.dtype).size)
             except CheckpointError as error:
                 raise CheckpointError(f"the old {old.name!r} cannot be read from {checkpoint.prefix}: {error}") from error
             if nans or infinities:
@@ -104,11 +111,11 @@ def refuse_damaged_arrays(checkpoint: Checkpoint, taken: Sequence[OldVariable]) 
         for old in arrays
         if old.stored and old.stored.compressed_size and old.stored.size > _MOST_INFLATED
     ]
-    with closing(value_reader(checkpoint)) as reader:
+    with closing(value_reader(checkpoint)) as reader, _checking(checkpoint, arrays) as count:
         for old in arrays:
             try:
-                for _ in reader.read_tensor(old.key):
-                    pass
+                for piece in reader.read_tensor(old.key):
+                    count(len(piece))
             except CheckpointError as error:
                 problems.append(str(error))
     if problems:

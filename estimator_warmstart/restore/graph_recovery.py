@@ -28,6 +28,7 @@ from estimator_warmstart.plan.plan import Plan, initialized
 from estimator_warmstart.plan.planner import plan_request
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.finite_check import check_old_values
+from estimator_warmstart.restore.graph_progress import describe, log_while_initialized
 from estimator_warmstart.restore.initializers import Flag
 from estimator_warmstart.restore.log import log_recovered
 from estimator_warmstart.restore.operations import Assignments, build_recovery
@@ -96,7 +97,7 @@ class GraphRecovery(NamedTuple):
         """
         started = time.monotonic()
         try:
-            session.run(self.assignments.of_all())
+            self.assignments.run(session, describe(self.plan))
             session.run(self.flag.set_op)
         except (tf.errors.AbortedError, tf.errors.UnavailableError):
             raise  # A machine went away: the session is made anew, and with it this is tried again.
@@ -154,7 +155,7 @@ class GraphRecovery(NamedTuple):
         assignments, _ = build_recovery(part, self.graph, flag=self.flag)
         return self._replace(
             plan=whole._replace(variables=self.plan.variables + part.variables),
-            assignments=Assignments(self.graph, self.assignments.values + assignments.values),
+            assignments=Assignments(self.graph, self.assignments.values + assignments.values, self.assignments.shares),
             variable_count=_count_variables(self.graph),
         )
 
@@ -209,6 +210,8 @@ def prepare_recovery(request: Request, graph: tf.Graph, session: Optional[tf.com
     started = time.monotonic()
     plan = checked_plan(request, graph)
     assignments, flag = build_recovery(plan, graph, session)
+    if session is None:
+        log_while_initialized(plan, graph, assignments.shares)
     step = global_step(graph)
     with graph.as_default():
         step_is_set = None if step is None else is_initialized(copies_of(step)[0])

@@ -22,6 +22,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from estimator_warmstart._tf import extensible, initializer_op, tf
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.plan.plan import Plan
+from estimator_warmstart.progress import logged_progress
+from estimator_warmstart.restore.graph_progress import ByteCounter, Share, shares_of
 from estimator_warmstart.restore.initializers import Flag, Initializers, first_value, own_scope
 from estimator_warmstart.restore.old_values import OldValues
 
@@ -61,7 +63,7 @@ def build_recovery(
                 found.append((copy, value))
                 # Local variables are initialized in sessions that are resumed too: that says nothing of the others.
                 initializers.replace(copy, value, None if planned.new.is_local else flag.set_op)
-    assignments = Assignments(graph, found)
+    assignments = Assignments(graph, found, shares_of(plan))
     initializers.finish(assignments.of)
     return assignments, flag
 
@@ -72,16 +74,19 @@ class Assignments:
     Args:
       graph: the graph of the variables, finalized or not.
       values: each physical variable with its old value.
+      shares: whose values tell how far a large recovery is.
 
     Attributes:
       values: the same.
+      shares: the same.
     """
 
-    def __init__(self, graph: tf.Graph, values: Sequence[Tuple[tf.Variable, tf.Tensor]]):
-        self.values = tuple(values)
+    def __init__(self, graph: tf.Graph, values: Sequence[Tuple[tf.Variable, tf.Tensor]], shares: Sequence[Share] = ()):
+        self.values, self.shares = tuple(values), tuple(shares)
         self._graph, self._by_name = graph, {copy.name: (copy, value) for copy, value in values}
         self._made: Dict[str, tf.Operation] = {}
         self._all: Optional[tf.Operation] = None
+        self._counter: Optional[ByteCounter] = None
 
     def of(self, copy: tf.Variable) -> tf.Operation:
         """Returns the operation that assigns the old value of `copy`."""
@@ -90,13 +95,22 @@ class Assignments:
                 self._made[copy.name] = _assign_value(*self._by_name[copy.name])
         return self._made[copy.name]
 
-    def of_all(self) -> tf.Operation:
-        """Returns the operation that assigns every old value."""
+    def run(self, session: tf.compat.v1.Session, what: str) -> None:
+        """Assigns every old value in `session`. If they are large, the log says how far `what` is."""
         if self._all is None:
             operations = [self.of(copy) for copy, _ in self.values]
             with extensible(self._graph), own_scope(self._graph):
+                if self.shares:  # Which variables have a value by now would say nothing: they may have one already.
+                    self._counter = ByteCounter(self._graph)
+                    operations += [self._counter.count(nbytes, self.of(copy)) for copy, nbytes in self.shares]
                 self._all = tf.group(*operations, name="recover")
-        return self._all
+        counter = self._counter
+        if counter is None:
+            session.run(self._all)
+            return
+        session.run(counter.begin)
+        with logged_progress(what, sum(share.nbytes for share in self.shares), lambda: counter.read(session)):
+            session.run(self._all)
 
 
 def _assign_value(copy: tf.Variable, value: tf.Tensor) -> tf.Operation:

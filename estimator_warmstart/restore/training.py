@@ -12,14 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from estimator_warmstart._tf import (
-    call_when_initialized,
-    monitored_session_creator,
-    resumed_checkpoint,
-    session_has_own_variables,
-    tf,
-    tf1,
-)
+from estimator_warmstart._tf import session_has_own_variables, tf, tf1
+from estimator_warmstart._tf_sessions import call_when_initialized, monitored_session_creator, resumed_checkpoint
 from estimator_warmstart.plan.request import Request
 from estimator_warmstart.restore.graph_recovery import GraphRecovery, prepare_unless_gone
 from estimator_warmstart.restore.initializers import Flag, own_scope

@@ -10,6 +10,7 @@ TF_CONFIG, or its absence, says which process; the variable JOB says in JSON wha
   steps, save_steps: when training ends, and how often it is saved.
   shape, parts: the table's.
   gated: waits at the gate "recover" before the table gets its value.
+  large: every recovery counts as large, and the log has a line each few milliseconds that says how far it is.
   init_op: "own" for an `init_op` that passes the variables' initializers by.
   config: more for the `RunConfig`.
 
@@ -29,6 +30,8 @@ import time
 import tensorflow as tf
 
 import estimator_warmstart
+from estimator_warmstart import progress
+from estimator_warmstart.restore import graph_progress
 
 tf1 = tf.compat.v1
 
@@ -213,6 +216,12 @@ def one_row(params=None):
     return tf.data.Dataset.from_tensors(({"x": [0.0]}, [0.0])).repeat()
 
 
+def tell_of_every_recovery():
+    progress.QUIET_SECS = progress.EACH_SECS = 0.005
+    graph_progress.LARGE_BYTES = 1
+    os.environ["TF_NUM_INTEROP_THREADS"] = "16"  # Values that wait at a gate take a thread each.
+
+
 def end_with_the_test():
     sys.stdin.read()
     os._exit(9)
@@ -221,6 +230,8 @@ def end_with_the_test():
 def main():
     threading.Thread(target=end_with_the_test, daemon=True).start()
     tf1.logging.set_verbosity(tf1.logging.INFO)
+    if JOB.get("large"):
+        tell_of_every_recovery()
     estimator = make_estimator()
     if JOB["way"] == "warm_started":
         estimator = estimator_warmstart.warm_started(estimator, **recovery())

@@ -110,6 +110,24 @@ def test_a_worker_that_finds_cold_variables_waits(tmp_path):
         assert_trained_from_old(job.model_dir, 20, slack=2)
 
 
+@pytest.mark.parametrize("init_op", ["", "own"])
+def test_the_chief_says_how_far_it_is(tmp_path, init_op):
+    old = save_old(tmp_path / "old")
+    options = dict(way="hook", steps=4, init_op=init_op, gated=True, large=True)
+    with Cluster(tmp_path / "job", {"chief": 1, "worker": 1, "ps": 2}, old=old, **options) as job:
+        job.close("recover")
+        job.start_all("ps")
+        chief, worker = job.start("chief"), job.start("worker")
+        # The table's 48 bytes wait, with its accumulator's 48. The bias and its accumulator have 24.
+        job.wait_for("a fifth of it", lambda: chief.count(f"Recovering from {old}/model.ckpt: 0.0 of 0.0 MB, 20 %"))
+        job.open("recover")
+        assert job.wait_for_end(chief, worker) == [0, 0]
+        assert not worker.count("Recovering from") and not worker.events("cold")
+        told = chief.text()
+        assert told.rindex("Recovering from") < told.index("Recovered ")
+        assert_trained_from_old(job.model_dir, 4, slack=2)
+
+
 @pytest.mark.parametrize("to", ["npz", "safetensors"])
 def test_servers_read_a_file_of_arrays_themselves(tmp_path, to):
     old = convert_checkpoint(save_old(tmp_path / "old"), tmp_path / f"old.{to}", to=to)

@@ -41,6 +41,20 @@ def test_one_process(tmp_path, distribute, copies, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_replicas_say_how_far_they_are(tmp_path, way):
+    old = save_old(tmp_path / "old")
+    options = dict(way=way, distribute="MirroredStrategy", parts=1, steps=2, gated=True, large=True)
+    with Cluster(tmp_path / "job", {}, old=old, **options) as job:
+        job.close("recover")
+        chief = job.start("chief")
+        # In each copy, the table's 48 bytes wait, with its accumulator's 48. The bias and its accumulator have 24.
+        job.wait_for("a fifth of it", lambda: chief.count(f"Recovering from {old}/model.ckpt: 0.0 of 0.0 MB, 20 %"))
+        job.open("recover")
+        assert job.wait_for_end(chief) == [0]
+        assert_copies_warm(chief.events("session")[0], 2)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_many_workers_with_their_own_copies(tmp_path, way):
     old = save_old(tmp_path / "old")
     with Cluster(
