@@ -368,6 +368,27 @@ class TestSessions:
         assert run_monitored(a[0], hooks=[Lost(), VariableRecoverHook(old, {"a": a})]) == [1]
         assert lines().count(done) == 2
 
+    def test_only_what_has_no_value_yet_is_counted(self, large, old, new_graph, lines):
+        """As where one parameter server was lost, and the others still have their variables."""
+        a, b = cold("a", 250_000), cold("b", 500_000)
+        ends = [a[-1], b[-1]]
+        done = f"Recovering from {old}: 2.0 of 2.0 MB, 100 %"
+        held_until(lambda: done in lines())
+        scaffold = tf1.train.Scaffold(init_op=tf1.global_variables_initializer())
+
+        class Survives(tf1.train.SessionManager):
+            def _restore_checkpoint(self, *arguments, **options):
+                session, is_loaded = super()._restore_checkpoint(*arguments, **options)
+                session.run(a.initializer)
+                return session, is_loaded
+
+        creator = tf1.train.ChiefSessionCreator(scaffold, config=threads_of(8))
+        creator._session_manager = Survives(graph=new_graph)
+        hook = VariableRecoverHook(old, {"a": a, "b": b})
+        with tf1.train.MonitoredSession(creator, hooks=[hook]) as session:
+            assert session.run(ends) == [1, 2]
+        assert {line.split(" of ")[1][:6] for line in lines()} == {"2.0 MB"}
+
     def test_one_that_cannot_be_made(self, large, old, new_graph, lines):
         a = cold("a", 250_000)
         held_until(lines, error=ValueError("not today"))
@@ -552,6 +573,20 @@ class TestFiles:
         convert_checkpoint(tmp_path / "old.npz", tmp_path / "new" / "new.ckpt", to="name", partitions={"b": 2})
         told = [line.split(":")[0] for line in lines()]
         assert told == ["Converting old.npz", "Unpacking old.npz", "Converting new.ckpt"]
+
+    def test_reading_a_v1_checkpoint(self, at_once, old_dir, tmp_path, lines):
+        with tf.Graph().as_default(), tf1.Session() as session:
+            session.run(cold("a", 250_000).initializer)
+            v1 = tf1.train.Saver(write_version=tf1.train.SaverDef.V1).save(session, str(old_dir / "v1.ckpt"))
+        convert_checkpoint(v1, tmp_path / "new" / "new.ckpt", to="name")
+        assert lines()[0] == "Reading v1.ckpt: 1.0 of 1.0 MB, 100 %" and lines()[1].startswith("Converting new.ckpt: ")
+
+    @pytest.mark.skipif(not tf.executing_eagerly(), reason="models of a graph have values only in a session")
+    def test_adapting_before_converting(self, at_once, old, tmp_path, lines):
+        model = tf.Module()
+        model.a = tf.Variable(tf.zeros([300_000]), name="a")
+        convert_checkpoint(old, tmp_path / "new" / "new.ckpt", model=model, adapters={})
+        assert lines()[0] == "Adapting values of model.ckpt: 1.0 of 1.0 MB, 100 %"
 
     def test_looking_for_what_is_not_finite(self, at_once, old, lines, new_graph):
         a = cold("a", 250_000)
