@@ -27,6 +27,9 @@ def old():
 def new():
     return warm_started(estimator("new"), "old")
 
+def cold():
+    return estimator("new")
+
 def without_bias():
     return warm_started(estimator("new"), "old", exclude="dnn/logits/bias")
 
@@ -90,6 +93,27 @@ def test_json(prove):
 def test_a_checkpoint_that_is_named(prove):
     code, _, err = prove("my_models:old", "my_models:new", "my_models:data", "--checkpoint", "old/model.ckpt-0")
     assert code == 1 and "does not hold" in err  # The warm start takes the latest.
+
+
+@pytest.mark.parametrize("exclude, code", [([], 0), (["dnn/logits/bias"], 1)], ids=["all", "without the bias"])
+def test_hooks_from_params(prove, tmp_path, exclude, code):
+    (tmp_path / "params.json").write_text(json.dumps({"mine": {"ckp_dir": "old", "exclude": exclude}}))
+    options = ["--params", str(tmp_path / "params.json"), "--key", "mine"]
+    found, out, _ = prove("my_models:old", "my_models:cold", "my_models:data", *options)
+    assert found == code and ("dnn/logits/bias" in out) is bool(exclude)
+
+
+def test_params_that_are_bad_are_told_before_anything_is_loaded(prove, tmp_path):
+    (tmp_path / "params.json").write_text(json.dumps({"warm_start": {"ckp_dir": "old", "exclud": "w", "html": 1}}))
+    code, _, err = prove("my_models:old", "my_models:broken", "my_models:data", "--params", str(tmp_path / "params.json"))
+    assert code == 2 and "2 problems" in err and "did you mean 'exclude'" in err
+    code, _, err = prove("my_models:old", "my_models:cold", "my_models:data", "--params", str(tmp_path / "none.json"))
+    assert code == 2 and "none.json cannot be read" in err
+
+
+def test_a_model_that_nothing_warm_starts(prove):
+    code, _, err = prove("my_models:old", "my_models:cold", "my_models:data")
+    assert code == 2 and "nothing warm-starts new_estimator" in err and "--params" in err
 
 
 def test_all_bad_references_are_one_error(prove):

@@ -9,7 +9,7 @@ from conftest import save_checkpoint
 from estimator_warmstart.cli import main
 from estimator_warmstart.plan.report import Row
 from estimator_warmstart.plan.views import first_rows, hidden_line, sort_rows
-from test_cli import error_of, here, models_of_the_docs, on_terminal, output_of, zeros
+from test_cli import build_new_model, error_of, here, models_of_the_docs, on_terminal, output_of, zeros
 
 __all__ = ["here", "models_of_the_docs", "on_terminal"]  # Fixtures.
 
@@ -58,6 +58,14 @@ class TestFolding:
             "same: 1; shape changed: 3",
             "Shape changed: adapters={} (or ShapeAdaptingRecoverHook) takes what fits; without, it is an error",
         ]
+
+    def test_a_slot_on_a_terminal_does_not_repeat_the_name_of_its_variable(self, deep, screen, capsys):
+        (deep / "params.json").write_text('{"ckp_dir": "a", "adapters": {}}')
+        build_new_model(deep / "new")
+        save_checkpoint("a", {"ranker/fm/v": zeros(3, 2), "ranker/fm/v/Adagrad": zeros(3, 2)})
+        shown = " ".join(" ".join(screen("plan", "params.json", "--graph", "new")).split())
+        assert "of the old kept: as its variable" in shown
+        assert "of the old kept: as 'ranker/fm/v'\n" in output_of(capsys, "plan", "params.json", "--graph", "new")
 
     def test_all_unfolds(self, deep, screen):
         assert [line.split()[0] for line in screen("list", "a", "--all")[3:7]] == [

@@ -185,7 +185,8 @@ def _nothing_recovers(batch: Batch) -> str:
         )
     return (
         "nothing warm-starts new_estimator: its model_fn has no hook of this package in its training_hooks and no "
-        "recover_scaffold, and warm_started did not make it; hooks for train() are given by hooks="
+        "recover_scaffold, and warm_started did not make it; hooks for train() are given by hooks=, or by --params of the "
+        "command line"
     )
 
 

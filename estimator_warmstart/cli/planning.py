@@ -49,6 +49,11 @@ def _coverage(text: str) -> float:
     raise ArgumentTypeError(f"must be a number from 0 to 1 (0.9 for 90 %), got {text!r}")
 
 
+def add_key(parser: ArgumentParser) -> None:
+    """Adds the option of all commands that read params."""
+    parser.add_argument("--key", default="warm_start", help="the key in the params (default: %(default)s)")
+
+
 def add_params(parser: ArgumentParser) -> None:
     """Adds the arguments that `plan` and `write` share."""
     parser.add_argument(
@@ -61,7 +66,7 @@ def add_params(parser: ArgumentParser) -> None:
         metavar="META_OR_MODEL_DIR",
         help="the new model: a .meta file, or a directory whose latest checkpoint has one",
     )
-    parser.add_argument("--key", default="warm_start", help="the key in the params (default: %(default)s)")
+    add_key(parser)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

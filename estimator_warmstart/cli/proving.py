@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from estimator_warmstart.api.params import hooks_from_params
 from estimator_warmstart.api.proof import prove_recovery
 from estimator_warmstart.cli.command import SUCCEEDED, Command, a_path, complain
 from estimator_warmstart.cli.output import print_json
 from estimator_warmstart.cli.pages import add_page, check_page, print_page, write_page_of_proof
+from estimator_warmstart.cli.params_file import read_params_with
+from estimator_warmstart.cli.planning import add_key
 from estimator_warmstart.cli.references import load_references
 
 
@@ -22,8 +25,16 @@ def _tolerance(text: str) -> float:
 def _add_arguments(parser: ArgumentParser) -> None:
     function = "package.module:function, from the working directory or an installed package"
     parser.add_argument("old", metavar="OLD", help=f"a function that returns the old tf.estimator.Estimator: {function}")
-    parser.add_argument("new", metavar="NEW", help="the same for the new one, which warm_started or its model_fn warm-starts")
+    parser.add_argument(
+        "new", metavar="NEW", help="the same for the new one, which warm_started, its model_fn or --params warm-starts"
+    )
     parser.add_argument("input_fn", metavar="INPUT_FN", help="the input function, which gives features and labels")
+    parser.add_argument(
+        "--params",
+        metavar="CONFIG",
+        help="if NEW is trained with hooks_from_params of such a file: JSON or YAML, as for the command plan",
+    )
+    add_key(parser)
     parser.add_argument(
         "--atol",
         type=_tolerance,
@@ -43,9 +54,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     check_page(arguments)
+    params = {} if arguments.params is None else read_params_with(arguments.key, arguments.params)
+    hooks = hooks_from_params(params, arguments.key)
     old, new, input_fn = load_references({"OLD": arguments.old, "NEW": arguments.new}, {"INPUT_FN": arguments.input_fn})
     proof = prove_recovery(
-        old, new, input_fn, atol=arguments.atol, one_step=arguments.one_step, checkpoint_path=arguments.checkpoint
+        old, new, input_fn, atol=arguments.atol, one_step=arguments.one_step, checkpoint_path=arguments.checkpoint, hooks=hooks
     )
     write_page_of_proof(arguments, proof)
     if arguments.json:

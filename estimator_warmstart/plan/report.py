@@ -7,6 +7,7 @@ short.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
@@ -17,6 +18,8 @@ from estimator_warmstart.tables import NAME, NUMBER, SENTENCE, Column, Table, fi
 from estimator_warmstart.tensors import Shape
 
 _NO_NAME = "-"
+# What is said of an adapted slot. A terminal has no room for a second long name.
+_AS_VARIABLE = re.compile(": as '[^']+'")
 # Of the JSON. It changes when a key gets another name or another meaning, not when one is added.
 REPORT_VERSION = 1
 
@@ -47,7 +50,8 @@ class Row(NamedTuple):
     @property
     def words(self) -> str:
         """What is said of the row where `name` is all that is shown of its names."""
-        return f"from {self.old}: {self.what}" if self.old not in (_NO_NAME, self.name) else self.what
+        what = _AS_VARIABLE.sub(": as its variable", self.what)
+        return f"from {self.old}: {what}" if self.old not in (_NO_NAME, self.name) else what
 
 
 def format_report(plan: Plan) -> str:
