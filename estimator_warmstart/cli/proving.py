@@ -31,6 +31,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("input_fn", metavar="INPUT_FN", help="the input function, which gives features and labels")
     parser.add_argument(
         "--params",
+        type=a_path,
         metavar="CONFIG",
         help="if NEW is trained with hooks_from_params of such a file: JSON or YAML, as for the command plan",
     )
