@@ -42,7 +42,7 @@ demo-tf1: environment-tf1 ## the same on TensorFlow 1.15
 	@$(TF1)/bin/python $(DEMO) --output-dir build/demo-tf1
 	@$(TF1)/bin/python $(DEMO) $(SHORT_VOCABULARY_CASE) --output-dir build/demo-tf1-vocabulary
 
-pictures: environment-tf2 ## make the pictures of the documentation from a run of the example
+pictures: environment-tf2 ## make the pictures of the documentation from runs of the example and of the docs
 	@$(TF2)/bin/python tools/make_pictures.py
 
 test: lint environment-tf2 ## lint, types, and the quick tests on TensorFlow 2.15 (Python 3.9 to 3.11)

@@ -1,10 +1,11 @@
-"""Makes the pictures of the README, in docs/images/, from a run of the example.
+"""Makes the pictures in docs/images/, from two runs of the example and from the calls in docs/adapters.md.
 
-`make pictures` runs this. It needs the package and matplotlib.
+`make pictures` runs this. It needs the package, matplotlib and Chromium.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 import re
 import shutil
@@ -13,10 +14,16 @@ import sys
 from typing import List
 from xml.sax.saxutils import escape
 
+import adapter_pictures
+import screenshot
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "estimator_fm" / "main.py"
 WORK = ROOT / "build" / "pictures"
 IMAGES = ROOT / "docs" / "images"
+# As `make demo` runs it, but by the wrapper, which knows the directory that the page is written to.
+VOCABULARY = "--case=vocabulary --via=wrapper --initial-accumulator=0.001 --rows=40000 --old-steps=500 --steps=200"
+PAGE_SIZE = (1200, 1200)
 
 CHARACTER_WIDTH, LINE_HEIGHT, MARGIN = 7.2, 18, 14
 STYLE = (
@@ -26,15 +33,27 @@ STYLE = (
 
 
 def main() -> None:
-    """Runs the example and writes both pictures."""
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    # A relative directory, since the report shows it.
-    command = [sys.executable, str(EXAMPLE), "--output-dir", "models"]
-    printed = subprocess.run(command, cwd=WORK, check=True, stdout=subprocess.PIPE, text=True).stdout
-    IMAGES.mkdir(exist_ok=True)
-    (IMAGES / "report.svg").write_text(draw_text(report_in(printed)), encoding="utf-8")
-    shutil.copyfile(WORK / "models" / "curves.png", IMAGES / "curves.png")
+    """Makes all pictures. What is missing is said first: the runs take minutes."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SystemExit("matplotlib is not installed; install the extra `demo`: pip install '.[demo]'")
+    screenshot.needed_browser()
+    adapter_pictures.main()
+    renamed = WORK / "renamed"
+    (IMAGES / "report.svg").write_text(draw_text(report_in(run_example(renamed))), encoding="utf-8")
+    shutil.copyfile(renamed / "models" / "curves.png", IMAGES / "curves.png")
+    vocabulary = WORK / "vocabulary"
+    run_example(vocabulary, *VOCABULARY.split())
+    for name, dark in (("page.png", False), ("page-dark.png", True)):
+        screenshot.take_picture(vocabulary / "models" / "warm" / "warm_start.html", IMAGES / name, PAGE_SIZE, dark)
+
+
+def run_example(folder: pathlib.Path, *options: str) -> str:
+    """Runs the example in a new folder, and returns what it prints."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # A relative directory, since the reports show it.
+    command = [sys.executable, str(EXAMPLE), "--output-dir", "models", *options]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def report_in(printed: str) -> List[str]:

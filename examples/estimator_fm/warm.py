@@ -103,7 +103,9 @@ def warm_start_params(params: Params) -> Dict[str, Any]:
 
 
 def wrapped(estimator: tf.estimator.Estimator, params: Params) -> tf.estimator.Estimator:
-    """`estimator`, whose own `model_fn` starts cold, warm-started."""
+    """`estimator`, whose own `model_fn` starts cold, warm-started, with `warm_start.html` in its directory."""
     if "old_vocabulary_file" not in params:
-        return warm_started(estimator, params["old_model_dir"], NEW_NAMES, with_slots=True)
-    return warm_started(estimator, params["old_model_dir"], NEW_NAMES, changes(params), with_slots=params["with_slots"])
+        return warm_started(estimator, params["old_model_dir"], NEW_NAMES, with_slots=True, html=True)
+    return warm_started(
+        estimator, params["old_model_dir"], NEW_NAMES, changes(params), with_slots=params["with_slots"], html=True
+    )
