@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from conftest import save_checkpoint
 from estimator_warmstart import ShapeAdaptingRecoverHook, WarmStartError, adapters
+from estimator_warmstart.restore import vocab_remapping
 from shared_models import vocabulary
 
 tf1 = tf.compat.v1
@@ -73,6 +74,15 @@ class TestTheSame:
         ours = by_hook(prefix, [5, 3], new_parts, adapters.remap_rows(*files))
         assert ours.tolist() == theirs.tolist()
         assert ours[:, 0].tolist() == [BACKUP, 9, BACKUP, 0, 6]
+
+    def test_tokens_that_are_looked_up_in_pieces(self, monkeypatch, tmp_path, old_dir, old_parts, new_parts):
+        monkeypatch.setattr(vocab_remapping, "_KEYS_PER_LOOKUP", 8)
+        old_file = vocabulary(tmp_path, *map(str, range(20)))
+        new_file = vocabulary(tmp_path, *map(str, range(19, 0, -1)), "x", "0")
+        old = np.arange(20, dtype=np.float32)[:, np.newaxis]
+        prefix = save_checkpoint(old_dir, {"v": old}, {"v": old_parts} if old_parts else None)
+        ours = by_hook(prefix, [21, 1], new_parts, adapters.remap_rows(old_file, new_file))
+        assert ours.ravel().tolist() == [*range(19, 0, -1), BACKUP, 0]
 
     def test_a_constrained_old_size(self, old_dir, files, old_parts, new_parts):
         old = np.arange(12, dtype=np.float32).reshape(4, 3)

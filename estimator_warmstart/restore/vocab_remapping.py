@@ -11,6 +11,9 @@ from typing import Tuple, Union
 from estimator_warmstart._tf import tf
 from estimator_warmstart.adapters.vocabulary import HashBuckets, VocabRemapping, Vocabulary
 
+# A lookup runs on one thread, so several run side by side. A multiple of 8: such a piece of strings is not copied.
+_KEYS_PER_LOOKUP = 1 << 20
+
 
 def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
     """Returns the old row of each new one.
@@ -27,9 +30,9 @@ def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
     if remapping.aliases:
         names, meant = zip(*remapping.aliases)
         table, ready = _table_of_tokens(tf.constant(names), tf.range(len(names), dtype=tf.int64))
-        alias = _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
+        alias = _find_and_destroy(table, ready, tokens, new.size, missed)
         tokens = tf.compat.v2.where(tf.less(alias, 0), tokens, tf.gather(tf.constant(meant), tf.maximum(alias, 0)))
-    rows = tf.ensure_shape(_rows_of_tokens(old, tokens, missed), [new.size])
+    rows = tf.ensure_shape(_rows_of_tokens(old, tokens, new.size, missed), [new.size])
     if not remapping.buckets:
         return rows
     buckets = (
@@ -40,14 +43,14 @@ def find_old_rows(remapping: VocabRemapping, missed: int) -> tf.Tensor:
     return tf.concat([rows, buckets], 0)
 
 
-def _rows_of_tokens(old: Union[Vocabulary, HashBuckets], tokens: tf.Tensor, missed: int) -> tf.Tensor:
+def _rows_of_tokens(old: Union[Vocabulary, HashBuckets], tokens: tf.Tensor, size: int, missed: int) -> tf.Tensor:
     if isinstance(old, HashBuckets):
         if old.key:
             return tf.strings.to_hash_bucket_strong(tokens, old.size, list(old.key))
         return tf.strings.to_hash_bucket_fast(tokens, old.size)
     # TensorFlow can fill a table from the file itself, but takes half as long again.
     table, ready = _table_of_tokens(_token_tensor(old), tf.range(old.size, dtype=tf.int64))
-    return _find_and_destroy(table, ready, tokens, tf.constant(missed, tf.int64))
+    return _find_and_destroy(table, ready, tokens, size, missed)
 
 
 def _token_tensor(vocabulary: Vocabulary) -> tf.Tensor:
@@ -63,10 +66,13 @@ def _table_of_tokens(tokens: tf.Tensor, rows: tf.Tensor) -> Tuple[tf.Tensor, tf.
     return table, tf.raw_ops.InitializeTableV2(table_handle=table, keys=tokens, values=rows)
 
 
-def _find_and_destroy(table: tf.Tensor, ready: tf.Operation, keys: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+def _find_and_destroy(table: tf.Tensor, ready: tf.Operation, keys: tf.Tensor, size: int, missed: int) -> tf.Tensor:
+    """Returns the value of each of `size` keys, `missed` for those that the table does not have."""
+    pieces = [keys[start : start + _KEYS_PER_LOOKUP] for start in range(0, size, _KEYS_PER_LOOKUP)]
+    default = tf.constant(missed, tf.int64)
     with tf.control_dependencies([ready]):
-        found = tf.raw_ops.LookupTableFindV2(table_handle=table, keys=keys, default_value=default)
-    with tf.control_dependencies([found]):
+        found = [tf.raw_ops.LookupTableFindV2(table_handle=table, keys=piece, default_value=default) for piece in pieces]
+    with tf.control_dependencies(found):
         gone = tf.raw_ops.DestroyResourceOp(resource=table, ignore_lookup_error=True)
     with tf.control_dependencies([gone]):
-        return tf.identity(found)
+        return tf.concat(found, 0)
