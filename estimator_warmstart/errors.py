@@ -54,7 +54,7 @@ class DestinationExistsError(WarmStartError):
 
 def close_spellings(name: str, known: Iterable[str], count: int = 3) -> List[str]:
     """Returns the `count` names in `known` most similar to `name`, best first; the same last part is preferred."""
-    return closest(name, tuple(known), count)
+    return closest(name, tuple(dict.fromkeys(known)), count)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -577,6 +577,16 @@ def on_terminal(monkeypatch):
     return run
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("list", "odl"), ("diff", "odl", "old"), ("plan", "params.json", "--graph", "odl")],
+    ids=["list", "diff", "plan"],
+)
+def test_a_misspelled_model_in_the_working_directory_is_offered(here, capsys, arguments):
+    (here / "params.json").write_text('{"ckp_dir": "old"}')
+    assert "(did you mean 'old'?)" in error_of(capsys, *arguments)
+
+
 class TestTerminal:
     def test_differences_are_coloured_and_cut_to_its_width(self, here, on_terminal):
         save_checkpoint(here / "new", {"fm/w": zeros(9, 1), "a_scope_with_a_long_name/inside_of_it/kernel": zeros(2)})

@@ -36,6 +36,10 @@ def test_nothing_is_alike():
     assert close_spellings("xxxxxxxx", LAYERS) == []
 
 
+def test_a_name_is_offered_once():
+    assert close_spellings("kernle", ["kernel", "kernel"]) == ["kernel"]
+
+
 @pytest.mark.parametrize("names", [[], [""], ["变量/权重", "变量/偏置"], ["a\udc80"]])
 def test_any_text_is_a_name(names):
     assert sorted(Spellings(names).likely("变量/权", 5)) == sorted(names)

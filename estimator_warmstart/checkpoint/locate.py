@@ -199,7 +199,7 @@ def _explain_nothing_at(path: str) -> str:
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(parent)]
     near = [name for name in names if not _PART_OF_CHECKPOINT.search(name)]
     near += [name[: -len(INDEX_SUFFIX)] for name in names if name.endswith(INDEX_SUFFIX)]
-    hint = did_you_mean(path, [os.path.join(parent, name) for name in near])
+    hint = did_you_mean(path, [os.path.join(os.path.dirname(path), name) for name in near])
     return f"ckp_dir {path!r} does not exist: neither as a directory nor as {path}.index{hint}"
 
 

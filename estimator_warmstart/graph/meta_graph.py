@@ -11,7 +11,7 @@ import os
 from google.protobuf.message import DecodeError
 
 from estimator_warmstart._tf import is_variable, tf, tf1
-from estimator_warmstart.errors import WarmStartError, first_few
+from estimator_warmstart.errors import WarmStartError, did_you_mean, first_few
 from estimator_warmstart.files import FILE_ERRORS, PathArgument, check_regular, checked_path, error_text, open_file
 
 META_SUFFIX = ".meta"
@@ -101,8 +101,11 @@ def find_meta_file(path: PathArgument) -> str:
                 raise WarmStartError(f"graph {path!r} is a directory with {_why_no_latest(path)}")
             found = latest + META_SUFFIX
         if not tf.io.gfile.exists(found):
+            folder = os.path.dirname(found) or "."
+            names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+            hint = did_you_mean(os.path.basename(found), [name.rstrip("/") for name in names])
             raise WarmStartError(
-                f"graph {found!r} does not exist; give {_WHAT} (a Saver writes the file unless write_meta_graph=False)"
+                f"graph {found!r} does not exist{hint}; give {_WHAT} (a Saver writes the file unless write_meta_graph=False)"
             )
     except FILE_ERRORS as error:
         raise WarmStartError(f"graph {path!r} cannot be read: {error_text(error)}") from error
