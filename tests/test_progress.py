@@ -24,7 +24,7 @@ from estimator_warmstart import (
     write_checkpoint,
 )
 from estimator_warmstart.progress import logged_progress, progress_line, tally
-from estimator_warmstart.restore import eager_values, graph_progress
+from estimator_warmstart.restore import eager_values, graph_progress, graph_recovery
 from estimator_warmstart.restore.graph_progress import Share, shares_of
 
 tf1 = tf.compat.v1
@@ -458,6 +458,12 @@ class TestGraph:
         for each in small:
             added.remove(each)
         assert added == ["VarIsInitializedOp"] * 2
+
+    def test_a_worker_adds_nothing(self, old, monkeypatch):
+        monkeypatch.setattr(graph_recovery, "session_has_own_variables", lambda: False)
+        small = self.build(old)[0]
+        monkeypatch.setattr(graph_progress, "LARGE_BYTES", 1)
+        assert self.build(old)[0] == small
 
     def test_an_exported_one_initializes_in_another_process(self, large, old, tmp_path):
         (tmp_path / "exported.meta").write_bytes(self.build(old)[1])

@@ -155,7 +155,9 @@ class GraphRecovery(NamedTuple):
         assignments, _ = build_recovery(part, self.graph, flag=self.flag)
         return self._replace(
             plan=whole._replace(variables=self.plan.variables + part.variables),
-            assignments=Assignments(self.graph, self.assignments.values + assignments.values, self.assignments.shares),
+            assignments=Assignments(
+                self.graph, self.assignments.values + assignments.values, self.assignments.shares + assignments.shares
+            ),
             variable_count=_count_variables(self.graph),
         )
 
@@ -210,7 +212,8 @@ def prepare_recovery(request: Request, graph: tf.Graph, session: Optional[tf.com
     started = time.monotonic()
     plan = checked_plan(request, graph)
     assignments, flag = build_recovery(plan, graph, session)
-    if session is None:
+    is_chief = session_has_own_variables()
+    if session is None and is_chief:
         log_while_initialized(plan, graph, assignments.shares)
     step = global_step(graph)
     with graph.as_default():
@@ -223,7 +226,7 @@ def prepare_recovery(request: Request, graph: tf.Graph, session: Optional[tf.com
         flag,
         step,
         step_is_set,
-        is_chief=session_has_own_variables(),
+        is_chief=is_chief,
         trace_dir=request.model_dir if request.model_dir is not None and writes_files() else None,
         started=started,
         variable_count=_count_variables(graph),
