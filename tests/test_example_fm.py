@@ -325,3 +325,6 @@ def test_all_ways_to_warm_start_come_to_the_same(case, tmp_path):
     rows = re.findall(r"^ +\d+ .*\d\.\d{4}$", ended.stdout, re.MULTILINE)
     assert len(rows) == 3 * len(ways)
     assert rows[:3] == rows[3:6] == rows[6:]
+    # The pictures of the report's page are taken of it.
+    page = (tmp_path / "wrapper" / "warm" / "warm_start.html").read_text("utf-8")
+    assert re.search(r"<title>Warm start: .*/old/model.ckpt-20</title>", page)
