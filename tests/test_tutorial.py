@@ -91,9 +91,15 @@ def is_as_printed(printed, shown):
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
+def folder(tmp_path_factory):
+    """Where the reader is; empty at first."""
+    return tmp_path_factory.mktemp("reader")
+
+
+@pytest.fixture(scope="module")
+def shown(folder, tmp_path_factory):
     """What the reader sees of each step, and its exit code."""
-    everything = on_terminal(script_of(STEPS, tmp_path_factory.mktemp("files")), tmp_path_factory.mktemp("reader"))
+    everything = on_terminal(script_of(STEPS, tmp_path_factory.mktemp("files")), folder)
     pieces = re.split(r"^== (\d+) (\d+)\n", everything, flags=re.MULTILINE)
     assert [int(number) for number in pieces[1::3]] == list(range(len(STEPS))), everything
     return list(zip(pieces[0::3], map(int, pieces[2::3])))
@@ -106,6 +112,10 @@ class TestAReader:
         for step, (output, code) in zip(STEPS, shown):
             assert code == step.exit_code, f"{step.does}\n{output}"
             assert is_as_printed(step.output, output), f"{step.does}\n{output}"
+
+    @pytest.mark.parametrize("page", ["plan.html", "warm/warm_start.html"])
+    def test_finds_the_page_for_the_browser(self, shown, folder, page):
+        assert "dnn/hiddenlayer_0/kernel" in (folder / "tutorial" / page).read_text(encoding="utf-8")
 
     def test_sees_what_the_page_says_of_the_errors(self, shown):
         found = {(folder, int(step)): float(stars) for output, _ in shown for folder, step, stars in STARS.findall(output)}
