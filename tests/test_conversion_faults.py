@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import TESTS, run_python, save_checkpoint
-from estimator_warmstart.checkpoint.data_files import write_bundle
+from estimator_warmstart.checkpoint.bundle_writer import write_tensors
+from estimator_warmstart.checkpoint.copies import write_copies
 from estimator_warmstart.checkpoint.leveldb_table import encode_table
 from estimator_warmstart.convert.convert import convert_checkpoint
 from estimator_warmstart.errors import WarmStartError
@@ -64,8 +66,10 @@ class TestDamagedSource:
     def test_all_that_is_damaged_is_told(self, old, tmp_path):
         path = pathlib.Path(old + ".data-00000-of-00001")
         path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
-        with pytest.raises(WarmStartError, match="4 problems"):
+        with pytest.raises(WarmStartError) as raised:
             convert_checkpoint(old, tmp_path / "new")
+        # Each once: both slices of 'b/c' are damaged.
+        assert re.findall(r"\* '(.*?)'", str(raised.value)) == ["a", "b/c", "words"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
 
     @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ class TestPlaceThatCannotBeWritten:
             (tmp_path / "new" / "theirs").write_text("here")
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", put)
+        monkeypatch.setattr("estimator_warmstart.convert.convert.write_copies", put)
         with pytest.raises(KeyboardInterrupt):
             convert_checkpoint(old, tmp_path / "new" / "made" / "model.ckpt")
         assert [path.name for path in (tmp_path / "new").rglob("*")] == ["theirs"]
@@ -172,14 +176,14 @@ KILL = """
 import os, shutil, signal, sys
 import numpy as np
 import tensorflow as tf
-from estimator_warmstart.checkpoint import data_files, index_file
+from estimator_warmstart.checkpoint import bundle_writer, copies, index_file
 from estimator_warmstart.convert import placing
 from estimator_warmstart.convert import destination as staging
 from estimator_warmstart.convert.convert import convert_checkpoint
 source, folder, replaces, every = sys.argv[1], sys.argv[2], sys.argv[3] == "True", int(sys.argv[5])
 destination = os.path.join(folder, "model.ckpt")
-files = (staging.__file__, placing.__file__, index_file.__file__) + (() if replaces else (data_files.__file__,))
-first_line = data_files.write_bundle.__code__.co_firstlineno  # Reading is before it in its file.
+files = [staging.__file__, placing.__file__, index_file.__file__]
+files += [] if replaces else [bundle_writer.__file__, copies.__file__]
 
 def convert(kill_at, overwrite):
     # In a process of its own, the threads of whose session end with it.
@@ -189,7 +193,7 @@ def convert(kill_at, overwrite):
     seen = set()
     def trace(frame, event, argument):
         code = frame.f_code
-        if code.co_filename not in files or (code.co_filename == data_files.__file__ and code.co_firstlineno < first_line):
+        if code.co_filename not in files:
             return None
         seen.add((code, frame.f_lineno))
         if len(seen) == kill_at:
@@ -351,10 +355,10 @@ class TestWhatIsNotOurs:
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_a_checkpoint_that_appears_meanwhile(self, old, tmp_path, monkeypatch, overwrite):
         def write_and_save(prefix, *rest):
-            write_bundle(prefix, *rest)
+            write_copies(prefix, *rest)
             save_checkpoint(tmp_path / "new", {"theirs": np.float32([7])})
 
-        monkeypatch.setattr("estimator_warmstart.convert.convert.write_bundle", write_and_save)
+        monkeypatch.setattr("estimator_warmstart.convert.convert.write_copies", write_and_save)
         if overwrite:
             new = convert_checkpoint(old, tmp_path / "new" / "model.ckpt", overwrite=True)
             assert tf.train.load_variable(new, "vars/a/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2, 3]
@@ -399,7 +403,8 @@ class TestWhatIsNotOurs:
 class TestInterrupted:
     def test_from_the_keyboard_nothing_is_left(self, old, tmp_path):
         # What writes is below these in their files, what reads is above.
-        first_lines = {begin.__code__.co_filename: begin.__code__.co_firstlineno for begin in (write_bundle, encode_table)}
+        writers = (write_copies, write_tensors, encode_table)
+        first_lines = {begin.__code__.co_filename: begin.__code__.co_firstlineno for begin in writers}
         seen = set()
         stop_at, measuring = 0, sys.gettrace()  # The latter is coverage's, if it runs.
 

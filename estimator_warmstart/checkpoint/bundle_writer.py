@@ -31,7 +31,7 @@ class NewTensor(NamedTuple):
       dtype: TensorFlow's name of it.
       shape: of the whole tensor.
       box: the slice that this is; `None` for a tensor that is stored whole.
-      windows: its values in C order, in arrays of any shapes; strings in one array of bytes.
+      windows: its values in C order, in arrays of any shapes; strings in one array of bytes. With `crc32c`, pieces of bytes.
       nbytes: how many these are, for the progress.
       crc32c: for bytes that are stored as they come, what the index says of them.
     """
@@ -45,7 +45,9 @@ class NewTensor(NamedTuple):
     crc32c: Optional[int] = None
 
 
-def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress, total: int = 0) -> None:
+def write_tensors(
+    prefix: str, tensors: Iterable[NewTensor], progress: Progress, total: int = 0, byte_order: str = NATIVE_ORDER
+) -> None:
     """Writes the checkpoint `prefix`; each window is made while the one before is written.
 
     Args:
@@ -53,6 +55,7 @@ def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress,
       tensors: what goes into it, in the order of the data file. The slices of one tensor need not follow each other.
       progress: is called with the bytes done and `total`, after each window.
       total: the bytes in all.
+      byte_order: NumPy's sign of that of the values.
 
     Raises:
       CheckpointError: listing each old value that could not be read.
@@ -78,7 +81,7 @@ def write_tensors(prefix: str, tensors: Iterable[NewTensor], progress: Progress,
         sync(file)
     if problems:
         raise CheckpointError("what is to be written cannot be read whole", list(dict.fromkeys(problems)))
-    write_index(prefix, BundleIndex(new_header(NATIVE_ORDER), entries))
+    write_index(prefix, BundleIndex(new_header(byte_order), entries))
 
 
 def _add_entry(

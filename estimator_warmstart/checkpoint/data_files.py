@@ -1,4 +1,4 @@
-"""Reads and writes the data files of V2 checkpoints: the bytes of the tensors, whose checksums are verified.
+"""Reads the data files of V2 checkpoints: the bytes of the tensors, whose checksums are verified.
 
 A few MB are in memory at a time, however large a tensor is.
 
@@ -9,25 +9,16 @@ entry of its own.
 from __future__ import annotations
 
 import struct
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from typing import IO, Iterator, List, Optional, Tuple
 
 from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint import crc32c as checksums
-from estimator_warmstart.checkpoint.arrays import ArrayReader, StoredArray
 from estimator_warmstart.checkpoint.index_checks import entry_shape, slice_key, tensor_slice_of
-from estimator_warmstart.checkpoint.index_file import BundleIndex, new_header, read_index, write_index
+from estimator_warmstart.checkpoint.index_file import BundleIndex, read_index
 from estimator_warmstart.checkpoint.string_lengths import DAMAGED_LENGTHS, decode_lengths, encode_lengths
 from estimator_warmstart.errors import CheckpointError
-from estimator_warmstart.files import FILE_ERRORS, error_text, open_file, sync
-from estimator_warmstart.progress import Progress
+from estimator_warmstart.files import FILE_ERRORS, error_text, open_file
 from estimator_warmstart.tensors import TensorSlice, count_elements, whole_slice
-
-# What is done to each value of a tensor; the result may have another dtype.
-ElementwiseFn = Callable[[np.ndarray], np.ndarray]
 
 _CHUNK_SIZE = 1 << 22
 _LENGTHS_CHUNK_SIZE = 1 << 16
@@ -173,125 +164,3 @@ class BundleReader:
         if self._file is not None:
             self._file.close()
         self._path, self._file = "", None
-
-
-class TensorCopy(NamedTuple):
-    """A tensor that is copied from one checkpoint into another.
-
-    Attributes:
-      prefix: of the checkpoint that it comes from.
-      key: its key there.
-      new_key: its key in the new checkpoint.
-      change: what is done to its values; `None`: they stay as they are.
-      stored: where it lies, if `prefix` is a file of arrays.
-    """
-
-    prefix: str
-    key: str
-    new_key: str
-    change: Optional[ElementwiseFn] = None
-    stored: Optional[StoredArray] = None
-
-
-class _EntryCopy(NamedTuple):
-    """What one key of the new index stands for: a tensor, one slice of it, or the list of its slices."""
-
-    reader: Union[BundleReader, ArrayReader]
-    tensor: TensorCopy
-    new_key: bytes
-    entry: tensor_bundle_pb2.BundleEntryProto
-
-
-def write_bundle(prefix: str, copies: Sequence[TensorCopy], progress: Progress) -> None:
-    """Writes a checkpoint of one data file from tensors of other checkpoints, with their dtypes and slices.
-
-    TensorFlow's own `RestoreV2`, `SaveV2` and `MergeV2Checkpoints` could copy them too, but hold each tensor whole, so their
-    memory grows with the largest one. Three runs of each on 128 MB: 0.24 to 0.48 s and a peak of 75 to 84 MB, against 0.28 to
-    0.47 s and 14 MB here (8 MB with google-crc32c), however large a tensor is.
-
-    Args:
-      prefix: of the new checkpoint, in a directory that exists.
-      copies: the tensors that go into it, at least one.
-      progress: is called with the bytes done and the bytes in all, after each few MB.
-
-    Raises:
-      CheckpointError: listing each tensor that cannot be read or does not have the checksum that its index says.
-      FILE_ERRORS: if the new files cannot be written.
-    """
-    with ExitStack() as opened:
-        readers = {source: opened.enter_context(closing(reader)) for source, reader in _readers_of(copies).items()}
-        byte_order = readers[copies[0].prefix].byte_order
-        if any(reader.byte_order != byte_order for reader in readers.values()):
-            raise CheckpointError(
-                f"{copies[0].prefix} was written on a machine of another byte order; convert it on such a machine"
-            )
-        entries = [
-            _EntryCopy(readers[copy.prefix], copy, new_key, entry)
-            for copy in copies
-            for new_key, entry in readers[copy.prefix].entries(copy.key, copy.new_key)
-        ]
-        new_entries = _write_data(data_file(prefix, 0, 1), entries, progress)
-    write_index(prefix, BundleIndex(new_header(byte_order), new_entries))
-
-
-def _readers_of(copies: Sequence[TensorCopy]) -> Dict[str, Union[BundleReader, ArrayReader]]:
-    """Returns a reader of each source, to be closed after use."""
-    arrays: Dict[str, Dict[str, StoredArray]] = {}
-    for copy in copies:
-        if copy.stored is not None:
-            arrays.setdefault(copy.prefix, {})[copy.key] = copy.stored
-    sources = dict.fromkeys(copy.prefix for copy in copies)
-    return {source: ArrayReader(arrays[source]) if source in arrays else BundleReader(source) for source in sources}
-
-
-def _write_data(path: str, entries: List[_EntryCopy], progress: Progress) -> Dict[bytes, tensor_bundle_pb2.BundleEntryProto]:
-    """Writes the bytes of all `entries` to the file at `path`; returns the entries of the new index."""
-    entries.sort(key=lambda each: (each.tensor.prefix, each.entry.shard_id, each.entry.offset))
-    done, total = 0, sum(each.entry.size for each in entries)
-    new_entries: Dict[bytes, tensor_bundle_pb2.BundleEntryProto] = {}
-    problems: List[str] = []
-    with open_file(path, "wb") as file, ThreadPoolExecutor(1) as writer:
-        offset, written = 0, writer.submit(file.write, b"")
-        for each in entries:
-            new_entry = _empty_entry(each, offset)
-            try:
-                for chunk in _new_bytes(each, new_entry):
-                    # One piece is written while the next is read and its checksum computed.
-                    written.result()
-                    written = writer.submit(file.write, chunk)
-                    progress(done + new_entry.size, total)
-            except CheckpointError as error:
-                problems.append(str(error))
-            offset += new_entry.size
-            done += each.entry.size
-            new_entries[each.new_key] = new_entry
-        written.result()
-        sync(file)
-    if problems:
-        raise CheckpointError("the old checkpoint is not whole", problems)
-    return new_entries
-
-
-def _empty_entry(copy: _EntryCopy, offset: int) -> tensor_bundle_pb2.BundleEntryProto:
-    """Returns the entry of the new index before any bytes are written."""
-    new_entry = tensor_bundle_pb2.BundleEntryProto()
-    new_entry.CopyFrom(copy.entry)
-    new_entry.shard_id, new_entry.offset, new_entry.size = 0, offset, 0
-    if copy.tensor.change:
-        no_values = copy.tensor.change(np.zeros(0, tf.as_dtype(new_entry.dtype).as_numpy_dtype))
-        new_entry.dtype = tf.as_dtype(no_values.dtype).as_datatype_enum
-    return new_entry
-
-
-def _new_bytes(copy: _EntryCopy, new_entry: tensor_bundle_pb2.BundleEntryProto) -> Iterator[bytes]:
-    """Yields the new bytes in pieces; sets their size in `new_entry`, and their checksum if they do not have it already."""
-    dtype, change = tf.as_dtype(copy.entry.dtype), copy.tensor.change
-    checksum = 0
-    for chunk in copy.reader.read_entry(copy.tensor.key, copy.entry):
-        if change:
-            chunk = change(np.frombuffer(chunk, dtype.as_numpy_dtype)).tobytes()
-        if change or copy.tensor.stored:
-            checksum = checksums.extend(checksum, chunk)
-            new_entry.crc32c = checksums.mask(checksum)
-        new_entry.size += len(chunk)
-        yield chunk

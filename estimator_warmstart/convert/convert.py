@@ -15,7 +15,7 @@ from estimator_warmstart.arguments import check_choice
 from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
 from estimator_warmstart.checkpoint.checkpoint import NAME_BASED, NAME_BASED_V1, OBJECT_BASED, Checkpoint, open_checkpoint
-from estimator_warmstart.checkpoint.data_files import TensorCopy, write_bundle
+from estimator_warmstart.checkpoint.copies import TensorCopy, write_copies
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, SAVE_COUNTER, add_variable, graph_of_dict
 from estimator_warmstart.convert.array_files import arrays_to_write, write_arrays
 from estimator_warmstart.convert.chosen import chosen_variables
@@ -162,13 +162,13 @@ def _write(
 ) -> None:
     """Writes copies, some of them in parts if there are `counts`. What comes from a file of arrays is stored whole before."""
     if counts is None:
-        write_bundle(os.path.join(folder, "new"), copies, show)
+        write_copies(os.path.join(folder, "new"), copies, show)
         return
     source = old.prefix
     if old.format in ARRAY_FORMATS:
         source = os.path.join(folder, "whole")
         with progress_line(f"Unpacking {os.path.basename(old.prefix)}", progress) as show_unpacked:
-            write_bundle(source, copies, show_unpacked)
+            write_copies(source, copies, show_unpacked)
         counts = {each.new_key: counts[each.key] for each in copies if each.key in counts}
         copies = [TensorCopy(source, each.new_key, each.new_key) for each in copies]
     write_partitioned(os.path.join(folder, "new"), copies, counts, source, show)

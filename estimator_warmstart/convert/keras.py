@@ -8,7 +8,8 @@ from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from estimator_warmstart._tf import build_optimizer, initialize_keras_variables, logger, object_graph_pb2, tf
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint
-from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy
+from estimator_warmstart.checkpoint.copies import TensorCopy
+from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, VALUE_ATTRIBUTE
 from estimator_warmstart.convert.adapted_copies import SlotToPlan, plan_for_model, plan_slot, write_adapted

@@ -12,7 +12,7 @@ import numpy as np
 
 from estimator_warmstart._tf import learning_rate_at, object_graph_pb2, tf, tf1
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.checkpoint.data_files import ElementwiseFn
+from estimator_warmstart.checkpoint.copies import ElementwiseFn
 from estimator_warmstart.checkpoint.object_graph import VALUE_ATTRIBUTE
 from estimator_warmstart.checkpoint.statistics import read_integer
 from estimator_warmstart.errors import first_few

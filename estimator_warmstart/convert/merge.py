@@ -16,7 +16,8 @@ from estimator_warmstart.arguments import check_bool
 from estimator_warmstart.checkpoint.arrays import ARRAY_FORMATS
 from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
 from estimator_warmstart.checkpoint.checkpoint import NAME_BASED_V1, Checkpoint, OldVariable, open_checkpoint
-from estimator_warmstart.checkpoint.data_files import BundleReader, TensorCopy, write_bundle
+from estimator_warmstart.checkpoint.copies import TensorCopy, copied, write_copies
+from estimator_warmstart.checkpoint.data_files import BundleReader
 from estimator_warmstart.checkpoint.index_file import StoredTensor
 from estimator_warmstart.checkpoint.object_graph import OBJECT_GRAPH_KEY, without_keys
 from estimator_warmstart.checkpoint.row_windows import WINDOW_BYTES, numpy_dtype, row_windows
@@ -24,7 +25,6 @@ from estimator_warmstart.checkpoint.second_keys import add_keys, second_keys
 from estimator_warmstart.checkpoint.statistics import Reader, value_reader
 from estimator_warmstart.convert.destination import checked_destination, source_directory, staged
 from estimator_warmstart.convert.merge_sources import checked_weights, open_sources
-from estimator_warmstart.convert.partitioned_copies import tensors_as_they_are
 from estimator_warmstart.convert.partitions import cut_rows
 from estimator_warmstart.convert.renamed import copy_of
 from estimator_warmstart.convert.v1_copies import rewritten_as_v2
@@ -111,7 +111,7 @@ def _as_bundle(old: Checkpoint, folder: str, progress: Optional[bool]) -> Checkp
         return old
     prefix = os.path.join(folder, "arrays")
     with progress_line(f"Unpacking {os.path.basename(old.prefix)}", progress) as show:
-        write_bundle(prefix, [copy_of(each, name) for name, each in old.variables.items()], show)
+        write_copies(prefix, [copy_of(each, name) for name, each in old.variables.items()], show)
     return open_checkpoint(prefix)
 
 
@@ -163,7 +163,7 @@ class _Merger:
                 if key in by_key and is_merged(by_key[key]):
                     yield from self._mean(by_key[key], stored[key])
                 else:
-                    yield from _tensors_of(reader, key, stored[key])
+                    yield from _tensors_of(reader, key)
             if OBJECT_GRAPH_KEY in stored:
                 graph = object_graph_pb2.TrackableObjectGraph.FromString(reader.read_string(OBJECT_GRAPH_KEY))
                 text = np.array(without_keys(graph, dropped).SerializeToString(), object)
@@ -193,7 +193,7 @@ class _Merger:
             yield mean
 
 
-def _tensors_of(reader: BundleReader, key: str, stored: StoredTensor) -> Iterator[NewTensor]:
+def _tensors_of(reader: BundleReader, key: str) -> Iterator[NewTensor]:
     """Yields what is not merged, bit for bit.
 
     Raises:
@@ -201,8 +201,7 @@ def _tensors_of(reader: BundleReader, key: str, stored: StoredTensor) -> Iterato
     """
     if reader.byte_order != NATIVE_ORDER:
         raise CheckpointError(f"{reader.prefix} was written on a machine of another byte order; copy it on such a machine")
-    old = OldVariable(key, stored.shape, stored.dtype, key, stored.slices, prefix=reader.prefix)
-    return tensors_as_they_are(reader, TensorCopy(reader.prefix, key, key), old)
+    return copied(reader, TensorCopy(reader.prefix, key, key))
 
 
 def _has_whole_rows(shape: Shape, slices: Iterable[TensorSlice]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence
 
 from estimator_warmstart.checkpoint.checkpoint import Checkpoint, OldVariable
-from estimator_warmstart.checkpoint.data_files import ElementwiseFn, TensorCopy
+from estimator_warmstart.checkpoint.copies import ElementwiseFn, TensorCopy
 from estimator_warmstart.errors import WarmStartError
 from estimator_warmstart.patterns import Renames, fits_nothing
 
