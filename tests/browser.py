@@ -6,31 +6,22 @@ The browser is the system's (Debian: `chromium`, `chromium-driver`), selenium dr
 import importlib.util
 import json
 import os
+import pathlib
+import runpy
 import shutil
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# What keeps it from talking to anybody by itself, and lets it run in a container.
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1000",
-)
+SCREENSHOT = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[1] / "tools" / "screenshot.py"))
+BROWSERS, find_browser = SCREENSHOT["BROWSERS"], SCREENSHOT["find_browser"]
+ARGUMENTS = (*SCREENSHOT["ARGUMENTS"], "--disable-quic", "--window-size=1200,1000")
 
 
 def why_none():
     """Why there is no browser to test with; empty if there is one."""
     if importlib.util.find_spec("selenium") is None:
         return "selenium is not installed"
-    if not any(map(shutil.which, BROWSERS)):
+    if find_browser() is None:
         return f"no browser: none of {', '.join(BROWSERS)} is on PATH (Debian: apt-get install chromium chromium-driver)"
     return "" if driver_path() else "no chromedriver on PATH (Debian: apt-get install chromium-driver)"
 
@@ -50,7 +41,7 @@ def start(profile):
     from selenium.webdriver.chrome.service import Service
 
     options = Options()
-    options.binary_location = next(filter(None, map(shutil.which, BROWSERS)))
+    options.binary_location = find_browser()
     for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
