@@ -7,11 +7,11 @@ grows with the largest one.
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from estimator_warmstart._tf import tf
+from estimator_warmstart._tf import tensor_bundle_pb2, tf
 from estimator_warmstart.checkpoint.arrays import ArrayReader, StoredArray
 from estimator_warmstart.checkpoint.bundle_writer import NewTensor, write_tensors
 from estimator_warmstart.checkpoint.data_files import BundleReader
@@ -90,14 +90,11 @@ def write_copies(
             raise CheckpointError(
                 f"{copies[0].prefix} was written on a machine of another byte order; convert it on such a machine"
             )
-
-        def place(copy: TensorCopy) -> Tuple[str, int, int]:
-            first = _data_entries(readers[copy.prefix], copy)[0]
-            return copy.prefix, first.shard_id, first.offset
-
-        in_order = sorted(copies, key=place)  # Files are read from their beginning to their end.
-        total = sum(entry.size for copy in copies for entry in _data_entries(readers[copy.prefix], copy))
-        tensors = (tensor for copy in in_order for tensor in tensors_of(readers[copy.prefix], copy))
+        stored = [(copy, _data_entries(readers[copy.prefix], copy)) for copy in copies]
+        # Files are read from their beginning to their end.
+        stored.sort(key=lambda each: (each[0].prefix, each[1][0].shard_id, each[1][0].offset))
+        total = sum(entry.size for _, entries in stored for entry in entries)
+        tensors = (tensor for copy, _ in stored for tensor in tensors_of(readers[copy.prefix], copy))
         write_tensors(prefix, tensors, progress, total, byte_order)
 
 
@@ -111,7 +108,7 @@ def _readers_of(copies: Sequence[TensorCopy]) -> Dict[str, Reader]:
     return {source: ArrayReader(arrays[source]) if source in arrays else BundleReader(source) for source in sources}
 
 
-def _data_entries(reader: Reader, copy: TensorCopy) -> List[Any]:
+def _data_entries(reader: Reader, copy: TensorCopy) -> List[tensor_bundle_pb2.BundleEntryProto]:
     """Returns the entries whose bytes are those of the tensor: its own, or those of its slices."""
     entries = [entry for _, entry in reader.entries(copy.key, copy.key)]
     return entries[1:] or entries
